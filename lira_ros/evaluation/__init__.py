@@ -1,0 +1,1 @@
+"""Metrics, protocols, runners and reports (floor 4)."""

@@ -1,0 +1,1 @@
+"""Candidates and fragments become instances, judged against the instruction (floor 2)."""

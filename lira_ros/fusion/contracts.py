@@ -1,0 +1,114 @@
+"""What the fusion room publishes: instances, verdicts and the status of an instruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lira_ros.reasoning.contracts import Attributes
+
+
+class Conformity(IntEnum):
+    """Whether an instance conforms to an instruction; values equal lira_msgs/Verdict."""
+
+    UNDECIDED = 0
+    CONFORMS = 1
+    REJECTED = 2
+
+
+class SearchState(IntEnum):
+    """Where an instruction stands; values equal lira_msgs/InstructionStatus."""
+
+    PENDING = 0
+    SEARCHING = 1
+    FOUND = 2
+    NONE_CONFORM = 3
+    CANCELLED = 4
+    FAILED = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one instance against one instruction; reason is a sentence for a person, never empty."""
+
+    conformity: Conformity
+    score: float  # [0, 1] how well it fits
+    reason: str
+
+
+@dataclass(frozen=True)
+class OrientedBox:
+    """A box whose z axis is along gravity and whose x axis is along the longer horizontal side.
+
+    T_map_box: (4, 4), box centre and axes in the map frame. size_m: (3,) extents along x, y, z of the box.
+    """
+
+    T_map_box: NDArray[np.float64]
+    size_m: NDArray[np.float64]
+
+    def corners(self) -> NDArray[np.float64]:
+        """Return the (8, 3) corners in the map frame, bottom four first."""
+        signs = np.array([[x, y, z] for z in (-1, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+        local = 0.5 * signs * self.size_m
+        return local @ self.T_map_box[:3, :3].T + self.T_map_box[:3, 3]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of the 3D map, as published; fields as in lira_msgs/Instance.
+
+    voxels: (N, 3) int32 sorted by x, y, z; voxel v is centred at v * voxel_size_m in the map frame.
+    voxel_colors: (N, 3) uint8 RGB. names: label -> weight summed over observations, normalised to 1.
+    embedding: (D,) float32 of unit length or (0,). verdicts: by instruction id.
+    """
+
+    id: int
+    label: str
+    label_confidence: float
+    existence: float
+    attributes: Attributes
+    box: OrientedBox
+    voxel_size_m: float
+    voxels: NDArray[np.int32]
+    voxel_colors: NDArray[np.uint8]
+    first_seen_ns: int
+    last_seen_ns: int
+    observations: int
+    names: dict[str, float] = field(default_factory=dict)
+    embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """Return the (N, 3) voxel centres [m] in the map frame."""
+        return self.voxels.astype(np.float32) * np.float32(self.voxel_size_m)
+
+    @property
+    def centroid(self) -> NDArray[np.float64]:
+        """Return the (3,) mean of the voxel centres [m] in the map frame."""
+        return self.points.mean(axis=0, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of the target inference for one instruction: a verdict for every instance judged."""
+
+    state: SearchState
+    reason: str
+    verdicts: dict[int, Verdict]  # by instance id
+
+
+@dataclass(frozen=True)
+class InstructionStatus:
+    """Where an instruction stands; fields as in lira_msgs/InstructionStatus."""
+
+    instruction_id: str
+    state: SearchState
+    reason: str
+    keyframes_answered: int = 0
+    keyframes_pending: int = 0
+    instances_judged: int = 0
+    instances_found: int = 0

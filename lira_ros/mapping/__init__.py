@@ -1,0 +1,1 @@
+"""Frames with poses become a sparse TSDF, keyframes and fragments (floor 1)."""

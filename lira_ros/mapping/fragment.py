@@ -1,0 +1,56 @@
+"""Fragment: a submap of the sparse TSDF, the unit in which the map is exchanged and moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_SIZE = 8  # voxels along the edge of a block (nvblox, Open3D: blocks of 8^3)
+VOXELS_PER_BLOCK = BLOCK_SIZE**3
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Blocks of 8x8x8 voxels in the fragment's own frame.
+
+    The first voxel of block b is voxel 8*b; voxel v is centred at v * voxel_size_m in the fragment frame.
+    Voxels of a block run x fastest, then y, then z (index = x + 8*y + 64*z).
+
+    T_map_fragment: (4, 4), maps fragment points into the map. block_coordinates: (B, 3) int32.
+    tsdf: (B, 512) float32 in [-1, 1], in units of truncation_m, positive in front of the surface.
+    weight: (B, 512) float32, 0 = never observed. color: (B, 512, 3) uint8 RGB.
+    keyframe_ids: ids of its keyframes, ascending. revision: +1 with each change of voxels or pose.
+    stamp_ns: stamp of the newest integrated frame.
+    """
+
+    id: int
+    revision: int
+    stamp_ns: int
+    T_map_fragment: NDArray[np.float64]
+    voxel_size_m: float
+    truncation_m: float
+    keyframe_ids: tuple[int, ...]
+    block_coordinates: NDArray[np.int32]
+    tsdf: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    color: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Check that all arrays describe the same number of blocks."""
+        count = len(self.block_coordinates)
+        expected = {
+            "block_coordinates": (count, 3),
+            "tsdf": (count, VOXELS_PER_BLOCK),
+            "weight": (count, VOXELS_PER_BLOCK),
+            "color": (count, VOXELS_PER_BLOCK, 3),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"fragment {self.id}: {name} expected {shape}, got {getattr(self, name).shape}")
+        if self.voxel_size_m <= 0 or self.truncation_m <= 0:
+            raise ValueError(
+                f"fragment {self.id}: voxel_size_m and truncation_m must be positive, "
+                f"got {self.voxel_size_m} and {self.truncation_m}"
+            )

@@ -1,0 +1,1 @@
+"""Mapping, reasoning and fusion in one process without ROS (floor 3)."""

@@ -1,0 +1,1 @@
+"""An instruction and a keyframe become candidate instances (floor 1)."""

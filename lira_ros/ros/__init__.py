@@ -1,0 +1,1 @@
+"""The border to ROS 2: conversions, QoS, parameters, clock, diagnostics."""

@@ -1,0 +1,113 @@
+"""The whole suite in one process without ROS: the order in which things happen, once.
+
+A frame is integrated; when it became a keyframe, every active instruction is asked about it; candidates and
+closed fragments are fused; the instances are judged. An instruction that comes late is also asked about the
+keyframes that were already seen. The nodes do the same over topics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lira_ros.configuration import section
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.conforming_map import ConformingMap, MapChange
+from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
+from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion
+from lira_ros.fusion.target_inference import TargetInference
+from lira_ros.geometry.frame import Frame
+from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.mapper import Mapper, MapperUpdate
+from lira_ros.pipeline.latency import LatencyRecord
+from lira_ros.reasoning.contracts import Instruction, Reasoner, ReasoningError
+from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration
+
+
+@dataclass(frozen=True)
+class PipelineConfiguration:
+    """Everything that can be set of the suite, by room."""
+
+    mapping: MappingConfiguration = section(MappingConfiguration)
+    instructions: InstructionConfiguration = section(InstructionConfiguration)
+    scheduler: SchedulerConfiguration = section(SchedulerConfiguration)
+    fusion: FusionConfiguration = section(FusionConfiguration)
+
+
+class Pipeline:
+    """Map frames, answer instructions, keep the map of what conforms. Not thread-safe: it has one owner."""
+
+    def __init__(self, configuration: PipelineConfiguration, reasoner: Reasoner, relevance: Relevance) -> None:
+        self.mapper = Mapper(configuration.mapping)
+        self.book = InstructionBook(configuration.instructions)
+        self.scheduler = ReasoningScheduler(configuration.scheduler)
+        self.map = ConformingMap(InstanceFusion(configuration.fusion), TargetInference(relevance))
+        self.latency = LatencyRecord()
+        self.failures: list[str] = []
+        self._reasoner = reasoner
+
+    def submit(self, text: str, instruction_id: str = "", *, replace: bool = False, stamp_ns: int = 0) -> Instruction:
+        """Accept an instruction; raises InstructionError when it is refused."""
+        instruction = self.book.submit(text, instruction_id, replace=replace, stamp_ns=stamp_ns)
+        self.scheduler.add_instruction(instruction)
+        self.map.set_instructions(self.book.active)
+        return instruction
+
+    def cancel(self, instruction_id: str = "") -> tuple[str, ...]:
+        """Cancel one instruction, or all with an empty id; raises KeyError for an unknown one."""
+        cancelled = self.book.cancel(instruction_id)
+        for name in cancelled:
+            self.scheduler.remove_instruction(name)
+        self.map.set_instructions(self.book.active)
+        return cancelled
+
+    def add_frame(self, frame: Frame) -> tuple[MapperUpdate, tuple[MapChange, ...]]:
+        """Map one frame, ask about it when it became a keyframe, and return what changed."""
+        with self.latency.measure("map a frame"):
+            update = self.mapper.add_frame(frame)
+        if update.keyframe is not None:
+            self.scheduler.add_keyframe(update.keyframe)
+            self.map.add_keyframe(update.keyframe)
+            self._answer()
+        if update.fragment is not None:
+            with self.latency.measure("fuse a fragment"):
+                self.map.add_fragment(update.fragment)
+        return update, self._judge()
+
+    def finish(self) -> tuple[MapChange, ...]:
+        """Close the open fragment, answer what is pending and judge for the last time."""
+        fragment = self.mapper.flush()
+        if fragment is not None:
+            self.map.add_fragment(fragment)
+        self._answer()
+        return self._judge()
+
+    def status(self, instruction_id: str) -> InstructionStatus:
+        """Return where an instruction stands; raises KeyError for an unknown id."""
+        return self.map.status(instruction_id)
+
+    def conforming(self, instruction_id: str) -> tuple[Instance, ...]:
+        """Return the instances that conform to an instruction, best first."""
+        return self.map.view(instruction_id).instances
+
+    def judgement(self, instruction_id: str) -> Judgement:
+        """Return the verdict on every instance for one instruction."""
+        return self.map.judgement(instruction_id)
+
+    def _answer(self) -> None:
+        while (task := self.scheduler.next_task()) is not None:
+            try:
+                with self.latency.measure("reason over a keyframe"):
+                    candidates = self._reasoner.propose(task.keyframe, task.instruction)
+                with self.latency.measure("fuse candidates"):
+                    self.map.add_candidates(candidates)
+            except (ReasoningError, FusionError) as error:
+                self.failures.append(f"keyframe {task.keyframe.id}, {task.instruction.id}: {error}")
+                self.scheduler.report_failed(task, str(error))
+            else:
+                self.scheduler.report_answered(task)
+
+    def _judge(self) -> tuple[MapChange, ...]:
+        with self.latency.measure("judge instances"):
+            return self.map.refresh()

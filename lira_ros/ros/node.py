@@ -1,0 +1,464 @@
+"""The base of all nodes: a lifecycle node with a worker, checked parameters, watched inputs and diagnostics.
+
+A node class says what it is with ``node_name`` and ``configuration_class`` and overrides a few hooks::
+
+    class ExampleNode(LiraNode):
+        node_name = "example_node"
+        configuration_class = ExampleConfiguration      # a dataclass that inherits NodeConfiguration
+
+        def offer_services(self): ...   # once, so that a service called before configuration is answered
+        def configure(self): ...        # allocate, create publishers, add the queues of self.worker
+        def activate(self): ...         # self.subscribe(...), callbacks only do self.worker.put(...)
+        def deactivate(self): ...       # rarely needed: subscriptions are destroyed by the base class
+        def cleanup(self): ...          # forget what configure allocated; publishers are destroyed by the base class
+
+    def main(args=None):
+        return run(ExampleNode, args=args)
+
+Hooks run in the executor thread, handlers of queues and services in the worker thread, one after another.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future as RosFuture
+
+from lira_ros.configuration import ConfigurationError, parameter
+from lira_ros.ros import parameters, qos
+from lira_ros.ros.diagnostics import Statistics, to_status
+from lira_ros.ros.inputs import Input
+from lira_ros.ros.worker import Worker
+
+HOUSEKEEPING_PERIOD_S = 1.0  # REP-107: diagnostics at 1 Hz
+REPORT_PERIOD_S = 5.0  # as often as a warning is repeated, and a silent input is named
+# A clock that goes back by less than this is jitter of two /clock messages, not a looped bag.
+CLOCK_JUMP_S = 0.5
+
+
+@dataclass(frozen=True)
+class NodeConfiguration:
+    """Values that every node has."""
+
+    autostart: bool = parameter(
+        True, "Configure and activate the node by itself; false leaves that to a lifecycle manager"
+    )
+
+
+class LiraNode(LifecycleNode):
+    """A lifecycle node whose state is owned by one worker thread; see the module text for its use."""
+
+    node_name: ClassVar[str]
+    configuration_class: ClassVar[type[NodeConfiguration]]
+
+    def __init__(self, **node_arguments: Any) -> None:
+        """Create the node; ``node_arguments`` go to rclpy (context, namespace, parameter_overrides, cli_args).
+
+        Raises ConfigurationError that names a parameter which is unknown, of the wrong type or out of range.
+        """
+        super().__init__(self.node_name, automatically_declare_parameters_from_overrides=True, **node_arguments)
+        self.statistics = Statistics()
+        self.worker = self._new_worker()
+        self._state = "unconfigured"
+        self._error = ""
+        self._inputs: list[Input] = []
+        self._outputs: list[Publisher] = []
+        self._logged_s: dict[str, float] = {}
+        try:
+            self.configuration: Any = parameters.declare(self, self.configuration_class)
+        except ConfigurationError:
+            self.destroy_node()
+            raise
+        parameters.watch(self, lambda: self.configuration, self._accept_configuration)
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._service_group = ReentrantCallbackGroup()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics())
+        self._next_report_s = time.monotonic() + REPORT_PERIOD_S
+        self.create_timer(HOUSEKEEPING_PERIOD_S, self._housekeeping, clock=self._steady_clock)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(
+                min_forward=None, min_backward=Duration(nanoseconds=-int(CLOCK_JUMP_S * 1e9)), on_clock_change=False
+            ),
+            post_callback=self._clock_jumped,
+        )
+        self._guard_transitions()
+        self.offer_services()
+        if self.configuration.autostart:
+            self._autostart = self.create_timer(0.01, self._start, clock=self._steady_clock)
+
+    # ---- hooks -------------------------------------------------------------------------------------------------
+
+    def offer_services(self) -> None:
+        """Offer the services of this kind of node."""
+
+    def configure(self) -> None:
+        """Allocate; an exception keeps the node unconfigured, with its text in log and diagnostics."""
+
+    def activate(self) -> None:
+        """Subscribe."""
+
+    def deactivate(self) -> None:
+        """Undo what activate() did besides subscriptions."""
+
+    def cleanup(self) -> None:
+        """Forget what configure() allocated."""
+
+    def configuration_changed(self) -> None:
+        """React to a changed ``self.configuration``; runs in the worker thread."""
+
+    def time_jumped(self) -> None:
+        """React to a clock that went back (a looped bag): forget what is newer; runs in the worker thread."""
+
+    def diagnose(self) -> dict[str, object]:
+        """Return further values for the diagnostics."""
+        return {}
+
+    def missing_inputs(self) -> list[str]:
+        """Return further sentences about what the node waits for, besides its silent topics."""
+        return []
+
+    # ---- what nodes use ----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Return "unconfigured", "inactive", "active" or "finalized"."""
+        return self._state
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Return the current subscriptions made with subscribe()."""
+        return tuple(self._inputs)
+
+    def publish_on(self, message_type: Any, topic: str, profile: QoSProfile) -> Publisher:
+        """Create a publisher that lives until cleanup."""
+        publisher = self.create_publisher(message_type, topic, profile)
+        self._outputs.append(publisher)
+        return publisher
+
+    def subscribe(
+        self,
+        message_type: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        *,
+        required: bool = True,
+    ) -> Input:
+        """Subscribe until deactivation; QoS can be overridden by ``qos_overrides.<topic>.subscription.*``.
+
+        ``callback`` must only queue work; what it raises is reported and the node lives on. A required input that
+        is silent for 5 s is named in log and diagnostics.
+        """
+        entry = Input(self, message_type, topic, profile, required)
+
+        def received(message: Any) -> None:
+            entry.received(message)
+            self.statistics.arrived(entry.topic)
+            try:
+                callback(message)
+            except Exception as error:
+                self._failed(entry.topic, error)
+
+        entry.subscription = self.create_subscription(
+            message_type,
+            topic,
+            received,
+            profile,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._inputs.append(entry)
+        return entry
+
+    def offer(
+        self, service_type: Any, name: str, answer: Callable[[Any, Any], None], not_configured_code: int | None = None
+    ) -> None:
+        """Offer a service that is answered in the worker thread.
+
+        ``answer(request, response)`` fills the response. Before configuration the service answers with
+        ``not_configured_code`` and a sentence; an exception becomes a sentence too, so that a caller never hangs.
+        """
+        resolved = self.resolve_service_name(name)
+
+        async def callback(request: Any, response: Any) -> Any:
+            if self._state not in ("inactive", "active"):
+                self._refuse(response, not_configured_code, f"{resolved}: {self.get_name()} is {self._state}")
+                self.statistics.count(f"{resolved} refused")
+                return response
+            finished = RosFuture()
+
+            def wake(_: Future[Any]) -> None:
+                finished.set_result(True)
+                executor = self.executor
+                if executor is not None:
+                    executor.wake()
+
+            task = self.worker.submit(functools.partial(answer, request, response))
+            task.add_done_callback(wake)
+            await finished
+            if task.cancelled():
+                self._refuse(response, not_configured_code, f"{resolved}: {self.get_name()} was cleaned up meanwhile")
+            elif (error := task.exception()) is not None:
+                self._failed(resolved, error)
+                response = type(response)()
+                self._refuse(response, None, f"{resolved}: {error}")
+            return response
+
+        self.create_service(service_type, name, callback, callback_group=self._service_group)
+
+    def report(self, key: str, text: str) -> None:
+        """Report a problem: counted in diagnostics under ``key``, logged at once and then at most every 5 s."""
+        count = self.statistics.problem(key, text)
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(key, float("-inf")) >= REPORT_PERIOD_S:
+            self._logged_s[key] = now_s
+            self.get_logger().warning(text if count == 1 else f"{text} ({count} times so far)")
+
+    def shut_down(self) -> None:
+        """Stop worker, subscriptions and timers; called once before the node is destroyed, in any state."""
+        if self._state == "finalized":
+            return
+        self._state = "finalized"
+        self._close_inputs()
+        if not self.worker.stop():
+            self.get_logger().warning(f"{self.get_name()}: the worker is still busy, its thread is left behind")
+        self._jump_handle.unregister()
+
+    # ---- lifecycle ---------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Allocate and start the worker; a failure leaves the node unconfigured and clean."""
+        self.worker = self._new_worker()
+        try:
+            self.configure()
+        except Exception as error:
+            self._transition_failed("configure", error)
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self.worker.start()
+        self._state, self._error = "inactive", ""
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe; a failure leaves the node inactive."""
+        try:
+            self.activate()
+        except Exception as error:
+            self._transition_failed("activate", error)
+            self._close_inputs()
+            return TransitionCallbackReturn.FAILURE
+        self._state, self._error = "active", ""
+        self.get_logger().info(
+            f"{self.get_fully_qualified_name()} is active; inputs: "
+            + (", ".join(f"{item.topic} ({qos.describe(item.profile)})" for item in self._inputs) or "none")
+        )
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; what was queued is still worked off."""
+        self._close_inputs()
+        self._state = "inactive"
+        try:
+            self.deactivate()
+        except Exception as error:
+            self._transition_failed("deactivate", error)
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the worker and forget everything."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the worker and forget everything for good."""
+        self._release()
+        self._state = "finalized"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured, with the reason in log and diagnostics."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _new_worker(self) -> Worker:
+        return Worker(self.node_name, self._failed, self.statistics.latency)
+
+    def _start(self) -> None:
+        self._autostart.cancel()
+        if self._state != "unconfigured":
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _release(self) -> None:
+        self._close_inputs()
+        self.worker.stop()
+        try:
+            self.cleanup()
+        except Exception as error:
+            self._transition_failed("cleanup", error)
+        for publisher in self._outputs:
+            self.destroy_publisher(publisher)
+        self._outputs.clear()
+        self._state = "unconfigured"
+
+    def _close_inputs(self) -> None:
+        for entry in self._inputs:
+            self.destroy_subscription(entry.subscription)
+        self._inputs.clear()
+
+    def _transition_failed(self, transition: str, error: Exception) -> None:
+        self._error = f"{transition} failed: {error}"
+        details = "" if isinstance(error, ValueError) else "\n" + traceback.format_exc()
+        self.get_logger().error(f"{self.get_name()}: {self._error}{details}")
+
+    def _failed(self, source: str, error: Exception) -> None:
+        """Report what a callback, handler or service raised: bad input as one sentence, a bug with its trace."""
+        if not self.context.ok():
+            return  # publishers are gone while the process ends; nothing is wrong
+        if isinstance(error, ValueError):
+            self.report(f"{source} refused", str(error))
+            return
+        self.statistics.problem(f"{source} failed", f"{type(error).__name__}: {error}")
+        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().error(f"{source} failed:\n{trace}")
+
+    def _refuse(self, response: Any, code: int | None, message: str) -> None:
+        if code is not None and hasattr(response, "code"):
+            response.code = code
+        response.message = message
+
+    def _accept_configuration(self, configuration: Any) -> None:
+        self.configuration = configuration
+        if self._state in ("inactive", "active"):
+            self.worker.submit(self.configuration_changed)
+
+    def _clock_jumped(self, jump: Any) -> None:
+        if self._state not in ("inactive", "active"):
+            return
+        self.report("clock jumped back", f"the clock went back by {-jump.delta.nanoseconds / 1e9:.1f} s: starting anew")
+        self.worker.clear()
+        self.worker.submit(self.time_jumped)
+
+    def _guard_transitions(self) -> None:
+        """Answer an impossible transition with "no" instead of ending the process, as rclpy up to Jazzy does."""
+        service = getattr(self, "_service_change_state", None)
+        if service is None:
+            return
+        original = service.callback
+
+        def change_state(request: Any, response: Any) -> Any:
+            try:
+                return original(request, response)
+            except Exception as error:
+                self.report("transition refused", f"{self.get_name()}: transition from {self._state} refused: {error}")
+                response.success = False
+                return response
+
+        service.callback = change_state
+
+    def _missing(self) -> list[str]:
+        if self._state != "active":
+            return []
+        silent = [sentence for entry in self._inputs if entry.required and (sentence := entry.missing()) is not None]
+        return silent + self.missing_inputs()
+
+    def _housekeeping(self) -> None:
+        if not self.context.ok() or self._state == "finalized":
+            return
+        waiting = self._missing()
+        now_s = time.monotonic()
+        if now_s >= self._next_report_s:
+            self._next_report_s = now_s + REPORT_PERIOD_S
+            for sentence in waiting:
+                self.get_logger().warning(f"{self.get_name()} waits for {sentence}")
+        for entry in self._inputs:
+            publishers = entry.publishers()
+            if entry.required and len(publishers) > 1:
+                self.report(
+                    f"{entry.topic} has several publishers",
+                    f"{entry.topic}: expected one publisher, got {len(publishers)}: {', '.join(sorted(publishers))}",
+                )
+        status = to_status(
+            self.get_fully_qualified_name(), self._state, self.statistics, waiting, self._error, self._extra()
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _extra(self) -> dict[str, object]:
+        extra: dict[str, object] = {}
+        for entry in self._inputs:
+            extra[f"{entry.topic} messages"] = entry.messages
+            if entry.messages:
+                extra[f"{entry.topic} silent_s"] = f"{entry.silent_for_s():.2f}"
+            if entry.last_stamp_ns is not None:
+                age_s = (self.get_clock().now().nanoseconds - entry.last_stamp_ns) / 1e9
+                extra[f"{entry.topic} age_s"] = f"{age_s:.3f}"
+        lengths = self.worker.lengths()
+        for name, counters in self.worker.statistics().items():
+            extra[f"queue {name} length"] = lengths[name]
+            extra[f"queue {name} processed"] = counters.processed
+            extra[f"queue {name} dropped"] = counters.dropped
+        return {**extra, **self.diagnose()}
+
+
+def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
+    """Run nodes in this process until SIGINT or SIGTERM; returns the exit code.
+
+    Several classes share one single-threaded executor: callbacks only queue work, the work is done by each node's
+    own worker. Parameters that are wrong end the process with code 2 and a sentence that names them.
+    """
+    from lira_ros.ros.dds import configure_dds
+
+    configure_dds()
+    nodes: list[LiraNode] = []
+    code = 0
+    try:
+        rclpy.init(args=args)
+        executor = SingleThreadedExecutor()
+        for node_class in node_classes:
+            nodes.append(node_class())
+            executor.add_node(nodes[-1])
+        while rclpy.ok():
+            try:
+                executor.spin()
+            except (KeyboardInterrupt, ExternalShutdownException):
+                break
+            except Exception:
+                nodes[0].get_logger().error(f"a callback failed:\n{traceback.format_exc()}")
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ConfigurationError as error:
+        name = node_classes[len(nodes)].node_name
+        print(f"{name}: {error}", file=sys.stderr)
+        code = 2
+    finally:
+        # A second Ctrl-C (launch and terminal both send one) must not interrupt the clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for node in nodes:
+            node.shut_down()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return code

@@ -1,0 +1,72 @@
+"""The surroundings of a ROS 2 process: where shared files lie, the DDS profile for images, dead shared memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+# Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted and newer) the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+# Looking at a few dozen segments takes well below a second.
+CLEAN_TIMEOUT_S = 20.0
+
+
+def share_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that holds launch/ and config/.
+
+    In a clone that is the root of the repository, otherwise share/lira_ros of the prefix that lira_ros is installed
+    in; prefixes are looked up in AMENT_PREFIX_PATH and in this Python's own. Raises FileNotFoundError when there is
+    no such folder.
+    """
+    clone = Path(__file__).resolve().parents[2]
+    prefixes = [entry for entry in environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if entry]
+    shares = [Path(prefix) / "share" / "lira_ros" for prefix in [*prefixes, sys.prefix]]
+    for folder in [clone, *shares]:
+        if (folder / "config" / "fastdds.xml").is_file() and (folder / "package.xml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"the shared files of lira_ros (config/fastdds.xml) are neither in {clone} nor in {', '.join(map(str, shares))}"
+    )
+
+
+def configure_dds(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Complete the environment variables that ROS 2 needs; call it before rclpy.init and before starting nodes.
+
+    A DDS profile that the user has set stays. Without one the shipped profile is used: with its defaults Fast DDS
+    loses half of the images. AMENT_PREFIX_PATH is set where ROS 2 lives in this Python's own prefix (wheels), since
+    nothing was sourced there.
+    """
+    if not environment.get("AMENT_PREFIX_PATH") and (Path(sys.prefix) / "share" / "ament_index").is_dir():
+        environment["AMENT_PREFIX_PATH"] = sys.prefix
+    if not any(environment.get(name) for name in PROFILE_VARIABLES):
+        profile = str(share_directory(environment) / "config" / "fastdds.xml")
+        for name in PROFILE_VARIABLES:
+            environment[name] = profile
+
+
+def clean_shared_memory() -> bool:
+    """Remove the shared memory that killed processes left behind; tells whether the cleaner ran.
+
+    A process that ends by SIGKILL leaves its 16 MB in /dev/shm for ever. Fast DDS ships a tool that removes the
+    segments that no living process holds; where it is not installed nothing happens.
+    """
+    folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    # The tool is a shell script that calls "python3": it has to be ours.
+    environment = {**os.environ, "PATH": os.pathsep.join(folders)}
+    try:
+        done = subprocess.run(
+            ["fastdds", "shm", "clean"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=CLEAN_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

@@ -1,0 +1,50 @@
+"""Package metadata of lira_ros. It lives here and not in pyproject.toml, because colcon reads only this place."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+NODES = ("mapping_node", "reasoning_node", "fusion_node", "replay_node", "suite")
+
+
+def version() -> str:
+    """Return the version that lira_ros/__init__.py states."""
+    for line in (HERE / "lira_ros" / "__init__.py").read_text(encoding="utf-8").splitlines():
+        if line.startswith("__version__"):
+            return line.split('"')[1]
+    raise RuntimeError("lira_ros/__init__.py states no __version__")
+
+
+def share(folder: str) -> tuple[str, list[str]]:
+    """Return one folder of the repository as an entry of data_files: it goes to share/lira_ros/<folder>."""
+    files = sorted(path for path in (HERE / folder).iterdir() if path.is_file())
+    return f"share/lira_ros/{folder}", [str(path.relative_to(HERE)) for path in files]
+
+
+setup(
+    name="lira_ros",
+    version=version(),
+    description="Map only the instances that conform to an instruction, while the robot moves",
+    maintainer="lira_ros developers",
+    maintainer_email="lira_ros@example.org",
+    license="Apache-2.0",
+    packages=find_packages(include=["lira_ros", "lira_ros.*"]),
+    package_data={"lira_ros": ["**/*.json", "**/*.yaml", "**/*.txt", "**/*.csv", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/lira_ros"]),
+        ("share/lira_ros", ["package.xml"]),
+        share("launch"),
+        share("config"),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "lira = lira_ros.cli.main:main",
+            *(f"{node} = lira_ros.nodes.{node}:main" for node in NODES),
+        ]
+    },
+)

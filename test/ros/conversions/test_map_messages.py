@@ -1,0 +1,204 @@
+"""Poses, keyframes, fragments, point clouds and meshes as messages: round trips and refusals."""
+
+from array import array
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import Pose, TransformStamped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rclpy.serialization import deserialize_message, serialize_message
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.frame import Frame, Keyframe
+from lira_ros.geometry.pose import from_quaternion
+from lira_ros.mapping.fragment import Fragment
+from lira_ros.ros.conversions import fragment as fragments
+from lira_ros.ros.conversions import geometry, keyframe, mesh, points
+from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
+from lira_ros.ros.errors import ConversionError
+
+RNG = np.random.default_rng(1)
+numbers = st.floats(-10, 10, allow_nan=False)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(numbers, numbers, numbers), st.tuples(numbers, numbers, numbers, numbers))
+def test_transform_round_trips(position, quaternion):
+    quaternion = np.array(quaternion)
+    if np.linalg.norm(quaternion) < 1e-3:
+        return
+    T = from_quaternion(position, quaternion / np.linalg.norm(quaternion), "T")
+    np.testing.assert_allclose(geometry.pose_from_message(geometry.pose_to_message(T), "/p"), T, atol=1e-9)
+    message = geometry.transform_to_message(T, "map", "camera", stamp_from_ns(5))
+    assert (message.header.frame_id, message.child_frame_id, stamp_to_ns(message.header.stamp)) == ("map", "camera", 5)
+    np.testing.assert_allclose(geometry.transform_from_message(message, "/tf"), T, atol=1e-9)
+
+
+@given(st.integers(0, 2**31 * 10**9 - 1))
+def test_stamp_round_trips(stamp_ns):
+    assert stamp_to_ns(stamp_from_ns(stamp_ns)) == stamp_ns
+
+
+def test_impossible_poses_are_refused_by_name():
+    pose = Pose()
+    pose.orientation.w = 0.5
+    with pytest.raises(ConversionError, match=r"/p: quaternion must have length 1, got 0\.5"):
+        geometry.pose_from_message(pose, "/p")
+    transform = TransformStamped()
+    transform.transform.rotation.w = 1.0
+    transform.transform.translation.x = float("nan")
+    with pytest.raises(ConversionError, match="/tf: contains NaN"):
+        geometry.transform_from_message(transform, "/tf")
+
+
+def make_keyframe(floor=float("nan")):
+    camera = Camera(32, 24, 30.0, 30.0, 15.5, 11.5)
+    color = np.full((24, 32, 3), (200, 40, 90), dtype=np.uint8)
+    depth = (RNG.integers(0, 5000, (24, 32)) / 1000).astype(np.float32)
+    pose = from_quaternion((1, 2, 3), (0, 0, 0.6, 0.8), "T")
+    return Keyframe(7, Frame(1_700_000_000_123_456_789, color, depth, camera, pose), np.array([0.0, 0, 1]), floor)
+
+
+def over_the_wire(message):
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@pytest.mark.parametrize("floor", [float("nan"), -1.25])
+def test_keyframe_round_trip(floor):
+    original = make_keyframe(floor)
+    message = over_the_wire(keyframe.keyframe_to_message(original, 99, "world"))
+    assert (message.session, message.header.frame_id) == (99, "world")
+    result = keyframe.keyframe_from_message(message, "/keyframes")
+    assert result.id == 7
+    assert result.frame.stamp_ns == original.frame.stamp_ns
+    assert result.frame.camera == original.frame.camera
+    assert result.floor_height_m == pytest.approx(floor, nan_ok=True)
+    np.testing.assert_allclose(result.frame.T_map_camera, original.frame.T_map_camera, atol=1e-12)
+    np.testing.assert_allclose(result.frame.depth_m, original.frame.depth_m, atol=1e-6)
+    assert np.abs(result.frame.color.astype(int) - original.frame.color).max() <= 3
+
+
+def test_broken_keyframes_are_refused_by_name():
+    for change, text in (
+        (lambda m: setattr(m.camera, "width", 31), "/k: keyframe 7: color: expected"),
+        (lambda m: setattr(m.pose.orientation, "w", 5.0), "/k: keyframe 7 pose: quaternion"),
+        (lambda m: setattr(m.up, "z", 3.0), "/k: keyframe 7: keyframe up"),
+        (lambda m: setattr(m.depth, "data", array("B")), "/k: keyframe 7 depth: expected"),
+    ):
+        message = keyframe.keyframe_to_message(make_keyframe(), 1, "map")
+        change(message)
+        with pytest.raises(ConversionError, match=text):
+            keyframe.keyframe_from_message(message, "/k")
+
+
+def make_fragment(blocks=5):
+    return Fragment(
+        id=3,
+        revision=2,
+        stamp_ns=123,
+        T_map_fragment=from_quaternion((1, 0, 0), (0, 0, 0, 1), "T"),
+        voxel_size_m=0.04,
+        truncation_m=0.16,
+        keyframe_ids=(4, 5, 9),
+        block_coordinates=RNG.integers(-100, 100, (blocks, 3)).astype(np.int32),
+        tsdf=RNG.uniform(-1, 1, (blocks, 512)).astype(np.float32),
+        weight=RNG.uniform(0, 50, (blocks, 512)).astype(np.float32),
+        color=RNG.integers(0, 256, (blocks, 512, 3), dtype=np.uint8),
+    )
+
+
+@pytest.mark.parametrize("blocks", [0, 5])
+def test_fragment_round_trip(blocks):
+    original = make_fragment(blocks)
+    message = over_the_wire(fragments.fragment_to_message(original, 42, 17, "map"))
+    assert (message.session, message.sequence, message.clear) == (42, 17, False)
+    result = fragments.fragment_from_message(message, "/f")
+    for name in ("id", "revision", "stamp_ns", "voxel_size_m", "truncation_m", "keyframe_ids"):
+        assert getattr(result, name) == getattr(original, name)
+    np.testing.assert_allclose(result.T_map_fragment, original.T_map_fragment, atol=1e-12)
+    np.testing.assert_array_equal(result.block_coordinates, original.block_coordinates)
+    np.testing.assert_allclose(result.tsdf, original.tsdf, atol=0.5 / 32767 + 1e-6)
+    np.testing.assert_allclose(result.weight, original.weight, atol=0.5 / 64 + 1e-6)
+    np.testing.assert_array_equal(result.color, original.color)
+
+
+def test_broken_fragments_are_refused_by_name():
+    for change, text in (
+        (lambda m: setattr(m, "encoding", 9), "/f: fragment 3: expected encoding 1, got 9"),
+        (lambda m: setattr(m, "data", m.data[:-30]), "/f: fragment 3: expected 17920 bytes for 5 blocks"),
+        (lambda m: setattr(m, "data", array("B", b"nonsense")), "/f: fragment 3: expected deflated voxels"),
+        (lambda m: setattr(m, "block_coordinates", m.block_coordinates[:-3]), "expected 14336 bytes for 4 blocks"),
+        (lambda m: setattr(m, "block_coordinates", m.block_coordinates[:-1]), "expected 3 coordinates"),
+        (lambda m: setattr(m, "voxel_size_m", 0.0), "/f: fragment 3: .*voxel_size_m"),
+    ):
+        message = fragments.fragment_to_message(make_fragment(), 1, 1, "map")
+        change(message)
+        with pytest.raises(ConversionError, match=text):
+            fragments.fragment_from_message(message, "/f")
+
+
+def test_clear_message():
+    message = fragments.empty_fragment_message(5, 6, "map", 7)
+    assert message.clear
+    assert len(message.data) == 0
+    assert (message.session, message.sequence) == (5, 6)
+
+
+@pytest.mark.parametrize("count", [0, 100])
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_point_cloud_round_trip(count, with_ids):
+    xyz = RNG.normal(size=(count, 3)).astype(np.float32)
+    colors = RNG.integers(0, 256, (count, 3), dtype=np.uint8)
+    ids = np.arange(count, dtype=np.uint32) if with_ids else None
+    cloud = over_the_wire(points.points_to_cloud(xyz, colors, Header(frame_id="map"), ids))
+    assert (cloud.width, cloud.point_step) == (count, 20 if with_ids else 16)
+    got_xyz, got_colors, got_ids = points.points_from_cloud(cloud, "/m")
+    np.testing.assert_array_equal(got_xyz, xyz)
+    np.testing.assert_array_equal(got_colors, colors)
+    if with_ids:
+        np.testing.assert_array_equal(got_ids, ids)
+    else:
+        assert got_ids is None
+
+
+def test_wrong_point_clouds_are_refused_by_name():
+    cloud = points.points_to_cloud(np.zeros((4, 3)), np.zeros((4, 3), np.uint8), Header())
+    cloud.data = cloud.data[:-1]
+    with pytest.raises(ConversionError, match="/m: expected 64 bytes for 4 points, got 63"):
+        points.points_from_cloud(cloud, "/m")
+    cloud.fields = cloud.fields[:3]
+    with pytest.raises(ConversionError, match="got no rgb"):
+        points.points_from_cloud(cloud, "/m")
+
+
+@pytest.mark.parametrize("frame", ["map", "m", "world", "odom_frame"])  # each leaves another alignment behind it
+def test_mesh_markers_are_valid_messages(frame):
+    parts = [
+        mesh.MeshPart(
+            id,
+            RNG.normal(size=(30, 3)).astype(np.float32),
+            RNG.integers(0, 30, (count, 3)).astype(np.int32),
+            RNG.integers(0, 256, (30, 3), dtype=np.uint8),
+        )
+        for id, count in ((3, 7), (4, 0), (-5, 1))
+    ]
+    header = Header(frame_id=frame, stamp=stamp_from_ns(12_000_000_034))
+    result = deserialize_message(mesh.mesh_to_markers(parts, header, "mesh", clear=True), MarkerArray)
+    assert [(item.id, item.action) for item in result.markers] == [
+        (0, Marker.DELETEALL),
+        (3, Marker.ADD),
+        (4, Marker.DELETE),
+        (-5, Marker.ADD),
+    ]
+    for item in result.markers:
+        assert (item.header, item.ns, item.type) == (header, "mesh", Marker.TRIANGLE_LIST)
+        assert (item.pose.orientation.w, item.scale.x, item.color.a) == (1.0, 1.0, 1.0)
+    first = result.markers[1]
+    corners = parts[0].triangles.ravel()
+    np.testing.assert_allclose([(p.x, p.y, p.z) for p in first.points], parts[0].vertices[corners])
+    np.testing.assert_allclose([(c.r, c.g, c.b) for c in first.colors], parts[0].colors[corners] / 255, atol=1e-6)
+    assert all(c.a == 1.0 for c in first.colors)
+    assert len(result.markers[3].points) == 3

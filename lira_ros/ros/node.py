@@ -44,6 +44,7 @@ from rclpy.task import Future as RosFuture
 
 from lira_ros.configuration import ConfigurationError, parameter
 from lira_ros.ros import parameters, qos
+from lira_ros.ros.dds import configure_dds
 from lira_ros.ros.diagnostics import Statistics, to_status
 from lira_ros.ros.inputs import Input
 from lira_ros.ros.worker import Worker
@@ -429,8 +430,6 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
     Several classes share one single-threaded executor: callbacks only queue work, the work is done by each node's
     own worker. Parameters that are wrong end the process with code 2 and a sentence that names them.
     """
-    from lira_ros.ros.dds import configure_dds
-
     configure_dds()
     nodes: list[LiraNode] = []
     code = 0

@@ -10,6 +10,11 @@ KEYFRAME_HISTORY = 200
 # A fragment holds 9 keyframes and about 1 MB of deflated voxels, and is sent again with each revision; 60 messages
 # cover the same walk two to three times.
 FRAGMENT_HISTORY = 60
+# A candidate array is a few kB of run lengths; each keyframe is answered once for each instruction, so this covers
+# the keyframe history for ten instructions.
+CANDIDATE_HISTORY = 10 * KEYFRAME_HISTORY
+# Instance maps are latched for each instruction; so many instructions are active at most by default, with room.
+INSTANCE_MAP_HISTORY = 64
 # Camera messages waiting in the middleware: a third of a second at 30 Hz. More would only add latency.
 SENSOR_DEPTH = 10
 
@@ -57,6 +62,16 @@ def keyframes() -> QoSProfile:
 def fragments() -> QoSProfile:
     """Return the profile of the fragment topic, the same for publisher and subscriptions."""
     return history(FRAGMENT_HISTORY)
+
+
+def candidates() -> QoSProfile:
+    """Return the profile of the candidate topic, the same for publisher and subscriptions."""
+    return history(CANDIDATE_HISTORY)
+
+
+def instance_maps() -> QoSProfile:
+    """Return the profile of the full instance maps: the last map of each instruction for late joiners."""
+    return history(INSTANCE_MAP_HISTORY)
 
 
 def image_output() -> QoSProfile:

@@ -17,6 +17,8 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from lira_ros.ros.conversions.time import stamp_from_ns
+
 _ENCAPSULATION = b"\x00\x01\x00\x00"  # plain CDR, little-endian
 
 
@@ -87,12 +89,15 @@ def _tail(header: Header, namespace: str) -> bytes:
     return serialize_message(marker)[len(_ENCAPSULATION) + len(writer.body) :]
 
 
-def mesh_to_markers(parts: Iterable[MeshPart], header: Header, namespace: str, *, clear: bool = False) -> bytes:
+def mesh_to_markers(
+    parts: Iterable[MeshPart], stamp_ns: int, frame_id: str, namespace: str, *, clear: bool = False
+) -> bytes:
     """Return a serialised MarkerArray that adds or replaces the given parts and deletes the empty ones.
 
     ``clear`` True: a DELETEALL comes first, for a map that started anew.
     """
     parts = list(parts)
+    header = Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
     tail = _tail(header, namespace)
     writer = _Writer()
     writer.pack("I", len(parts) + int(clear))

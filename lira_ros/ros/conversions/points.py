@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
 
 from lira_ros.ros.conversions.image import bytes_array
+from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.errors import ConversionError
 
 # rgb is the packed colour of PCL (0x00RRGGBB in the bits of a float32), which RViz shows as it is.
@@ -21,10 +21,11 @@ _FIELDS: tuple[tuple[str, str, int], ...] = (
 )
 
 
-def points_to_cloud(
+def points_to_message(
     points: NDArray[np.floating],
     colors: NDArray[np.uint8],
-    header: Any,
+    stamp_ns: int,
+    frame_id: str,
     instance_ids: NDArray[np.integer] | None = None,
 ) -> PointCloud2:
     """Return (N, 3) points [m] with (N, 3) uint8 RGB colours as a cloud with the fields x, y, z, rgb.
@@ -40,7 +41,7 @@ def points_to_cloud(
     if instance_ids is not None:
         records["instance_id"] = instance_ids
     message = PointCloud2(
-        header=header,
+        header=Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id),
         height=1,
         width=len(records),
         fields=[
@@ -56,10 +57,10 @@ def points_to_cloud(
     return message
 
 
-def points_from_cloud(
+def points_from_message(
     message: PointCloud2, topic: str
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32] | None]:
-    """Return points (N, 3), colours (N, 3) and instance ids (N,) or None of a cloud that points_to_cloud() made.
+    """Return points (N, 3), colours (N, 3) and instance ids (N,) or None of a cloud that points_to_message() made.
 
     Raises ConversionError naming the topic when a field is missing or the data is truncated.
     """

@@ -93,18 +93,20 @@ def test_colour_is_not_depth():
 
 
 def test_image_round_trips():
-    header = Header(frame_id="camera")
-    np.testing.assert_array_equal(conversions.color_from_image(conversions.color_to_image(COLOR, header), "/c"), COLOR)
+    result = conversions.image_to_message(COLOR, "rgb8", 12, "camera")
+    assert (result.header.frame_id, result.header.stamp.nanosec) == ("camera", 12)
+    np.testing.assert_array_equal(conversions.color_from_image(result, "/c"), COLOR)
     for encoding in ("16UC1", "32FC1"):
-        result = conversions.depth_to_image(DEPTH, header, encoding)
-        assert result.header.frame_id == "camera"
+        result = conversions.depth_to_message(DEPTH, 0, "camera", encoding)
         np.testing.assert_allclose(conversions.depth_from_image(result, "/d"), DEPTH, atol=1e-6)
+    with pytest.raises(ValueError, match="mono8: expected"):
+        conversions.image_to_message(COLOR, "mono8", 0, "camera")
 
 
 def test_depth_beyond_16_bits_becomes_invalid():
-    depth = np.array([[65.534, 65.6, 100.0]], dtype=np.float32)
-    result = conversions.depth_from_image(conversions.depth_to_image(depth, Header()), "/d")
-    np.testing.assert_allclose(result, [[65.534, 0, 0]], atol=1e-4)
+    depth = np.array([[65.534, 65.535, 65.6, 100.0]], dtype=np.float32)
+    result = conversions.depth_from_image(conversions.depth_to_message(depth, 0, ""), "/d")
+    np.testing.assert_allclose(result, [[65.534, 0, 0, 0]], atol=1e-4)
 
 
 def test_compressed_round_trips():

@@ -153,9 +153,9 @@ def test_point_cloud_round_trip(count, with_ids):
     xyz = RNG.normal(size=(count, 3)).astype(np.float32)
     colors = RNG.integers(0, 256, (count, 3), dtype=np.uint8)
     ids = np.arange(count, dtype=np.uint32) if with_ids else None
-    cloud = over_the_wire(points.points_to_cloud(xyz, colors, Header(frame_id="map"), ids))
+    cloud = over_the_wire(points.points_to_message(xyz, colors, 5, "map", ids))
     assert (cloud.width, cloud.point_step) == (count, 20 if with_ids else 16)
-    got_xyz, got_colors, got_ids = points.points_from_cloud(cloud, "/m")
+    got_xyz, got_colors, got_ids = points.points_from_message(cloud, "/m")
     np.testing.assert_array_equal(got_xyz, xyz)
     np.testing.assert_array_equal(got_colors, colors)
     if with_ids:
@@ -165,13 +165,13 @@ def test_point_cloud_round_trip(count, with_ids):
 
 
 def test_wrong_point_clouds_are_refused_by_name():
-    cloud = points.points_to_cloud(np.zeros((4, 3)), np.zeros((4, 3), np.uint8), Header())
+    cloud = points.points_to_message(np.zeros((4, 3)), np.zeros((4, 3), np.uint8), 0, "map")
     cloud.data = cloud.data[:-1]
     with pytest.raises(ConversionError, match="/m: expected 64 bytes for 4 points, got 63"):
-        points.points_from_cloud(cloud, "/m")
+        points.points_from_message(cloud, "/m")
     cloud.fields = cloud.fields[:3]
     with pytest.raises(ConversionError, match="got no rgb"):
-        points.points_from_cloud(cloud, "/m")
+        points.points_from_message(cloud, "/m")
 
 
 @pytest.mark.parametrize("frame", ["map", "m", "world", "odom_frame"])  # each leaves another alignment behind it
@@ -186,7 +186,7 @@ def test_mesh_markers_are_valid_messages(frame):
         for id, count in ((3, 7), (4, 0), (-5, 1))
     ]
     header = Header(frame_id=frame, stamp=stamp_from_ns(12_000_000_034))
-    result = deserialize_message(mesh.mesh_to_markers(parts, header, "mesh", clear=True), MarkerArray)
+    result = deserialize_message(mesh.mesh_to_markers(parts, 12_000_000_034, frame, "mesh", clear=True), MarkerArray)
     assert [(item.id, item.action) for item in result.markers] == [
         (0, Marker.DELETEALL),
         (3, Marker.ADD),

@@ -1,0 +1,71 @@
+"""What can be set of the fusion of candidates into instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lira_ros.configuration import parameter
+
+
+@dataclass(frozen=True)
+class FusionConfiguration:
+    """Voxel grid, thresholds of publication and bounds of memory of the instance fusion."""
+
+    voxel_size_m: float = parameter(
+        0.02, "Edge of the voxels of instances [m]; the same as the map's", minimum=0.005, maximum=0.2
+    )
+    max_depth_m: float = parameter(
+        5.0,
+        "Depth beyond this is not lifted into voxels [m]; sensor noise is about 4 cm there",
+        minimum=0.5,
+        maximum=20.0,
+    )
+    margin_m: float = parameter(
+        0.05,
+        "Room for pose errors [m]: how far a voxel may be from the measured surface and still be the same surface",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    min_overlap: float = parameter(
+        0.25,
+        "Least overlap of a candidate with an instance, over what both views could see, to be the same thing",
+        minimum=0.05,
+        maximum=0.95,
+    )
+    merge_overlap: float = parameter(
+        0.5, "Overlap of two instances in voxels from which they are one", minimum=0.1, maximum=1.0
+    )
+    min_support: float = parameter(
+        0.4, "Share of the views of a voxel that must have put it into the instance", minimum=0.05, maximum=0.95
+    )
+    min_voxels: int = parameter(
+        10, "Instances of fewer voxels are not published, candidates of fewer are not fused", minimum=1, maximum=100000
+    )
+    publish_existence: float = parameter(
+        0.5, "Instances are published from this existence probability on", minimum=0.0, maximum=1.0
+    )
+    # 0.12 is the lower clamp of OctoMap (Hornung et al. 2013), where a voxel counts as certainly free.
+    prune_existence: float = parameter(
+        0.12, "Instances are forgotten below this existence probability", minimum=0.0, maximum=0.5
+    )
+    fragment_min_weight: float = parameter(
+        2.0, "Observations from which a fragment's voxel may refine instances", minimum=0.0, maximum=1000.0
+    )
+    max_instances: int = parameter(
+        500, "Most instances kept; the least certain are forgotten first", minimum=1, maximum=100000
+    )
+    max_instance_voxels: int = parameter(
+        100000, "Most voxels kept for one instance; later ones are not taken up", minimum=100, maximum=10000000
+    )
+    max_keyframes: int = parameter(
+        400,
+        "Keyframes kept for candidates that come late, oldest forgotten first (about 0.9 MB each at 640x480)",
+        minimum=1,
+        maximum=100000,
+    )
+    max_waiting: int = parameter(
+        200, "Candidate sets kept that came before their keyframe; the oldest are dropped", minimum=0, maximum=100000
+    )
+    max_fragments: int = parameter(
+        200, "Fragments kept to refine instances, oldest forgotten first", minimum=1, maximum=100000
+    )

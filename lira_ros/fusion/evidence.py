@@ -1,0 +1,319 @@
+"""What is known of one instance: votes for each of its voxels, and whether it exists, by keyframe.
+
+Voxels are voted for and against by every view instead of OR-ing masks, so that a mask that was wrong once is
+outvoted. Existence is added up in the order of the sensor, not of arrival, so late answers change the past
+that they are about.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lira_ros.fusion.lifting import pack, unpack
+from lira_ros.reasoning.contracts import Candidate
+
+# Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.
+HIT_LOG_ODDS = math.log(0.7 / 0.3)
+MISS_LOG_ODDS = math.log(0.4 / 0.6)
+LARGEST_LOG_ODDS = math.log(0.97 / 0.03)
+SMALLEST_LOG_ODDS = math.log(0.1199 / 0.8801)
+# Free space where the instance should be is much stronger than no mask: depth is right far more often than a
+# detector is complete. Two such views outweigh three sightings.
+SEEN_THROUGH_LOG_ODDS = math.log(0.2 / 0.8)
+
+# Support = hits / (views + this): a voxel seen once counts less than one confirmed often (add-constant prior).
+SUPPORT_PRIOR = 0.5
+# Voxels that most of at least this many views contradict are forgotten.
+FORGET_VIEWS = 4.0
+FORGET_SHARE = 0.2
+
+# Two instances are compared on cells of this many voxels: noise puts one surface into neighbouring voxels.
+OVERLAP_CELL_VOXELS = 2
+
+# Parts of an instance are connected across gaps of this many voxels, as sampling leaves them on slanted surfaces.
+COMPONENT_CELL_VOXELS = 3
+# Components smaller than this share of the largest are flying voxels, not the other side of an occlusion.
+COMPONENT_SHARE = 0.1
+
+
+class VoxelEvidence:
+    """Votes of views for the voxels of one instance.
+
+    keys: (N,) int64 sorted voxel keys. hits, views: (N,) float32 weighted number of views that put the voxel
+    into the instance, and of all that saw it. colors: (N, 3) float32 colours summed over color_weights.
+    """
+
+    def __init__(self) -> None:
+        self.keys: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.hits: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.views: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.colors: NDArray[np.float32] = np.zeros((0, 3), dtype=np.float32)
+        self.color_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+
+    def share(self) -> NDArray[np.float32]:
+        """Return (N,) hits / views, 0 where no view counted."""
+        return np.divide(self.hits, self.views, out=np.zeros_like(self.hits), where=self.views > 0)
+
+    def support(self) -> NDArray[np.float32]:
+        """Return (N,) hits / (views + SUPPORT_PRIOR), by which instances compete for voxels."""
+        return self.hits / (self.views + np.float32(SUPPORT_PRIOR))
+
+    def contains(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of (K,) keys are among the voxels."""
+        if len(self.keys) == 0:
+            return np.zeros(len(keys), dtype=np.bool_)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return self.keys[at] == keys
+
+    def add(
+        self,
+        keys: NDArray[np.int64],
+        hits: NDArray[np.float32],
+        views: NDArray[np.float32],
+        colors: NDArray[np.float32],
+        color_weights: NDArray[np.float32],
+    ) -> None:
+        """Add votes for (K,) sorted unique keys; voxels that are not known yet are taken up."""
+        if len(keys) == 0:
+            return
+        self.keys, (self.hits, self.views, self.color_weights, self.colors) = _merged(
+            self.keys,
+            keys,
+            ((self.hits, hits), (self.views, views), (self.color_weights, color_weights), (self.colors, colors)),
+        )
+
+    def forget(self) -> None:
+        """Drop voxels that most views contradict."""
+        keep = (self.views < FORGET_VIEWS) | (self.share() >= FORGET_SHARE)
+        if not keep.all():
+            self.keys, self.hits, self.views = self.keys[keep], self.hits[keep], self.views[keep]
+            self.colors, self.color_weights = self.colors[keep], self.color_weights[keep]
+
+
+def _merged(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    channels: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...],
+) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+    keys = np.union1d(a, b) if len(a) else b.copy()
+    at_a, at_b = np.searchsorted(keys, a), np.searchsorted(keys, b)
+    results = []
+    for old, new in channels:
+        total = np.zeros((len(keys), *new.shape[1:]), dtype=np.float32)
+        total[at_a] = old
+        total[at_b] += new
+        results.append(total)
+    return keys, results
+
+
+@dataclass
+class Claim:
+    """That an instance was seen in a keyframe: its mask on the comparison grid, packed to bits."""
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+    cells: int
+
+    @classmethod
+    def of(cls, grid_mask: NDArray[np.bool_]) -> Claim:
+        """Pack a (h, w) mask."""
+        return cls(np.packbits(grid_mask), (grid_mask.shape[0], grid_mask.shape[1]), int(np.count_nonzero(grid_mask)))
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Unpack the (h, w) mask."""
+        count = self.shape[0] * self.shape[1]
+        return np.unpackbits(self.bits, count=count).view(np.bool_).reshape(self.shape)
+
+
+@dataclass
+class Vote:
+    """What one keyframe says about existence; answered: with candidates, not from depth alone."""
+
+    log_odds: float
+    seen: bool
+    answered: bool
+
+
+def _clamped(log_odds: float) -> float:
+    return min(LARGEST_LOG_ODDS, max(SMALLEST_LOG_ODDS, log_odds))
+
+
+@dataclass
+class InstanceEvidence:
+    """Everything that the views said about one instance."""
+
+    id: int
+    voxels: VoxelEvidence = field(default_factory=VoxelEvidence)
+    votes: dict[int, Vote] = field(default_factory=dict)  # by keyframe id
+    folded_log_odds: float = 0.0  # what the votes of forgotten keyframes added up to
+    folded_sightings: int = 0  # in forgotten keyframes
+    first_seen_ns: int = 0
+    last_seen_ns: int = 0
+    claims: dict[int, Claim] = field(default_factory=dict)  # by keyframe id
+    instructions: set[str] = field(default_factory=set)  # that a candidate of this instance answered
+    names: dict[str, float] = field(default_factory=dict)  # label -> weighted votes
+    name_weight: float = 0.0  # of all observations, the nameless included
+    supports: dict[str, float] = field(default_factory=dict)  # what it stands on -> weighted votes
+    embedding: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    radius_m: float = 0.0
+    extent_m: float = 0.0
+    color: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # OVERLAP_CELL_VOXELS
+
+    def describe(self, candidate: Candidate, weight: float, instruction_id: str) -> None:
+        """Add what a candidate says about name, support and meaning; ``weight`` is the quality of the view."""
+        self.instructions.add(instruction_id)
+        self.name_weight += weight
+        if candidate.label:
+            vote = weight * candidate.label_confidence
+            self.names[candidate.label] = self.names.get(candidate.label, 0.0) + vote
+        if candidate.attributes.supported_by:
+            held = candidate.attributes.supported_by
+            self.supports[held] = self.supports.get(held, 0.0) + weight
+        if len(candidate.embedding) and (len(self.embedding) in (0, len(candidate.embedding))):
+            addend = weight * candidate.embedding.astype(np.float64)
+            self.embedding = addend if len(self.embedding) == 0 else self.embedding + addend
+
+    def label(self) -> tuple[str, float]:
+        """Return the name with most votes and its confidence in [0, 1]; equal votes go by the alphabet."""
+        if not self.names:
+            return "", 0.0
+        name = min(self.names, key=lambda item: (-self.names[item], item))
+        return name, min(1.0, self.names[name] / self.name_weight) if self.name_weight > 0 else 0.0
+
+    def supported_by(self) -> str:
+        """Return what most views say it stands on, "" when none says so."""
+        return min(self.supports, key=lambda item: (-self.supports[item], item)) if self.supports else ""
+
+    def unit_embedding(self) -> NDArray[np.float32]:
+        """Return the mean embedding at unit length, (0,) without any."""
+        length = float(np.linalg.norm(self.embedding))
+        return (self.embedding / length).astype(np.float32) if length > 0 else np.zeros(0, dtype=np.float32)
+
+    def existence(self, answered_only: bool = False) -> float:
+        """Return the probability that it exists, from its first sighting on, in the order of the sensor."""
+        total, started = self.folded_log_odds, self.folded_sightings > 0
+        for keyframe_id in sorted(self.votes):
+            vote = self.votes[keyframe_id]
+            started = started or vote.seen
+            if started and (vote.answered or not answered_only):
+                total = _clamped(total + vote.log_odds)
+        return 1.0 / (1.0 + math.exp(-total))
+
+    def observations(self) -> int:
+        """Return the number of keyframes in which it was seen."""
+        return self.folded_sightings + sum(vote.seen for vote in self.votes.values())
+
+    def see(self, keyframe_id: int, stamp_ns: int, log_odds: float, claim: Claim) -> None:
+        """Note that it was seen in a keyframe, in place of whatever was noted of that keyframe before."""
+        if self.observations() == 0:
+            self.first_seen_ns = self.last_seen_ns = stamp_ns
+        self.first_seen_ns = min(self.first_seen_ns, stamp_ns)
+        self.last_seen_ns = max(self.last_seen_ns, stamp_ns)
+        self.votes[keyframe_id] = Vote(log_odds, seen=True, answered=True)
+        self.claims[keyframe_id] = claim
+
+    def forget_keyframe(self, keyframe_id: int) -> None:
+        """Fold the votes up to a keyframe that is forgotten into one number."""
+        self.claims.pop(keyframe_id, None)
+        for old in sorted(item for item in self.votes if item <= keyframe_id):
+            vote = self.votes.pop(old)
+            self.folded_sightings += vote.seen
+            if self.folded_sightings:
+                self.folded_log_odds = _clamped(self.folded_log_odds + vote.log_odds)
+
+    def measure(self, min_share: float, voxel_size_m: float) -> None:
+        """Update centre, radius, extent, colour and coarse cells from the supported voxels."""
+        keep = self.voxels.share() >= min_share
+        voxels = unpack(self.voxels.keys[keep])
+        self.cells = np.unique(pack(np.floor_divide(voxels, OVERLAP_CELL_VOXELS)))
+        if len(voxels) == 0:
+            return
+        points = voxels * voxel_size_m
+        self.center = points.mean(axis=0)
+        low, high = points.min(axis=0), points.max(axis=0)
+        self.extent_m = float((high - low).max()) + voxel_size_m
+        self.radius_m = float(np.sqrt(((points - self.center) ** 2).sum(axis=1).max()))
+        weights = self.voxels.color_weights[keep].sum()
+        self.color = self.voxels.colors[keep].sum(axis=0) / max(float(weights), 1e-9)
+
+    def absorb(self, other: InstanceEvidence) -> None:
+        """Take over everything known of another instance that turned out to be this one."""
+        source = other.voxels
+        self.voxels.add(source.keys, source.hits, source.views, source.colors, source.color_weights)
+        for keyframe_id, vote in other.votes.items():
+            mine = self.votes.get(keyframe_id)
+            if mine is None or (vote.seen, vote.answered, vote.log_odds) > (mine.seen, mine.answered, mine.log_odds):
+                self.votes[keyframe_id] = vote
+        for keyframe_id, claim in other.claims.items():
+            mine_claim = self.claims.get(keyframe_id)
+            joined = claim.mask() if mine_claim is None else claim.mask() | mine_claim.mask()
+            self.claims[keyframe_id] = Claim.of(joined)
+        self.folded_log_odds = _clamped(self.folded_log_odds + other.folded_log_odds)
+        self.folded_sightings = max(self.folded_sightings, other.folded_sightings)
+        self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
+        self.last_seen_ns = max(self.last_seen_ns, other.last_seen_ns)
+        self.instructions |= other.instructions
+        for name, weight in other.names.items():
+            self.names[name] = self.names.get(name, 0.0) + weight
+        for held, weight in other.supports.items():
+            self.supports[held] = self.supports.get(held, 0.0) + weight
+        self.name_weight += other.name_weight
+        if len(self.embedding) in (0, len(other.embedding)):
+            self.embedding = other.embedding + (self.embedding if len(self.embedding) else 0.0)
+
+
+@numba.njit(nogil=True, cache=True)
+def _components(cells: NDArray[np.int32]) -> NDArray[np.int32]:
+    # Union-find over the 26-neighbourhood; cells are sorted by x, y, z, so lower neighbours are found by bisection.
+    count = len(cells)
+    parent = np.arange(count).astype(np.int32)
+    for i in range(count):
+        for dx in range(-1, 1):
+            for dy in range(-1, 2):
+                for dz in range(-1, 2):
+                    if dx == 0 and (dy > 0 or (dy == 0 and dz >= 0)):
+                        continue
+                    x, y, z = cells[i, 0] + dx, cells[i, 1] + dy, cells[i, 2] + dz
+                    low, high = 0, i
+                    while low < high:
+                        mid = (low + high) // 2
+                        c = cells[mid]
+                        if c[0] < x or (c[0] == x and (c[1] < y or (c[1] == y and c[2] < z))):
+                            low = mid + 1
+                        else:
+                            high = mid
+                    if low < i and cells[low, 0] == x and cells[low, 1] == y and cells[low, 2] == z:
+                        a, b = i, low
+                        while parent[a] != a:
+                            parent[a] = parent[parent[a]]
+                            a = parent[a]
+                        while parent[b] != b:
+                            parent[b] = parent[parent[b]]
+                            b = parent[b]
+                        parent[max(a, b)] = min(a, b)
+    for i in range(count):
+        a = i
+        while parent[a] != a:
+            a = parent[a]
+        parent[i] = a
+    return parent
+
+
+def without_flying_voxels(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which of (N,) sorted voxel keys belong to a component of at least a tenth of the largest one.
+
+    Components are connected over gaps of up to COMPONENT_CELL_VOXELS voxels.
+    """
+    if len(keys) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    cells, at = np.unique(pack(np.floor_divide(unpack(keys), COMPONENT_CELL_VOXELS)), return_inverse=True)
+    component = _components(unpack(cells))[at]
+    sizes = np.bincount(component, minlength=len(cells))
+    return sizes[component] >= COMPONENT_SHARE * sizes.max()

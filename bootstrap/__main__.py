@@ -4,13 +4,12 @@ import sys
 
 # Checked before anything else is imported: the other modules use the syntax of these versions.
 if not (3, 10) <= sys.version_info[:2] <= (3, 12):
-    print(
-        "make setup: Python 3.10, 3.11 or 3.12 is needed, this is %d.%d. Name one:  make setup PYTHON=python3.12"
-        % sys.version_info[:2],
-        file=sys.stderr,
+    found = ".".join(map(str, sys.version_info[:2]))
+    sys.exit(
+        "make setup: Python 3.10, 3.11 or 3.12 is needed, this is " + found + ". "
+        "Name one:  make setup PYTHON=python3.12"
     )
-    sys.exit(1)
 
-from bootstrap.plan import main  # noqa: E402
+from bootstrap.plan import main
 
 sys.exit(main())

@@ -108,9 +108,8 @@ def _loads(library: str) -> bool:
 def ensure_packages(packages: Mapping[str, str]) -> None:
     """Install Debian packages (name for a person -> package) where permitted; raises SetupError otherwise."""
     if packages and not _install(packages.values()):
-        raise SetupError(
-            f"{_enumerate(packages).capitalize()} missing. Install with:  sudo apt install {' '.join(packages.values())}"
-        )
+        names = " ".join(packages.values())
+        raise SetupError(f"This machine lacks {_enumerate(packages)}. Install with:  sudo apt install {names}")
 
 
 def _install(packages: Iterable[str]) -> bool:

@@ -64,7 +64,7 @@ ROS_VARIABLES = (
 
 
 class Plan:
-    """Everything that has to be known to make the environment: where ROS 2 comes from, and the variables to build in."""
+    """What has to be known to make the environment: where ROS 2 comes from, and the variables to build in."""
 
     def __init__(self, ros: RosChoice, environment: Mapping[str, str]) -> None:
         self.ros = ros
@@ -265,6 +265,7 @@ class Plan:
         """Build folders of this repository with the tools of the environment and install them."""
         self._pip(
             name,
+            "--verbose",  # the log then shows how far the compiler is
             "--no-deps",
             "--no-build-isolation",
             "--force-reinstall",  # the version stays the same when the files change
@@ -368,7 +369,7 @@ class Plan:
         return ""
 
     def install_torch(self) -> str:
-        """Install PyTorch: the CPU build, or the CUDA build where a GPU is; goes on without where that is not to be had."""
+        """Install PyTorch: the CPU build, or the CUDA build where a GPU is; goes on without where there is none."""
         index = os.environ.get(TORCH_INDEX_VARIABLE, "")
         cuda_build = machine.has_nvidia_gpu() and not index
         # Without a GPU only the build that is named "cpu": the plain one brings several GB of CUDA along.
@@ -388,8 +389,8 @@ class Plan:
             )
             return requirement
         return (
-            "not installed, which only the learned back ends would need (everything else works). PyTorch's own index of "
-            f"CPU builds can be given:  {TORCH_INDEX_VARIABLE}=<address> make setup"
+            "not installed; only the learned back ends would need it. PyTorch's own index of CPU builds can be given:  "
+            f"{TORCH_INDEX_VARIABLE}=<address> make setup"
         )
 
     def compile_kernels(self) -> str:

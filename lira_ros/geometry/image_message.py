@@ -1,0 +1,153 @@
+"""Pixels of ROS image messages as arrays, by the fields of sensor_msgs/Image and CompressedImage alone.
+
+No message class is needed, so the same code reads messages of rclpy and messages of a bag. Colour becomes
+(H, W, 3) uint8 RGB; depth becomes (H, W) float32 metres with 0 = invalid (REP-118: 16UC1 millimetres or 32FC1
+metres; 0, NaN and infinity are invalid).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lira_ros.geometry.depth import meters_from_float, meters_from_millimeters
+
+# Colour encodings: number of channels, and the cv2 conversion to RGB (None = is RGB already).
+COLOR_ENCODINGS: dict[str, tuple[int, int | None]] = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB),
+}
+# mono16 is what drivers without REP-118 call their millimetres.
+DEPTH_ENCODINGS: dict[str, str] = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+# compressed_depth_image_transport: enum compressionFormat (int32) and float32 quantisation A, B before the PNG.
+_COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class ImageMessageError(ValueError):
+    """An image message cannot be what it claims; names topic, what was expected and what came."""
+
+
+class ImageFields(Protocol):
+    """The fields of sensor_msgs/Image that are read here."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Any
+
+
+class CompressedImageFields(Protocol):
+    """The fields of sensor_msgs/CompressedImage that are read here."""
+
+    format: str
+    data: Any
+
+
+def _pixels(message: ImageFields, topic: str, dtype: str, channels: int) -> NDArray[Any]:
+    """Return the pixels of an image as (H, W) or (H, W, channels) in native byte order; checks sizes by name."""
+    element = np.dtype(dtype)
+    row_bytes = message.width * channels * element.itemsize
+    if message.width == 0 or message.height == 0:
+        raise ImageMessageError(f"{topic}: expected an image of at least 1 x 1, got {message.width} x {message.height}")
+    if message.step < row_bytes:
+        raise ImageMessageError(
+            f"{topic}: expected a step of at least {row_bytes} bytes for width {message.width} and encoding "
+            f"{message.encoding}, got {message.step}"
+        )
+    # The last row may be shorter than step: some drivers leave its padding away.
+    needed = message.step * (message.height - 1) + row_bytes
+    if len(message.data) < needed:
+        raise ImageMessageError(
+            f"{topic}: expected {needed} bytes of data for {message.width} x {message.height} {message.encoding} "
+            f"with step {message.step}, got {len(message.data)} (truncated)"
+        )
+    buffer = np.frombuffer(message.data, dtype=np.uint8)
+    rows = np.lib.stride_tricks.as_strided(buffer, (message.height, row_bytes), (message.step, 1), writeable=False)
+    pixels = np.ascontiguousarray(rows).view(element.newbyteorder(">" if message.is_bigendian else "<"))
+    pixels = pixels.astype(element, copy=False)
+    return pixels.reshape(message.height, message.width, channels) if channels > 1 else pixels
+
+
+def color_from_image(message: ImageFields, topic: str) -> NDArray[np.uint8]:
+    """Return a colour image as (H, W, 3) uint8 RGB; raises ImageMessageError for what it cannot be."""
+    if message.encoding not in COLOR_ENCODINGS:
+        raise ImageMessageError(
+            f"{topic}: expected encoding {', '.join(COLOR_ENCODINGS)} for colour, got {message.encoding!r}"
+        )
+    channels, conversion = COLOR_ENCODINGS[message.encoding]
+    pixels = _pixels(message, topic, "u1", channels)
+    return pixels if conversion is None else np.asarray(cv2.cvtColor(pixels, conversion), dtype=np.uint8)
+
+
+def depth_from_image(message: ImageFields, topic: str) -> NDArray[np.float32]:
+    """Return a depth image as (H, W) float32 [m], 0 = invalid; raises ImageMessageError for what it cannot be."""
+    if message.encoding not in DEPTH_ENCODINGS:
+        raise ImageMessageError(
+            f"{topic}: expected encoding {', '.join(DEPTH_ENCODINGS)} for depth, got {message.encoding!r}"
+        )
+    dtype = DEPTH_ENCODINGS[message.encoding]
+    pixels = _pixels(message, topic, dtype, 1)
+    return meters_from_millimeters(pixels) if dtype == "u2" else meters_from_float(pixels)
+
+
+def _decoded(data: Any, flags: int, topic: str) -> NDArray[Any]:
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    image = cv2.imdecode(buffer, flags) if buffer.size else None
+    if image is None:
+        raise ImageMessageError(
+            f"{topic}: expected a JPEG or PNG image, got {buffer.size} bytes that cannot be decoded (truncated?)"
+        )
+    return image
+
+
+def color_from_compressed(message: CompressedImageFields, topic: str) -> NDArray[np.uint8]:
+    """Return a JPEG or PNG colour image as (H, W, 3) uint8 RGB; raises ImageMessageError when it is broken.
+
+    A JPEG that ends before its end marker is refused: the decoder would fill the missing part with grey.
+    """
+    data = bytes(message.data)
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-64:]:
+        raise ImageMessageError(f"{topic}: expected a complete JPEG, got {len(data)} bytes without an end (truncated)")
+    image = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, topic)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def depth_from_compressed(message: CompressedImageFields, topic: str) -> NDArray[np.float32]:
+    """Return a compressed depth image as (H, W) float32 [m], 0 = invalid.
+
+    Accepts the format of compressed_depth_image_transport (a header of 12 bytes before the PNG; 16UC1, or 32FC1
+    quantised as inverse depth: depth = A / (value - B)) and a plain 16-bit PNG of millimetres.
+    """
+    data = bytes(message.data)
+    quantization = None
+    if not data.startswith(_PNG_SIGNATURE):
+        if data[_COMPRESSED_DEPTH_HEADER.size :][: len(_PNG_SIGNATURE)] != _PNG_SIGNATURE:
+            raise ImageMessageError(
+                f"{topic}: expected a 16-bit PNG, with or without the header of compressedDepth, got "
+                f"{len(data)} bytes of format {message.format!r}"
+            )
+        _, a, b = _COMPRESSED_DEPTH_HEADER.unpack_from(data)
+        quantization = (a, b) if message.format.startswith("32FC1") else None
+        data = data[_COMPRESSED_DEPTH_HEADER.size :]
+    if b"IEND" not in data[-16:]:
+        raise ImageMessageError(f"{topic}: expected a complete PNG, got {len(data)} bytes without an end (truncated)")
+    image = _decoded(data, cv2.IMREAD_UNCHANGED, topic)
+    if image.ndim != 2 or image.dtype != np.uint16:
+        raise ImageMessageError(f"{topic}: expected 16-bit depth with one channel, got {image.shape} {image.dtype}")
+    if quantization is None:
+        return meters_from_millimeters(image)
+    a, b = quantization
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = a / (image.astype(np.float32) - b)
+    depth[image == 0] = 0.0
+    return meters_from_float(depth)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.datasets.reference import ReferenceInstruction
 from lira_ros.datasets.sequence import GroundTruthObject
 from lira_ros.evaluation.matching import Match, match_by_centroid, match_by_iou
 from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
@@ -19,18 +18,10 @@ MAXIMUM_CENTROID_DISTANCE_M = 0.2  # tolerance that goes with the drift of insid
 
 
 @dataclass(frozen=True)
-class Question:
-    """An instruction with the ids of the annotated objects that are right; no ids = nothing fits."""
-
-    text: str
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Answer:
     """What came out for one question, judged by both criteria."""
 
-    question: Question
+    question: ReferenceInstruction
     state: SearchState
     reason: str
     labels: tuple[str, ...]
@@ -38,17 +29,8 @@ class Answer:
     by_centroid: Match
 
 
-def read_questions(path: Path) -> tuple[Question, ...]:
-    """Read ``{"instructions": [{"text": ..., "ids": [...]}]}``; raises ValueError that names the file."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["instructions"]
-        return tuple(Question(str(e["text"]), tuple(int(i) for i in e["ids"])) for e in entries)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected a JSON object with instructions of text and ids ({error})") from error
-
-
 def judge_answer(
-    question: Question,
+    question: ReferenceInstruction,
     status: InstructionStatus,
     instances: Sequence[Instance],
     objects: Sequence[GroundTruthObject],

@@ -31,7 +31,9 @@ class Match:
         return not self.missed and not self.wrong
 
 
-def occupied_voxels(points: NDArray[np.floating], voxel_size_m: float = COMPARISON_VOXEL_M) -> set[tuple[int, int, int]]:
+def occupied_voxels(
+    points: NDArray[np.floating], voxel_size_m: float = COMPARISON_VOXEL_M
+) -> set[tuple[int, int, int]]:
     """Return the voxels that (N, 3) points [m] fall into."""
     cells = np.unique(np.floor(np.asarray(points) / voxel_size_m).astype(np.int64), axis=0)
     return set(map(tuple, cells.tolist()))

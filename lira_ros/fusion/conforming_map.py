@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement, SearchState
+from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, Judgement, SearchState
 from lira_ros.fusion.instance_fusion import InstanceFusion
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
 from lira_ros.fusion.target_inference import TargetInference
@@ -26,16 +26,29 @@ class MapChange:
     delta: Delta | None
 
 
+@dataclass(frozen=True)
+class ReasoningProgress:
+    """How far the reasoning is with an instruction, as it says itself; failure is its last error, "" for none."""
+
+    answered: int
+    pending: int
+    failure: str = ""
+
+
+# Answers to instructions that are not (yet) in the list are remembered for this many ids: the list and the answers
+# come over different topics, and either may arrive first.
+MAX_UNKNOWN_INSTRUCTIONS = 64
+
+
 class _Search:
-    """One instruction: which keyframes answered it, how it was judged last, and its published map."""
+    """One instruction: how it was judged last, and its published map."""
 
     def __init__(self, instruction: Instruction) -> None:
         self.instruction = instruction
-        self.answered: set[int] = set()
         self.view = InstanceMapView(instruction.id)
         self.judgement = Judgement(SearchState.PENDING, "No keyframe was looked at yet.", {})
         self.status = InstructionStatus(instruction.id, SearchState.PENDING, self.judgement.reason)
-        self.judged_at: tuple[int, int, int] | None = None
+        self.judged_at: tuple[object, ...] | None = None
 
 
 class ConformingMap:
@@ -48,6 +61,8 @@ class ConformingMap:
         self.fusion = fusion
         self._inference = inference
         self._searches: dict[str, _Search] = {}
+        self._answered: dict[str, set[int]] = {}
+        self._progress: dict[str, ReasoningProgress] = {}
         self._keyframe_ids: set[int] = set()
         self._newest: Keyframe | None = None
 
@@ -77,8 +92,15 @@ class ConformingMap:
             known = search is not None and search.instruction == instruction
             kept[instruction.id] = search if search is not None and known else _Search(instruction)
         gone = tuple(name for name, search in self._searches.items() if kept.get(name) is not search)
+        for name in gone:
+            self._answered.pop(name, None)
+            self._progress.pop(name, None)
         self._searches = kept
         return gone
+
+    def note_progress(self, instruction_id: str, progress: ReasoningProgress) -> None:
+        """Take over what the reasoning says of its progress; it alone knows what it gave up or never received."""
+        self._progress[instruction_id] = progress
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store the keyframe for candidates that come now or later."""
@@ -90,9 +112,10 @@ class ConformingMap:
     def add_candidates(self, candidates: CandidateSet) -> None:
         """Fuse a reasoner's answer. Raises FusionError naming what is wrong; the map is then unchanged."""
         self.fusion.add_candidates(candidates)
-        search = self._searches.get(candidates.instruction_id)
-        if search is not None:
-            search.answered.add(candidates.keyframe_id)
+        self._answered.setdefault(candidates.instruction_id, set()).add(candidates.keyframe_id)
+        unknown = [name for name in self._answered if name not in self._searches]
+        for name in unknown[:-MAX_UNKNOWN_INSTRUCTIONS]:
+            del self._answered[name]
 
     def add_fragment(self, fragment: Fragment) -> None:
         """Refine instances with the voxels of a fragment."""
@@ -103,6 +126,8 @@ class ConformingMap:
         instructions = self.instructions
         self.fusion.reset()
         self._keyframe_ids.clear()
+        self._answered.clear()
+        self._progress.clear()
         self._newest = None
         self._searches = {instruction.id: _Search(instruction) for instruction in instructions}
 
@@ -111,7 +136,7 @@ class ConformingMap:
         changes: list[MapChange] = []
         instances: tuple[Instance, ...] | None = None
         for search in self._searches.values():
-            key = (self.fusion.revision, len(search.answered), len(self._keyframe_ids))
+            key = (self.fusion.revision, *self._counts(search), self._progress.get(search.instruction.id))
             if key == search.judged_at:
                 continue
             search.judged_at = key
@@ -141,38 +166,87 @@ class ConformingMap:
         """Return the verdicts on every instance, as of the last refresh; raises KeyError for an unknown id."""
         return self._searches[instruction_id].judgement
 
-    def query(self, instruction: Instruction) -> Judgement:
-        """Judge everything mapped so far against an instruction that is not active."""
-        seen = len(self._keyframe_ids)
-        return self._inference.judge(
-            self.fusion.instances(),
-            instruction,
-            up=self.up,
-            camera_position=self._camera_position(),
-            keyframes_answered=seen,
-            keyframes_pending=0,
+    def rejected(self, instruction_id: str) -> tuple[Instance, ...]:
+        """Return the instances that were judged and do not conform, each with its verdict, by id."""
+        search = self._searches[instruction_id]
+        shown = {instance.id for instance in search.view.instances}
+        return tuple(
+            replace(instance, verdicts={instruction_id: search.judgement.verdicts[instance.id]})
+            for instance in self.fusion.instances()
+            if instance.id not in shown and instance.id in search.judgement.verdicts
+        )
+
+    def query(
+        self,
+        instruction: Instruction | None = None,
+        ids: Collection[int] = (),
+        label: str = "",
+        sphere: tuple[NDArray[np.float64], float] | None = None,
+    ) -> tuple[Instance, ...]:
+        """Return the instances mapped so far that meet every condition given, by id, or by score with an instruction.
+
+        instruction: it is judged without becoming active. ids, label: these only; empty = any.
+        sphere: centre (3,) [m] in the map frame and radius [m] that must hold the centroid.
+        """
+        instances = self.fusion.instances()
+        if instruction is not None:
+            judgement = self._inference.judge(
+                instances,
+                instruction,
+                up=self.up,
+                camera_position=self._camera_position(),
+                keyframes_answered=len(self._keyframe_ids),
+                keyframes_pending=0,
+            )
+            conforming = [
+                replace(instance, verdicts={instruction.id: verdict})
+                for instance in instances
+                if (verdict := judgement.verdicts.get(instance.id)) and verdict.conformity == Conformity.CONFORMS
+            ]
+            instances = tuple(sorted(conforming, key=lambda item: (-item.verdicts[instruction.id].score, item.id)))
+        return tuple(
+            instance
+            for instance in instances
+            if (not ids or instance.id in ids)
+            and (not label or instance.label == label)
+            and (sphere is None or float(np.linalg.norm(instance.centroid - sphere[0])) <= sphere[1])
         )
 
     def _judge(self, search: _Search, instances: tuple[Instance, ...]) -> Judgement:
-        return self._inference.judge(
+        answered, pending = self._counts(search)
+        judgement = self._inference.judge(
             instances,
             search.instruction,
             up=self.up,
             camera_position=self._camera_position(),
-            keyframes_answered=len(search.answered),
-            keyframes_pending=len(self._keyframe_ids - search.answered),
+            keyframes_answered=answered,
+            keyframes_pending=pending,
         )
+        progress = self._progress.get(search.instruction.id)
+        if progress is not None and progress.failure and judgement.state != SearchState.FOUND and answered == 0:
+            return replace(judgement, state=SearchState.FAILED, reason=f"The reasoner failed: {progress.failure}")
+        return judgement
+
+    def _counts(self, search: _Search) -> tuple[int, int]:
+        """Return how many keyframes are answered, and how many answers are still to come."""
+        answered = self._answered.get(search.instruction.id, set())
+        progress = self._progress.get(search.instruction.id)
+        if progress is None:
+            return len(answered), len(self._keyframe_ids - answered)
+        # An answer that was given but is still on its way counts as pending.
+        return len(answered), max(progress.pending, progress.pending + progress.answered - len(answered))
 
     def _camera_position(self) -> NDArray[np.float64]:
         return np.zeros(3) if self._newest is None else self._newest.frame.T_map_camera[:3, 3]
 
     def _status(self, search: _Search, judgement: Judgement) -> InstructionStatus:
+        answered, pending = self._counts(search)
         return InstructionStatus(
             instruction_id=search.instruction.id,
             state=judgement.state,
             reason=judgement.reason,
-            keyframes_answered=len(search.answered),
-            keyframes_pending=len(self._keyframe_ids - search.answered),
+            keyframes_answered=answered,
+            keyframes_pending=pending,
             instances_judged=len(judgement.verdicts),
             instances_found=len(search.view.instances),
         )

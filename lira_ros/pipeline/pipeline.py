@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lira_ros.configuration import section
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.conforming_map import ConformingMap, MapChange
+from lira_ros.fusion.conforming_map import ConformingMap, MapChange, ReasoningProgress
 from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
 from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion
 from lira_ros.fusion.target_inference import TargetInference
@@ -107,6 +107,11 @@ class Pipeline:
                 self.scheduler.report_failed(task, str(error))
             else:
                 self.scheduler.report_answered(task)
+        for instruction in self.book.active:
+            progress = self.scheduler.progress(instruction.id)
+            self.map.note_progress(
+                instruction.id, ReasoningProgress(progress.answered, progress.pending, progress.last_failure)
+            )
 
     def _judge(self) -> tuple[MapChange, ...]:
         with self.latency.measure("judge instances"):

@@ -39,7 +39,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an instruction is: keyframes answered, still to be asked, given up after failing, and the last failure."""
+    """How far an instruction is: keyframes answered, still to be asked, given up; and the last failure."""
 
     answered: int
     pending: int

@@ -1,0 +1,132 @@
+"""lira doctor: say in plain words what is installed, which back ends can run and whether DDS delivers."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+
+from lira_ros.reasoning.backends import BACKENDS
+from lira_ros.reasoning.language.encoder import EncoderError, find_encoder
+
+# What each capability needs; the names are those of the package index.
+REQUIRED = ("numpy", "scipy", "numba", "opencv-python-headless", "matplotlib", "PyYAML", "rosbags", "safetensors")
+OPTIONAL = {
+    "torch": "needed by the learned back ends only",
+    "open3d-cpu": "needed by tests and benchmarks only",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: what was looked at, whether it is well, and what mends it."""
+
+    subject: str
+    well: bool
+    message: str
+    required: bool = True
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("doctor", help="what is installed, what can run, whether DDS delivers")
+    parser.add_argument("--skip-dds", action="store_true", help="do not send test messages between two processes")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print all findings; return 0 when everything required is well, 1 otherwise."""
+    findings = [*_platform(), *_packages(), *_ros(), *_backends()]
+    if not options.skip_dds:
+        findings.append(_delivery())
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        sign = "ok  " if finding.well else ("FAIL" if finding.required else "note")
+        print(f"{sign}  {finding.subject:<{width}}  {finding.message}")
+    failed = [finding for finding in findings if finding.required and not finding.well]
+    print(f"\n{len(failed)} things to mend." if failed else "\nEverything that is needed is here.")
+    return 1 if failed else 0
+
+
+def _platform() -> list[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    disk_gb = shutil.disk_usage(".").free / 1e9
+    shm = shutil.disk_usage("/dev/shm") if os.path.isdir("/dev/shm") else None
+    version_fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    return [
+        Finding("python", version_fits, f"{platform.python_version()} (3.10 to 3.12 are tested)", required=False),
+        Finding("processor", True, f"{cores} cores, {platform.machine()}"),
+        Finding(
+            "disk", disk_gb > 1, f"{disk_gb:.0f} GB free here" + ("" if disk_gb > 1 else ": make at least 1 GB free")
+        ),
+        Finding(
+            "shared memory",
+            shm is not None and shm.free > 128e6,
+            "/dev/shm is missing: images go over the network stack"
+            if shm is None
+            else f"{shm.free / 1e6:.0f} MB free in /dev/shm (16 MB a process are used)",
+            required=False,
+        ),
+        Finding("gpu", shutil.which("nvidia-smi") is not None, _gpu_message(), required=False),
+    ]
+
+
+def _gpu_message() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return "no NVIDIA driver found; the compact back end needs none"
+    return "an NVIDIA driver is installed"
+
+
+def _installed_version(package: str) -> str | None:
+    # On an installed ROS 2 the same modules come from the system under other package names.
+    modules = {"opencv-python-headless": "cv2", "PyYAML": "yaml", "open3d-cpu": "open3d"}
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        found = importlib.util.find_spec(modules.get(package, package)) is not None
+        return "installed" if found else None
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for package in REQUIRED:
+        version = _installed_version(package)
+        mend = f"missing: pip install {package}"
+        findings.append(Finding(package, version is not None, version or mend))
+    for package, purpose in OPTIONAL.items():
+        version = _installed_version(package)
+        findings.append(Finding(package, version is not None, version or f"not installed; {purpose}", required=False))
+    return findings
+
+
+def _ros() -> list[Finding]:
+    needed = ("rclpy", "lira_msgs", "message_filters", "tf2_ros", "cv_bridge", "sensor_msgs_py", "vision_msgs")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    distribution = os.environ.get("ROS_DISTRO", "from wheels (Jazzy)")
+    message = f"missing: {', '.join(missing)}; run make setup" if missing else f"ROS 2 {distribution}"
+    return [Finding("ros 2", not missing, message)]
+
+
+def _backends() -> list[Finding]:
+    try:
+        encoder = find_encoder()
+        findings = [Finding("sentence encoder", True, str(encoder))]
+    except EncoderError as error:
+        findings = [Finding("sentence encoder", False, f"{error} (the language falls back to its word lists)", False)]
+    for name, backend in BACKENDS.items():
+        findings.append(Finding(f"reasoner {name}", True, backend.description))
+    return findings
+
+
+def _delivery() -> Finding:
+    if importlib.util.find_spec("rclpy") is None:
+        return Finding("dds", False, "cannot be tried without rclpy; run make setup")
+    from lira_ros.ros.delivery import try_delivery
+
+    result = try_delivery()
+    return Finding("dds", result.well, result.message)

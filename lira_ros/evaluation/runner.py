@@ -1,0 +1,110 @@
+"""Run the pipeline over a recording, without ROS, and keep what its report needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from lira_ros.datasets.sequence import Sequence as RecordedSequence
+from lira_ros.evaluation.record import RunRecord
+from lira_ros.fusion.conforming_map import MapChange
+from lira_ros.geometry.frame import Keyframe
+from lira_ros.pipeline.pipeline import Pipeline
+from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner
+
+
+@dataclass(frozen=True)
+class Request:
+    """An instruction and when it is given, in seconds of the recording."""
+
+    text: str
+    at_s: float = 0.0
+    instruction_id: str = ""
+
+
+class _RememberingReasoner:
+    """Pass every question on and keep the answers for the pictures of the report."""
+
+    def __init__(self, reasoner: Reasoner, record: RunRecord) -> None:
+        self.name = reasoner.name
+        self._reasoner = reasoner
+        self._record = record
+
+    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
+        """Ask the reasoner and remember its answer."""
+        answer = self._reasoner.propose(keyframe, instruction)
+        self._record.candidates[(keyframe.id, instruction.id)] = answer
+        return answer
+
+
+def run_sequence(
+    sequence: RecordedSequence,
+    requests: Sequence[Request],
+    make_pipeline: Callable[[Reasoner], Pipeline],
+    reasoner: Reasoner,
+    progress: Callable[[int, RunRecord], None] = lambda index, record: None,
+) -> RunRecord:
+    """Feed every frame of a recording, give the instructions in time, and return the record.
+
+    Raises InstructionError for an instruction that is refused and SequenceError for a broken recording.
+    """
+    record = RunRecord(title=sequence.name)
+    pipeline = make_pipeline(_RememberingReasoner(reasoner, record))
+    record.latency = pipeline.latency
+    waiting = sorted(requests, key=lambda request: request.at_s)
+    start_ns: int | None = None
+    started = perf_counter()
+    now_s = 0.0
+    for index, frame in enumerate(sequence):
+        start_ns = frame.stamp_ns if start_ns is None else start_ns
+        now_s = (frame.stamp_ns - start_ns) * 1e-9
+        waiting = _submit_due(waiting, now_s, frame.stamp_ns, pipeline, record)
+        arrived = perf_counter()
+        update, changes = pipeline.add_frame(frame)
+        if update.keyframe is not None:
+            record.keyframes[update.keyframe.id] = update.keyframe
+        _note(changes, pipeline, record, now_s, start_ns, perf_counter() - arrived)
+        progress(index + 1, record)
+    _submit_due(waiting, float("inf"), 0, pipeline, record)
+    ended = perf_counter()
+    _note(pipeline.finish(), pipeline, record, now_s, start_ns or 0, perf_counter() - ended)
+    for instruction_id in record.instructions:
+        _collect(pipeline, record, instruction_id)
+    record.mesh = pipeline.mapper.mesh()
+    record.duration_s = perf_counter() - started
+    return record
+
+
+def _submit_due(
+    waiting: list[Request], now_s: float, stamp_ns: int, pipeline: Pipeline, record: RunRecord
+) -> list[Request]:
+    for request in waiting:
+        if request.at_s <= now_s:
+            instruction = pipeline.submit(request.text, request.instruction_id, stamp_ns=stamp_ns)
+            record.instructions[instruction.id] = instruction
+            record.submitted_s[instruction.id] = request.at_s
+    return [request for request in waiting if request.at_s > now_s]
+
+
+def _note(
+    changes: tuple[MapChange, ...],
+    pipeline: Pipeline,
+    record: RunRecord,
+    now_s: float,
+    start_ns: int,
+    delay_s: float,
+) -> None:
+    for change in changes:
+        record.note_status(change.status, now_s)
+        if change.delta is not None:
+            conforming = pipeline.conforming(change.instruction_id)
+            record.note_conforming(change.instruction_id, conforming, start_ns, delay_s)
+            record.latency.add("sensor stamp to published instance", delay_s)
+
+
+def _collect(pipeline: Pipeline, record: RunRecord, instruction_id: str) -> None:
+    conforming = pipeline.conforming(instruction_id)
+    record.conforming[instruction_id] = conforming
+    record.statuses[instruction_id] = pipeline.status(instruction_id)
+    record.rejected[instruction_id] = pipeline.map.rejected(instruction_id)

@@ -1,0 +1,48 @@
+"""The tables that a run prints in the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from lira_ros.evaluation.record import RunRecord
+from lira_ros.fusion.contracts import Instance, SearchState
+from lira_ros.pipeline.latency import Latency
+
+TERMINAL_WIDTH = 110
+
+
+def format_latencies(latencies: Sequence[Latency]) -> str:
+    """Format the percentiles of every stage as a text table [ms]."""
+    width = max([len("stage"), *(len(item.stage) for item in latencies)])
+    lines = [f"{'stage':<{width}}  {'p50 ms':>9}  {'p95 ms':>9}  {'samples':>7}"]
+    lines.append("-" * len(lines[0]))
+    lines += [f"{item.stage:<{width}}  {item.p50_ms:>9.1f}  {item.p95_ms:>9.1f}  {item.count:>7}" for item in latencies]
+    return "\n".join(lines)
+
+
+def format_instance(instance: Instance, instruction_id: str) -> str:
+    """Format one conforming instance: id, label, size, position, score."""
+    x, y, z = instance.centroid
+    length, width, height = instance.attributes.size_m
+    verdict = instance.verdicts.get(instruction_id)
+    score = verdict.score if verdict is not None else instance.existence
+    name = f"{instance.attributes.color} {instance.label or 'unnamed thing'}".strip()
+    return (
+        f"#{instance.id:<3} {name:<30} {length:5.2f} x {width:4.2f} x {height:4.2f} m"
+        f"   at ({x:6.2f}, {y:6.2f}, {z:6.2f})   score {score:.2f}"
+    )
+
+
+def format_outcome(record: RunRecord) -> str:
+    """Format what came out: instruction, state, reason, and a line for each conforming instance."""
+    lines: list[str] = []
+    for instruction_id, instruction in record.instructions.items():
+        status = record.statuses.get(instruction_id)
+        state = status.state if status is not None else SearchState.PENDING
+        lines.append(f'{state.name:<13} "{instruction.text}"')
+        if status is not None:
+            lines += textwrap.wrap(status.reason, TERMINAL_WIDTH, initial_indent=" " * 14, subsequent_indent=" " * 14)
+        for instance in record.conforming.get(instruction_id, ()):
+            lines.append(" " * 14 + format_instance(instance, instruction_id))
+    return "\n".join(lines)

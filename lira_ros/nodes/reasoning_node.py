@@ -1,0 +1,231 @@
+"""Accept instructions and answer each keyframe with the candidates that matter for them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sensor_msgs.msg import Image
+
+from lira_msgs.msg import CandidateArray, InstructionArray, InstructionStatusArray
+from lira_msgs.msg import Keyframe as KeyframeMessage
+from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
+from lira_ros.configuration import parameter, section
+from lira_ros.fusion.contracts import InstructionStatus, SearchState
+from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
+from lira_ros.reasoning.contracts import CandidateSet, ReasoningError
+from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.language.parser import InstructionError, describe
+from lira_ros.reasoning.overlay import draw_overlay
+from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration, Task
+from lira_ros.ros import qos
+from lira_ros.ros.conversions.candidate import candidates_to_message
+from lira_ros.ros.conversions.image import image_to_message
+from lira_ros.ros.conversions.instruction import (
+    instruction_to_message,
+    instructions_to_message,
+    status_from_message,
+    status_to_message,
+    statuses_to_message,
+)
+from lira_ros.ros.conversions.keyframe import keyframe_from_message
+from lira_ros.ros.node import LiraNode, NodeConfiguration, run
+
+# Keyframes wait as messages (about 0.3 MB each) until the worker takes them into the store.
+KEYFRAME_QUEUE = 200
+
+
+@dataclass(frozen=True)
+class ReasoningNodeConfiguration(NodeConfiguration):
+    """Parameters of the reasoning node."""
+
+    overlay_rate_hz: float = parameter(
+        2.0, "Most images with masks published per second; 0 = none", minimum=0.0, maximum=30.0, read_only=False
+    )
+    reasoner: ReasonerConfiguration = section(ReasonerConfiguration)
+    instructions: InstructionConfiguration = section(InstructionConfiguration)
+    scheduler: SchedulerConfiguration = section(SchedulerConfiguration)
+
+
+class ReasoningNode(LiraNode):
+    """Owns the instructions and the keyframe store; asks the reasoner, newest keyframe first."""
+
+    node_name = "reasoning_node"
+    configuration_class = ReasoningNodeConfiguration
+
+    def offer_services(self) -> None:
+        """Offer to submit, cancel and list instructions."""
+        self.offer(SubmitInstruction, "submit_instruction", self._submit, SubmitInstruction.Response.NOT_CONFIGURED)
+        self.offer(CancelInstruction, "cancel_instruction", self._cancel, CancelInstruction.Response.NOT_CONFIGURED)
+        self.offer(ListInstructions, "list_instructions", self._list, ListInstructions.Response.NOT_CONFIGURED)
+
+    def configure(self) -> None:
+        """Load the back end; a missing model is said here and not on the first keyframe."""
+        self._reasoner = create_reasoner(self.configuration.reasoner)
+        self._book = InstructionBook(self.configuration.instructions)
+        self._scheduler = ReasoningScheduler(self.configuration.scheduler)
+        self._session = 0
+        self._map_frame = ""
+        self._newest_ns = 0
+        self._judged: dict[str, InstructionStatus] = {}
+        self._overlay_s = float("-inf")
+        self._candidates = self.publish_on(CandidateArray, "candidates", qos.candidates())
+        self._instructions = self.publish_on(InstructionArray, "instructions", qos.latched())
+        self._status = self.publish_on(InstructionStatusArray, "reasoning_status", qos.latched())
+        self._overlay = self.publish_on(Image, "reasoning/overlay", qos.image_output())
+        self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
+        self.worker.add_queue("statuses", self._take_statuses, 1)
+        self.worker.set_idle_work(self._answer_next)
+
+    def activate(self) -> None:
+        """Listen for keyframes, and for what fusion makes of the answers."""
+        self.subscribe(
+            KeyframeMessage, "keyframes", lambda message: self.worker.put("keyframes", message), qos.keyframes()
+        )
+        self.subscribe(
+            InstructionStatusArray,
+            "instruction_status",
+            lambda message: self.worker.put("statuses", message),
+            qos.latched(),
+            required=False,
+        )
+
+    def time_jumped(self) -> None:
+        """Start anew with the keyframes that come now; the mapping starts a new session as well."""
+        self._scheduler.clear_keyframes()
+        self._publish_status()
+
+    def diagnose(self) -> dict[str, object]:
+        """Return how much is asked and stored."""
+        if self.state not in ("inactive", "active"):
+            return {}
+        return {
+            "reasoner": self._reasoner.name,
+            "instructions": len(self._book.active),
+            "keyframes stored": self._scheduler.keyframe_count,
+            "keyframes forgotten": self._scheduler.forgotten_keyframes,
+        }
+
+    # ---- worker ------------------------------------------------------------------------------------------------
+
+    def _add_keyframe(self, message: KeyframeMessage) -> None:
+        keyframe = keyframe_from_message(message, self.resolve_topic_name("keyframes"))
+        if message.session != self._session:
+            self._scheduler.clear_keyframes()
+            self._session = message.session
+        self._map_frame = message.header.frame_id
+        self._newest_ns = max(self._newest_ns, keyframe.frame.stamp_ns)
+        self._scheduler.add_keyframe(keyframe)
+
+    def _take_statuses(self, message: InstructionStatusArray) -> None:
+        self._judged = {item.instruction_id: status_from_message(item) for item in message.statuses}
+
+    def _answer_next(self) -> bool:
+        task = self._scheduler.next_task()
+        if task is None or self.state != "active":
+            return False
+        try:
+            answer = self._reasoner.propose(task.keyframe, task.instruction)
+        except ReasoningError as error:
+            again = self._scheduler.report_failed(task, str(error))
+            outcome = "will be asked once more" if again else "is given up"
+            self.report("reasoner failed", f"keyframe {task.keyframe.id} for {task.instruction.id} {outcome}: {error}")
+        else:
+            self._scheduler.report_answered(task)
+            self.statistics.latency("answer a keyframe", answer.latency_s)
+            self.statistics.count("candidates", len(answer.candidates))
+            self._candidates.publish(candidates_to_message(answer, self._session, self._map_frame))
+            self._publish_overlay(task, answer)
+        self._publish_status()
+        return True
+
+    def _publish_overlay(self, task: Task, answer: CandidateSet) -> None:
+        rate_hz = self.configuration.overlay_rate_hz
+        now_s = time.monotonic()
+        if rate_hz <= 0 or now_s - self._overlay_s < 1.0 / rate_hz or self._overlay.get_subscription_count() == 0:
+            return
+        self._overlay_s = now_s
+        picture = draw_overlay(task.keyframe.frame.color, answer, task.instruction.text)
+        self._overlay.publish(image_to_message(picture, "rgb8", task.keyframe.frame.stamp_ns, self._map_frame))
+
+    def _own_status(self, instruction_id: str) -> InstructionStatus:
+        progress = self._scheduler.progress(instruction_id)
+        if progress.failed and not progress.answered:
+            state, reason = SearchState.FAILED, progress.last_failure
+        elif progress.answered:
+            state, reason = SearchState.SEARCHING, f"{progress.answered} keyframes answered, {progress.pending} to go."
+        else:
+            state, reason = SearchState.PENDING, "No keyframe was answered yet."
+        if progress.failed and progress.answered:
+            reason += f" {progress.failed} keyframes could not be answered: {progress.last_failure}"
+        return InstructionStatus(instruction_id, state, reason, progress.answered, progress.pending)
+
+    def _publish_status(self) -> None:
+        statuses = [self._own_status(item.id) for item in self._book.active]
+        self._status.publish(statuses_to_message(statuses, self._newest_ns, self._map_frame))
+
+    def _publish_instructions(self) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        self._instructions.publish(instructions_to_message(self._book.active, now_ns))
+        self._publish_status()
+
+    # ---- services ----------------------------------------------------------------------------------------------
+
+    def _submit(self, request: SubmitInstruction.Request, response: SubmitInstruction.Response) -> None:
+        try:
+            instruction = self._book.submit(
+                request.text, request.id, replace=request.replace, stamp_ns=self.get_clock().now().nanoseconds
+            )
+        except InstructionError as error:
+            response.code = getattr(SubmitInstruction.Response, error.code)
+            response.message = error.message
+            self.report(
+                f"instruction refused: {error.code}", f"{self.resolve_service_name('submit_instruction')}: {error}"
+            )
+            return
+        self._scheduler.add_instruction(instruction)
+        self._judged.pop(instruction.id, None)
+        self._publish_instructions()
+        response.accepted = True
+        response.code = SubmitInstruction.Response.OK
+        response.id = instruction.id
+        response.understood = describe(instruction.constraint)
+        response.message = f"{instruction.id}: looking for {response.understood}"
+        self.get_logger().info(response.message)
+
+    def _cancel(self, request: CancelInstruction.Request, response: CancelInstruction.Response) -> None:
+        try:
+            cancelled = self._book.cancel(request.id)
+        except KeyError:
+            response.code = CancelInstruction.Response.UNKNOWN_ID
+            response.message = f"id {request.id!r}: no such instruction; active: {self._active_ids()}"
+            return
+        for name in cancelled:
+            self._scheduler.remove_instruction(name)
+            self._judged.pop(name, None)
+        self._publish_instructions()
+        response.success = True
+        response.code = CancelInstruction.Response.OK
+        response.cancelled = list(cancelled)
+        response.message = f"cancelled {', '.join(cancelled) or 'nothing, no instruction was active'}"
+
+    def _list(self, request: ListInstructions.Request, response: ListInstructions.Response) -> None:
+        response.success = True
+        response.code = ListInstructions.Response.OK
+        response.instructions = [instruction_to_message(item) for item in self._book.active]
+        response.statuses = [
+            status_to_message(self._judged.get(item.id) or self._own_status(item.id)) for item in self._book.active
+        ]
+        response.message = f"{len(response.instructions)} active: {self._active_ids()}"
+
+    def _active_ids(self) -> str:
+        return ", ".join(item.id for item in self._book.active) or "none"
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the reasoning node until SIGINT or SIGTERM."""
+    return run(ReasoningNode, args=args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

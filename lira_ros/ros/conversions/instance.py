@@ -1,0 +1,257 @@
+"""lira_msgs/Instance, InstanceMap and InstanceMapUpdate <-> the contracts of fusion; markers and detections."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from geometry_msgs.msg import Point, Vector3
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import ColorRGBA
+from vision_msgs.msg import Detection3D, Detection3DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+from visualization_msgs.msg import Marker, MarkerArray
+
+from lira_msgs.msg import Instance as InstanceMessage
+from lira_msgs.msg import InstanceMap, InstanceMapUpdate
+from lira_msgs.msg import Verdict as VerdictMessage
+from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, Verdict
+from lira_ros.fusion.display_color import display_color
+from lira_ros.ros.conversions.candidate import attributes_from_message, attributes_to_message
+from lira_ros.ros.conversions.geometry import pose_from_message, pose_to_message
+from lira_ros.ros.conversions.instruction import status_to_message
+from lira_ros.ros.conversions.points import points_to_message
+from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
+from lira_ros.ros.errors import ConversionError
+
+
+def instance_to_message(instance: Instance, *, with_voxels: bool = True) -> InstanceMessage:
+    """Convert an instance; without voxels its voxel arrays are empty."""
+    message = InstanceMessage(
+        id=instance.id,
+        label=instance.label,
+        label_confidence=float(instance.label_confidence),
+        existence=float(instance.existence),
+        attributes=attributes_to_message(instance.attributes),
+        box_pose=pose_to_message(instance.box.T_map_box),
+        box_size=Vector3(**dict(zip("xyz", map(float, instance.box.size_m), strict=True))),
+        centroid=Point(**dict(zip("xyz", map(float, instance.centroid), strict=True))),
+        first_seen=stamp_from_ns(instance.first_seen_ns),
+        last_seen=stamp_from_ns(instance.last_seen_ns),
+        observations=instance.observations,
+        voxel_size_m=float(instance.voxel_size_m),
+    )
+    if with_voxels:
+        message.voxels = array("i", np.ascontiguousarray(instance.voxels, dtype=np.int32).tobytes())
+        message.voxel_colors = array("B", np.ascontiguousarray(instance.voxel_colors, dtype=np.uint8).tobytes())
+    message.embedding = array("f", np.asarray(instance.embedding, dtype=np.float32).tobytes())
+    message.verdicts = [
+        VerdictMessage(instruction_id=name, verdict=int(v.conformity), score=float(v.score), reason=v.reason)
+        for name, v in sorted(instance.verdicts.items())
+    ]
+    return message
+
+
+def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
+    """Convert back; raises ConversionError naming topic, instance and field when array lengths do not agree."""
+    voxels = np.frombuffer(message.voxels, dtype=np.int32)
+    colors = np.frombuffer(message.voxel_colors, dtype=np.uint8)
+    if voxels.size % 3 or voxels.size != colors.size:
+        raise ConversionError(
+            f"{topic}: instance {message.id}: expected 3 voxel coordinates and 3 colours a voxel, "
+            f"got {voxels.size} and {colors.size} values"
+        )
+    size = message.box_size
+    return Instance(
+        id=message.id,
+        label=message.label,
+        label_confidence=message.label_confidence,
+        existence=message.existence,
+        attributes=attributes_from_message(message.attributes),
+        box=OrientedBox(
+            pose_from_message(message.box_pose, f"{topic}: instance {message.id} box_pose"),
+            np.array([size.x, size.y, size.z]),
+        ),
+        voxel_size_m=message.voxel_size_m,
+        voxels=voxels.reshape(-1, 3).copy(),
+        voxel_colors=colors.reshape(-1, 3).copy(),
+        first_seen_ns=stamp_to_ns(message.first_seen),
+        last_seen_ns=stamp_to_ns(message.last_seen),
+        observations=message.observations,
+        names={message.label: 1.0} if message.label else {},
+        embedding=np.frombuffer(message.embedding, dtype=np.float32).copy(),
+        verdicts={v.instruction_id: Verdict(Conformity(v.verdict), v.score, v.reason) for v in message.verdicts},
+    )
+
+
+def map_to_message(
+    instances: Iterable[Instance],
+    rejected: Iterable[Instance],
+    status: InstructionStatus,
+    revision: int,
+    stamp_ns: int,
+    map_frame: str,
+) -> InstanceMap:
+    """Build the full map of one instruction; rejected instances go without voxels."""
+    message = InstanceMap(
+        instruction_id=status.instruction_id,
+        revision=revision,
+        status=status_to_message(status),
+        instances=[instance_to_message(item) for item in instances],
+        rejected=[instance_to_message(item, with_voxels=False) for item in rejected],
+    )
+    message.header.stamp = stamp_from_ns(stamp_ns)
+    message.header.frame_id = map_frame
+    return message
+
+
+def update_to_message(
+    changed: Sequence[Instance],
+    removed: Sequence[int],
+    status: InstructionStatus,
+    revisions: tuple[int, int],
+    sequence: int,
+    stamp_ns: int,
+    map_frame: str,
+    *,
+    clear: bool = False,
+) -> InstanceMapUpdate:
+    """Build a delta from one revision of an instruction's map to the next; revisions = (base, new)."""
+    message = InstanceMapUpdate(
+        instruction_id=status.instruction_id,
+        sequence=sequence,
+        base_revision=revisions[0],
+        revision=revisions[1],
+        clear=clear,
+        status=status_to_message(status),
+        changed=[instance_to_message(item) for item in changed],
+        removed=array("I", removed),
+    )
+    message.header.stamp = stamp_from_ns(stamp_ns)
+    message.header.frame_id = map_frame
+    return message
+
+
+class InstanceMarkers:
+    """Turn instance maps into markers for stock RViz, deleting what is gone so that nothing lingers.
+
+    One namespace an instruction and kind (box, name); the marker id is the instance id.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[tuple[str, int]] = set()
+
+    def message(
+        self, instances_by_instruction: dict[str, Sequence[Instance]], stamp_ns: int, map_frame: str
+    ) -> MarkerArray:
+        """Return the markers to add, change and delete for the current maps."""
+        markers: list[Marker] = []
+        shown: set[tuple[str, int]] = set()
+        for instruction_id, instances in instances_by_instruction.items():
+            for instance in instances:
+                for marker in (self._box(instance), self._text(instance, instruction_id)):
+                    marker.ns = f"{instruction_id}/{marker.ns}"
+                    marker.id = instance.id
+                    shown.add((marker.ns, marker.id))
+                    markers.append(marker)
+        for ns, marker_id in sorted(self._shown - shown):
+            markers.append(Marker(ns=ns, id=marker_id, action=Marker.DELETE))
+        self._shown = shown
+        for marker in markers:
+            marker.header.stamp = stamp_from_ns(stamp_ns)
+            marker.header.frame_id = map_frame
+        return MarkerArray(markers=markers)
+
+    def clear(self) -> MarkerArray:
+        """Return the message that removes every marker."""
+        self._shown.clear()
+        return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
+
+    @staticmethod
+    def _box(instance: Instance) -> Marker:
+        red, green, blue = display_color(instance.id)
+        marker = Marker(ns="box", type=Marker.LINE_LIST, action=Marker.ADD)
+        marker.pose = pose_to_message(instance.box.T_map_box)
+        marker.scale.x = 0.015  # line width [m], visible from across a room
+        marker.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
+        half = instance.box.size_m / 2
+        corners = [half * (x, y, z) for z in (-1, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        edges = [(i, (i + 1) % 4) for i in range(4)]
+        edges += [(4 + i, 4 + (i + 1) % 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
+        for a, b in edges:
+            for corner in (corners[a], corners[b]):
+                marker.points.append(Point(x=float(corner[0]), y=float(corner[1]), z=float(corner[2])))
+        return marker
+
+    @staticmethod
+    def _text(instance: Instance, instruction_id: str) -> Marker:
+        marker = Marker(ns="name", type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
+        above = instance.box.T_map_box @ np.array([0.0, 0.0, instance.box.size_m[2] / 2 + 0.12, 1.0])
+        marker.pose.position = Point(x=float(above[0]), y=float(above[1]), z=float(above[2]))
+        marker.scale.z = 0.10  # letter height [m]
+        marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+        verdict = instance.verdicts.get(instruction_id)
+        score = f" {verdict.score:.2f}" if verdict else ""
+        marker.text = f"#{instance.id} {instance.label or 'unnamed'}{score}"
+        return marker
+
+
+class DetectionLabels:
+    """Number the labels of detections as they appear; the table is published latched as LabelInfo."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    def number(self, label: str) -> int:
+        """Return the class id of a label, giving it one when it is new."""
+        return self._ids.setdefault(label, len(self._ids) + 1)
+
+    @property
+    def count(self) -> int:
+        """Return the number of labels known."""
+        return len(self._ids)
+
+    def message(self, stamp_ns: int, map_frame: str) -> LabelInfo:
+        """Return the table of class ids and names."""
+        message = LabelInfo(threshold=0.0)
+        message.header.stamp = stamp_from_ns(stamp_ns)
+        message.header.frame_id = map_frame
+        message.class_map = [VisionClass(class_id=number, class_name=name) for name, number in self._ids.items()]
+        return message
+
+
+def detections_to_message(
+    instances_by_instruction: dict[str, Sequence[Instance]], labels: DetectionLabels, stamp_ns: int, map_frame: str
+) -> Detection3DArray:
+    """Build vision_msgs detections: id = "instruction/instance", class_id = number in LabelInfo, score = verdict."""
+    message = Detection3DArray()
+    message.header.stamp = stamp_from_ns(stamp_ns)
+    message.header.frame_id = map_frame
+    for instruction_id, instances in instances_by_instruction.items():
+        for instance in instances:
+            detection = Detection3D(id=f"{instruction_id}/{instance.id}")
+            detection.header = message.header
+            detection.bbox.center = pose_to_message(instance.box.T_map_box)
+            detection.bbox.size = Vector3(**dict(zip("xyz", map(float, instance.box.size_m), strict=True)))
+            result = ObjectHypothesisWithPose()
+            result.hypothesis.class_id = str(labels.number(instance.label or "unnamed"))
+            verdict = instance.verdicts.get(instruction_id)
+            result.hypothesis.score = float(verdict.score if verdict else instance.existence)
+            result.pose.pose = detection.bbox.center
+            detection.results.append(result)
+            message.detections.append(detection)
+    return message
+
+
+def instances_to_cloud(instances: Iterable[Instance], stamp_ns: int, map_frame: str) -> PointCloud2:
+    """Build a cloud of all voxels with the fields x, y, z, rgb (display colour) and instance_id."""
+    items = list(instances)
+    counts = [len(item.voxels) for item in items]
+    colors = np.array([display_color(item.id) for item in items]).reshape(-1, 3) * 255
+    return points_to_message(
+        np.concatenate([np.zeros((0, 3), np.float32), *(item.points for item in items)]),
+        np.repeat(colors.astype(np.uint8), counts, axis=0),
+        stamp_ns,
+        map_frame,
+        instance_ids=np.repeat(np.array([item.id for item in items], np.uint32), counts),
+    )

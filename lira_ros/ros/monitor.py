@@ -1,0 +1,110 @@
+"""Watch a running suite and keep what its report needs: keyframes, candidates, maps, states and latencies."""
+
+from __future__ import annotations
+
+import time
+
+from sensor_msgs.msg import CameraInfo
+
+from lira_msgs.msg import CandidateArray, InstanceMapUpdate, InstructionStatusArray
+from lira_msgs.msg import Keyframe as KeyframeMessage
+from lira_ros.evaluation.record import RunRecord
+from lira_ros.fusion.contracts import Instance
+from lira_ros.ros import qos
+from lira_ros.ros.client import InstructionClient
+from lira_ros.ros.conversions.candidate import candidates_from_message
+from lira_ros.ros.conversions.instance import instance_from_message
+from lira_ros.ros.conversions.instruction import status_from_message
+from lira_ros.ros.conversions.keyframe import keyframe_from_message
+from lira_ros.ros.conversions.time import stamp_to_ns
+
+
+class Monitor:
+    """Subscribe to everything that the suite says and note it in a RunRecord.
+
+    The sensor's real time of a stamp is when its camera info arrived here; delays are real times since then.
+    """
+
+    def __init__(self, client: InstructionClient, record: RunRecord, camera_info_topic: str) -> None:
+        self.record = record
+        self.keyframe_messages = 0
+        self._client = client
+        self._sensed_s: dict[int, float] = {}
+        self._keyframe_s: dict[int, float] = {}
+        self._candidates_s: dict[int, float] = {}
+        self._start_ns: int | None = None
+        self._newest_ns = 0
+        self._maps: dict[str, dict[int, Instance]] = {}
+        node = client.node
+        node.create_subscription(CameraInfo, camera_info_topic, self._sensed, qos.sensor_input(100))
+        node.create_subscription(KeyframeMessage, "keyframes", self._keyframe, qos.keyframes())
+        node.create_subscription(CandidateArray, "candidates", self._candidates, qos.candidates())
+        node.create_subscription(InstanceMapUpdate, "instance_map/updates", self._update, qos.stream())
+        node.create_subscription(InstructionStatusArray, "instruction_status", self._statuses, qos.latched())
+
+    @property
+    def recording_s(self) -> float:
+        """Return how far the recording is, in seconds; 0 before its first image."""
+        return 0.0 if self._start_ns is None else (self._newest_ns - self._start_ns) * 1e-9
+
+    @property
+    def frames(self) -> int:
+        """Return how many images the camera has sent so far."""
+        return len(self._sensed_s)
+
+    def spin(self, seconds: float) -> None:
+        """Receive for a while."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._client.executor.spin_once(timeout_sec=left_s)
+
+    def settled(self) -> bool:
+        """Tell whether every instruction has been answered for every keyframe."""
+        statuses = self.record.statuses
+        return all(name in statuses and statuses[name].keyframes_pending == 0 for name in self.record.instructions)
+
+    def _sensed(self, message: CameraInfo) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self._sensed_s[stamp_ns] = time.monotonic()
+        self._start_ns = stamp_ns if self._start_ns is None else self._start_ns
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+
+    def _keyframe(self, message: KeyframeMessage) -> None:
+        now_s = time.monotonic()
+        keyframe = keyframe_from_message(message, "keyframes")
+        self.record.keyframes[keyframe.id] = keyframe
+        self._keyframe_s[keyframe.frame.stamp_ns] = now_s
+        self._note("sensor stamp to keyframe", self._sensed_s.get(keyframe.frame.stamp_ns), now_s)
+
+    def _candidates(self, message: CandidateArray) -> None:
+        now_s = time.monotonic()
+        candidates = candidates_from_message(message, "candidates")
+        self.record.candidates[(candidates.keyframe_id, candidates.instruction_id)] = candidates
+        self.record.latency.add("reasoner, one keyframe", candidates.latency_s)
+        self._candidates_s[candidates.stamp_ns] = now_s
+        self._note("keyframe to candidates", self._keyframe_s.get(candidates.stamp_ns), now_s)
+
+    def _update(self, message: InstanceMapUpdate) -> None:
+        now_s = time.monotonic()
+        held = {} if message.clear else self._maps.get(message.instruction_id, {})
+        changed = [instance_from_message(item, "instance_map/updates") for item in message.changed]
+        held = {key: value for key, value in held.items() if key not in set(message.removed)}
+        held.update({item.id: item for item in changed})
+        self._maps[message.instruction_id] = held
+        if not changed:
+            self.record.conforming[message.instruction_id] = tuple(held.values())
+            return
+        seen_ns = max(item.last_seen_ns for item in changed)
+        self._note("candidates to published instance", self._candidates_s.get(seen_ns), now_s)
+        delay_s = self._note("sensor stamp to published instance", self._sensed_s.get(seen_ns), now_s)
+        self.record.note_conforming(message.instruction_id, tuple(held.values()), self._start_ns or 0, delay_s)
+
+    def _statuses(self, message: InstructionStatusArray) -> None:
+        for item in message.statuses:
+            self.record.note_status(status_from_message(item), self.recording_s)
+
+    def _note(self, stage: str, before_s: float | None, now_s: float) -> float:
+        if before_s is None:
+            return float("nan")
+        self.record.latency.add(stage, now_s - before_s)
+        return now_s - before_s

@@ -1,0 +1,208 @@
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rclpy.serialization import deserialize_message, serialize_message
+from visualization_msgs.msg import Marker
+
+from lira_msgs.msg import CandidateArray, InstanceMapUpdate
+from lira_ros.fusion.contracts import (
+    Conformity,
+    Instance,
+    InstructionStatus,
+    OrientedBox,
+    SearchState,
+    Verdict,
+)
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Role
+from lira_ros.ros.conversions.candidate import candidates_from_message, candidates_to_message
+from lira_ros.ros.conversions.instance import (
+    DetectionLabels,
+    InstanceMarkers,
+    detections_to_message,
+    instance_from_message,
+    instance_to_message,
+    map_to_message,
+    update_to_message,
+)
+from lira_ros.ros.conversions.instruction import status_from_message, status_to_message
+from lira_ros.ros.errors import ConversionError
+
+ATTRIBUTES = Attributes("red", (0.5, 0.25, 0.125), 0.75, 0.875, 0.5, 1.0, float("nan"), 2.0, 0.75, "surface")
+
+
+def make_candidate(mask, number=1):
+    embedding = np.array([0.6, 0.8], np.float32)
+    return Candidate(number, mask, "mug", 0.5, 0.75, Role.ANCHOR, ATTRIBUTES, "because", embedding)
+
+
+def make_instance(number=7):
+    pose = np.eye(4)
+    pose[:3, 3] = (1.0, 2.0, 0.5)
+    return Instance(
+        id=number,
+        label="mug",
+        label_confidence=0.5,
+        existence=0.75,
+        attributes=ATTRIBUTES,
+        box=OrientedBox(pose, np.array([0.5, 0.25, 0.125])),
+        voxel_size_m=0.0625,
+        voxels=np.array([[-1, 2, 3], [4, 5, -6]], np.int32),
+        voxel_colors=np.array([[1, 2, 3], [250, 251, 252]], np.uint8),
+        first_seen_ns=1_000_000_123,
+        last_seen_ns=2_500_000_000,
+        observations=4,
+        names={"mug": 1.0},
+        embedding=np.array([1.0, 0.0], np.float32),
+        verdicts={"find-1": Verdict(Conformity.CONFORMS, 0.5, "it is red")},
+    )
+
+
+def assert_same_attributes(a, b):
+    assert (a.color, a.supported_by) == (b.color, b.supported_by)
+    for name in (
+        "size_m",
+        "bottom_height_m",
+        "top_height_m",
+        "flatness",
+        "horizontality",
+        "roundness",
+        "elongation",
+        "fill",
+    ):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), equal_nan=True)
+
+
+def through_the_wire(message):
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_candidates_survive_the_wire(height, width, seed):
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    sent = CandidateSet(3, 5_000_000_001, "find-1", "compact/1", 0.25, (make_candidate(mask), make_candidate(~mask, 2)))
+    received = candidates_from_message(through_the_wire(candidates_to_message(sent, 9, "map")), "candidates")
+    assert (received.keyframe_id, received.stamp_ns, received.instruction_id) == (3, 5_000_000_001, "find-1")
+    assert (received.model, received.latency_s) == ("compact/1", 0.25)
+    for before, after in zip(sent.candidates, received.candidates, strict=True):
+        np.testing.assert_array_equal(before.mask, after.mask)
+        np.testing.assert_array_equal(before.embedding, after.embedding)
+        assert (before.id, before.label, before.role, before.reason) == (
+            after.id,
+            after.label,
+            after.role,
+            after.reason,
+        )
+        assert_same_attributes(before.attributes, after.attributes)
+
+
+def broken(change):
+    message = candidates_to_message(
+        CandidateSet(3, 0, "find-1", "m", 0.0, (make_candidate(np.ones((2, 3), bool)),)), 9, "map"
+    )
+    change(message.candidates[0])
+    return message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: setattr(c.mask, "counts", [0, 99]), "99"),
+        (lambda c: setattr(c, "role", 77), "77"),
+        (lambda c: setattr(c, "score", 1.5), "score"),
+        (lambda c: setattr(c, "label_confidence", math.nan), "label_confidence"),
+        (lambda c: setattr(c, "embedding", [math.inf]), "embedding"),
+    ],
+)
+def test_broken_candidates_are_refused_by_topic_keyframe_and_field(change, said):
+    with pytest.raises(ConversionError) as caught:
+        candidates_from_message(broken(change), "/lira/candidates")
+    for word in ("/lira/candidates", "keyframe 3", "candidate 1", said):
+        assert word in str(caught.value)
+
+
+def test_an_instance_survives_the_wire():
+    sent = make_instance()
+    received = instance_from_message(through_the_wire(instance_to_message(sent)), "instance_map")
+    for name in (
+        "id",
+        "label",
+        "label_confidence",
+        "existence",
+        "first_seen_ns",
+        "last_seen_ns",
+        "observations",
+        "verdicts",
+    ):
+        assert getattr(sent, name) == getattr(received, name)
+    for name in ("voxels", "voxel_colors", "embedding"):
+        np.testing.assert_array_equal(getattr(sent, name), getattr(received, name))
+    np.testing.assert_allclose(sent.box.T_map_box, received.box.T_map_box)
+    np.testing.assert_allclose(sent.box.size_m, received.box.size_m)
+    assert_same_attributes(sent.attributes, received.attributes)
+
+
+def test_an_instance_with_too_few_colours_is_refused():
+    message = instance_to_message(make_instance())
+    message.voxel_colors = message.voxel_colors[:3]
+    with pytest.raises(ConversionError, match=r"instance_map: instance 7.*6 and 3"):
+        instance_from_message(message, "instance_map")
+
+
+def test_maps_and_updates_carry_revisions_stamps_and_rejected_without_voxels():
+    status = InstructionStatus("find-1", SearchState.FOUND, "one conforms", 3, 1, 2, 1)
+    assert status_from_message(through_the_wire(status_to_message(status))) == status
+    full = map_to_message([make_instance()], [make_instance(8)], status, 5, 1_500_000_000, "map")
+    assert (full.revision, full.header.stamp.sec, full.header.stamp.nanosec) == (5, 1, 500_000_000)
+    assert len(full.instances[0].voxels) == 6
+    assert len(full.rejected[0].voxels) == 0
+    update = update_to_message([make_instance()], [3, 4], status, (5, 6), 11, 0, "map", clear=True)
+    update = through_the_wire(update)
+    assert isinstance(update, InstanceMapUpdate)
+    assert (update.base_revision, update.revision, update.sequence, update.clear) == (5, 6, 11, True)
+    assert list(update.removed) == [3, 4]
+
+
+def test_markers_of_instances_that_are_gone_are_deleted():
+    markers = InstanceMarkers()
+    first = markers.message({"find-1": [make_instance(1), make_instance(2)]}, 0, "map")
+    assert {(m.ns, m.id) for m in first.markers} == {(f"find-1/{k}", i) for k in ("box", "name") for i in (1, 2)}
+    second = markers.message({"find-1": [make_instance(2)]}, 0, "map")
+    assert {(m.ns, m.id) for m in second.markers if m.action == Marker.DELETE} == {
+        ("find-1/box", 1),
+        ("find-1/name", 1),
+    }
+    assert all(m.action == Marker.ADD for m in second.markers if m.id == 2)
+    third = markers.message({}, 0, "map")
+    assert len(third.markers) == 2
+    assert markers.clear().markers[0].action == Marker.DELETEALL
+
+
+def test_box_marker_has_twelve_edges_of_the_right_length():
+    marker = InstanceMarkers().message({"a": [make_instance()]}, 0, "map").markers[0]
+    points = np.array([(p.x, p.y, p.z) for p in marker.points]).reshape(12, 2, 3)
+    lengths = np.sort(np.linalg.norm(points[:, 0] - points[:, 1], axis=1))
+    np.testing.assert_allclose(lengths, [0.125] * 4 + [0.25] * 4 + [0.5] * 4)
+
+
+def test_detections_name_their_class_through_the_label_table():
+    labels = DetectionLabels()
+    message = detections_to_message({"find-1": [make_instance()]}, labels, 0, "map")
+    detection = message.detections[0]
+    table = {entry.class_id: entry.class_name for entry in labels.message(0, "map").class_map}
+    assert detection.id == "find-1/7"
+    assert table[int(detection.results[0].hypothesis.class_id)] == "mug"
+    assert detection.results[0].hypothesis.score == 0.5
+    assert detection.bbox.size.x == 0.5
+
+
+def test_an_empty_candidate_list_is_an_answer():
+    sent = CandidateSet(1, 0, "find-1", "m", 0.0, ())
+    message = candidates_to_message(sent, 1, "map")
+    assert isinstance(message, CandidateArray)
+    assert candidates_from_message(message, "candidates").candidates == ()

@@ -8,6 +8,7 @@ that a voxel projects to, so nothing has to be rendered.
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numba
 import numpy as np
@@ -18,6 +19,8 @@ from lira_ros.geometry.depth import noise_m
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.mask import behind_discontinuities
 from lira_ros.geometry.pose import inverse
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 KEY_BITS = 21  # three times 21 bits fit into a signed 64-bit integer: +-20 km at 2 cm
 KEY_OFFSET = 1 << (KEY_BITS - 1)
@@ -68,6 +71,25 @@ def unpack(keys: NDArray[np.int64]) -> NDArray[np.int32]:
     return np.stack([part - KEY_OFFSET for part in parts], axis=-1).astype(np.int32)
 
 
+@numba.njit(nogil=True, cache=True)
+def _voxel_bounds(keys: NDArray[np.int64], low: NDArray, high: NDArray, mean: NDArray) -> None:
+    for i in range(len(keys)):
+        for axis in range(3):
+            value = float(((keys[i] >> (KEY_BITS * (2 - axis))) & KEY_MASK) - KEY_OFFSET)
+            low[axis] = min(low[axis], value)
+            high[axis] = max(high[axis], value)
+            mean[axis] += value / len(keys)
+
+
+def voxel_bounds(
+    keys: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return lowest, highest and mean coordinates, (3,) each in voxels, of (N,) keys; inf, -inf and 0 without any."""
+    low, high, mean = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3)
+    _voxel_bounds(keys, low, high, mean)
+    return low, high, mean
+
+
 class StoredKeyframe:
     """A keyframe as the fusion keeps it: depth in millimetres, colour at half size, pose and camera.
 
@@ -97,7 +119,7 @@ class StoredKeyframe:
         """Return the (H, W) float32 depth [m], 0 = invalid."""
         return self.depth_mm.astype(np.float32) / np.float32(MILLIMETRES_PER_METRE)
 
-    def grid(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+    def grid(self, image: NDArray[Sample]) -> NDArray[Sample]:
         """Sample a (H, W) image on the grid on which masks are compared."""
         return np.ascontiguousarray(image[self.stride // 2 :: self.stride, self.stride // 2 :: self.stride])
 

@@ -89,7 +89,7 @@ class FragmentSurfaces:
         covers them, and (N,) bool that is False for flying voxels, farther than that from any surface there.
         Voxels that no fragment covers stay as they are.
         """
-        moved = unpack(keys) * voxel_size_m
+        moved = unpack(keys).astype(np.float64) * voxel_size_m
         state = np.zeros(len(keys), dtype=np.uint8)
         if len(keys) == 0:
             return keys, state == NOT_COVERED

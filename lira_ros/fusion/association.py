@@ -1,0 +1,304 @@
+"""Which candidate of a keyframe shows which instance.
+
+The two are compared over what both could see: the part of an instance that is visible in the keyframe, and the
+part of a candidate that was visible in the keyframes in which the instance was seen before. So a partial view
+joins its whole, an instance grows into what was out of view, and a mask that swallows a thing together with what
+was seen not to belong to it has little overlap with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.evidence import InstanceEvidence
+from lira_ros.fusion.lifting import (
+    OUT_OF_VIEW,
+    StoredKeyframe,
+    count_inside,
+    lift,
+    look_up,
+    rows_per_cell,
+    splat,
+    voxel_bounds,
+)
+from lira_ros.geometry.mask import intersection_over_union
+from lira_ros.reasoning.contracts import Candidate, CandidateSet
+
+# Two masks of one answer that share this much are one thing said twice (non-maximum suppression of Mask R-CNN
+# style detectors uses 0.5 ... 0.9).
+SAME_MASK_OVERLAP = 0.8
+# A mask of a second instruction that shares this much with an instance already seen in the keyframe is that one.
+SAME_VIEW_OVERLAP = 0.5
+# Instances of which less than this share is inside any mask were overlooked by the answer.
+CLAIMED_SHARE = 0.3
+# Weights of the agreements besides overlap (in [0, 1]): enough to decide between equals, too little to override
+# geometry.
+EMBEDDING_WEIGHT = 0.2
+LABEL_WEIGHT = 0.15
+COLOR_WEIGHT = 0.1
+# Below this extent a few centimetres of pose error leave no overlap, and the distance of centres decides too.
+TINY_EXTENT_M = 0.2
+# Keyframes in which an instance was seen that are asked about voxels which a new mask adds to it.
+REFERENCES = 6
+# Voxels looked up for evidence that only needs a share of them.
+SAMPLE_VOXELS = 200
+
+
+@dataclass
+class LiftedCandidate:
+    """A candidate with its voxels; also: candidates that show the same thing again."""
+
+    candidate: Candidate
+    keys: NDArray[np.int64]
+    colors: NDArray[np.float32]
+    grid: NDArray[np.bool_]  # trusted pixels on the comparison grid
+    cells: int
+    center: NDArray[np.float64]
+    extent_m: float
+    also: list[Candidate]
+
+
+@dataclass
+class InstanceView:
+    """What a keyframe sees of the instances, and how that meets the candidates."""
+
+    instances: list[InstanceEvidence]
+    bounds: NDArray[np.int64]
+    relation: NDArray[np.uint8]
+    pixel: NDArray[np.int32]
+    distance: NDArray[np.float32]
+    areas: NDArray[np.int32]
+    shared: NDArray[np.int32]
+    cells: NDArray[np.int32]
+    slices: NDArray[np.int64]
+
+    def part(self, index: int) -> slice:
+        """Return the slice of one instance in the voxel arrays."""
+        return slice(int(self.bounds[index]), int(self.bounds[index + 1]))
+
+
+class Association:
+    """Lifts candidates, observes instances and matches them; keyframes and instances stay with their owner."""
+
+    def __init__(self, configuration: FusionConfiguration, keyframes: Mapping[int, StoredKeyframe]) -> None:
+        self._configuration = configuration
+        self._keyframes = keyframes
+
+    def in_reach(self, evidence: InstanceEvidence, stored: StoredKeyframe) -> bool:
+        """Tell whether the bounding sphere of an instance can be in the view of a keyframe."""
+        camera = stored.camera
+        t = stored.T_camera_map
+        x, y, z = t[:3, :3] @ evidence.center + t[:3, 3]
+        r = evidence.radius_m + self._configuration.voxel_size_m
+        if z + r <= 0:
+            return False
+        # Distance to the side planes of the view: the pixel at the border, as a direction.
+        for focal, offset, size, value in (
+            (camera.fx, camera.cx, camera.width_px, x),
+            (camera.fy, camera.cy, camera.height_px, y),
+        ):
+            low, high = (-0.5 - offset) / focal, (size - 0.5 - offset) / focal
+            if value - high * z > r * np.hypot(1.0, high) or low * z - value > r * np.hypot(1.0, low):
+                return False
+        return True
+
+    def lift_all(self, candidates: CandidateSet, stored: StoredKeyframe) -> tuple[list[LiftedCandidate], int]:
+        """Lift the candidates of a set; return them, best first, and how many were too small to lift.
+
+        Of masks that show the same thing the one with the best score is kept and remembers the others.
+        """
+        too_small = 0
+        configuration = self._configuration
+        liftable = stored.liftable(configuration.max_depth_m)
+        results: list[LiftedCandidate] = []
+        # Best first, so that of two masks of one thing the better one is kept.
+        for candidate in sorted(candidates.candidates, key=lambda item: (-item.score, item.id)):
+            trusted = candidate.mask & liftable
+            keys, colors = lift(trusted, stored, configuration.voxel_size_m)
+            if len(keys) < configuration.min_voxels:
+                too_small += 1
+                continue
+            grid = stored.grid(trusted)
+            cells = int(np.count_nonzero(grid))
+            if cells == 0:
+                too_small += 1
+                continue
+            for other in results:
+                smaller, larger = sorted((cells, other.cells))
+                if smaller < SAME_MASK_OVERLAP * larger:
+                    continue
+                both = int(np.count_nonzero(grid & other.grid))
+                if both >= SAME_MASK_OVERLAP * (cells + other.cells - both):
+                    other.also.append(candidate)
+                    break
+            else:
+                low, high, mean = voxel_bounds(keys)
+                extent_m = float((high - low + 1).max()) * configuration.voxel_size_m
+                results.append(
+                    LiftedCandidate(
+                        candidate, keys, colors, grid, cells, mean * configuration.voxel_size_m, extent_m, []
+                    )
+                )
+        return results, too_small
+
+    def observe(
+        self, instances: Mapping[int, InstanceEvidence], lifted: list[LiftedCandidate], stored: StoredKeyframe
+    ) -> InstanceView:
+        """Look the voxels of all instances up in a keyframe, and count what they share with the candidates."""
+        configuration = self._configuration
+        within = [
+            instances[instance_id] for instance_id in sorted(instances) if self.in_reach(instances[instance_id], stored)
+        ]
+        keys = [evidence.voxels.keys for evidence in within]
+        bounds = np.concatenate(([0], np.cumsum([len(item) for item in keys]))).astype(np.int64)
+        flat = np.concatenate(keys) if keys else np.zeros(0, dtype=np.int64)
+        relation, pixel, distance = look_up(flat, stored, configuration.voxel_size_m, configuration.margin_m)
+        depth = stored.grid(stored.depth_m())
+        masks = np.stack([item.grid for item in lifted]) if lifted else np.zeros((0, *depth.shape), dtype=np.bool_)
+        offsets, rows = rows_per_cell(masks)
+        # Voxels that the views mostly contradict do not speak for the place of their instance any more.
+        drawn = relation.copy()
+        for index, evidence in enumerate(within):
+            part = slice(int(bounds[index]), int(bounds[index + 1]))
+            drawn[part][evidence.voxels.share() < configuration.min_support] = OUT_OF_VIEW
+        areas, shared, cells, slices = splat(
+            bounds,
+            drawn,
+            pixel,
+            distance,
+            depth,
+            stored.camera.width_px,
+            stored.stride,
+            configuration.voxel_size_m * stored.camera.fx,
+            configuration.margin_m,
+            offsets,
+            rows,
+            len(lifted),
+        )
+        return InstanceView(within, bounds, relation, pixel, distance, areas, shared, cells, slices)
+
+    def _references(self, evidence: InstanceEvidence, but: int) -> list[int]:
+        """Return keyframes in which an instance was seen, the last and others evenly spread before."""
+        known = [item for item in sorted(evidence.claims) if item in self._keyframes and item != but]
+        if len(known) <= REFERENCES:
+            return known
+        return [known[round(i * (len(known) - 1) / (REFERENCES - 1))] for i in range(REFERENCES)]
+
+    def ask_references(
+        self, evidence: InstanceEvidence, keys: NDArray[np.int64], but: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return in how many earlier views of an instance (K,) voxels were seen inside and outside its mask."""
+        configuration = self._configuration
+        inside = np.zeros(len(keys), dtype=np.float32)
+        outside = np.zeros(len(keys), dtype=np.float32)
+        for keyframe_id in self._references(evidence, but):
+            stored = self._keyframes[keyframe_id]
+            count_inside(
+                keys,
+                stored.depth_mm,
+                stored.intrinsics,
+                stored.T_camera_map,
+                evidence.claims[keyframe_id].mask(),
+                stored.stride,
+                configuration.voxel_size_m,
+                configuration.margin_m,
+                inside,
+                outside,
+                1.0,
+            )
+        return inside, outside
+
+    def _overlaps(
+        self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe
+    ) -> NDArray[np.float64]:
+        """Return (M, C) overlaps in [0, 1] over what both the instance's views and this one could see."""
+        result = np.zeros((len(view.instances), len(lifted)))
+        for m, c in zip(*np.nonzero(view.shared), strict=True):
+            evidence, item = view.instances[m], lifted[c]
+            both, area = int(view.shared[m, c]), int(view.areas[m])
+            rest = item.cells - both
+            plain = both / (area + rest)
+            # The mask reaches beyond the instance: did the views of the instance see that part and leave it out?
+            if both >= CLAIMED_SHARE * area and plain < SAME_VIEW_OVERLAP:
+                new = item.keys[~evidence.voxels.contains(item.keys)]
+                new = new[:: max(1, len(new) // SAMPLE_VOXELS)]
+                inside, outside = self.ask_references(evidence, new, stored.id)
+                seen_outside = int(np.count_nonzero(outside > inside))
+                rest = rest * seen_outside / len(new) if len(new) else 0.0
+            result[m, c] = both / (area + rest)
+        return result
+
+    def _scores(
+        self, view: InstanceView, lifted: list[LiftedCandidate], overlaps: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return (M, C) scores for the assignment; -inf where the two cannot be the same."""
+        configuration = self._configuration
+        scores = np.full(overlaps.shape, -np.inf)
+        for m, evidence in enumerate(view.instances):
+            embedding = evidence.unit_embedding()
+            label, confidence = evidence.label()
+            for c, item in enumerate(lifted):
+                geometry = float(overlaps[m, c])
+                if min(item.extent_m, evidence.extent_m) < TINY_EXTENT_M:
+                    geometry = max(geometry, self._closeness(evidence, item))
+                if geometry < configuration.min_overlap:
+                    continue
+                candidate = item.candidate
+                score = geometry
+                if len(embedding) and len(embedding) == len(candidate.embedding):
+                    score += EMBEDDING_WEIGHT * max(0.0, float(embedding @ candidate.embedding))
+                if label and candidate.label:
+                    agreement = 1.0 if label == candidate.label else -1.0
+                    score += LABEL_WEIGHT * agreement * min(confidence, candidate.label_confidence)
+                difference = np.abs(evidence.color - item.colors.mean(axis=0)).max() / 255.0
+                scores[m, c] = score + COLOR_WEIGHT * (1.0 - float(difference))
+        return scores
+
+    def _closeness(self, evidence: InstanceEvidence, item: LiftedCandidate) -> float:
+        """Return how close the centres of two tiny things of like extent are, in [0, 1]."""
+        larger = max(item.extent_m, evidence.extent_m)
+        if larger >= TINY_EXTENT_M or min(item.extent_m, evidence.extent_m) < 0.5 * larger:
+            return 0.0
+        distance = float(np.linalg.norm(item.center - evidence.center))
+        return max(0.0, 1.0 - distance / larger)
+
+    def match(
+        self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe
+    ) -> tuple[dict[int, int], dict[int, int], NDArray[np.float64]]:
+        """Match candidates one to one with instances (all by index, candidate -> instance).
+
+        Returns the matches, the candidates that show again what an instance already claimed in this keyframe (for
+        another instruction), and the (M, C) overlaps.
+        """
+        overlaps = self._overlaps(view, lifted, stored)
+        scores = self._scores(view, lifted, overlaps)
+        matches: dict[int, int] = {}
+        again: dict[int, int] = {}
+        claimed = np.array([stored.id in evidence.claims for evidence in view.instances], dtype=np.bool_)
+        if claimed.any():
+            for c, item in enumerate(lifted):
+                for m in np.flatnonzero(claimed):
+                    mask = view.instances[m].claims[stored.id].mask()
+                    if intersection_over_union(mask, item.grid) >= SAME_MASK_OVERLAP:
+                        again[c] = int(m)
+                        break
+                if c in again:
+                    continue
+                best = int(np.argmax(scores[:, c]))
+                if claimed[best] and overlaps[best, c] >= SAME_VIEW_OVERLAP:
+                    again[c] = best
+            scores[claimed] = -np.inf
+        free = [c for c in range(len(lifted)) if c not in again]
+        if free and view.instances:
+            possible = scores[:, free]
+            gain = np.where(np.isfinite(possible), possible, 0.0)
+            for m, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+                if np.isfinite(possible[m, column]):
+                    matches[free[column]] = int(m)
+        return matches, again, overlaps

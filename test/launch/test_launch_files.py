@@ -1,0 +1,220 @@
+"""The launch files start the right processes for each combination of their arguments."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+from launch_recorder import REPOSITORY, Node, carry_out, install, load
+
+LAUNCH_FILES = ("lira.launch.py", "realsense.launch.py")
+NODES = ["mapping_node", "reasoning_node", "fusion_node"]
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch):
+    install(monkeypatch)
+
+
+def executables(context) -> list[str]:
+    return [process.executable for process in context.processes if isinstance(process, Node)]
+
+
+def node(context, executable: str) -> Node:
+    return next(p for p in context.processes if isinstance(p, Node) and p.executable == executable)
+
+
+def parameters_of(process: Node, name: str) -> dict:
+    """Merge what the parameter files and dictionaries of a process say to one node, later ones over earlier ones."""
+    merged: dict = {}
+    for item in process.parameter_texts:
+        if isinstance(item, dict):
+            merged.update(item)
+            continue
+        for key, values in (yaml.safe_load(item) or {}).items():
+            if key in ("/**", f"/**/{name}"):
+                merged.update(flat(values["ros__parameters"]))
+    return merged
+
+
+def flat(tree: dict, prefix: str = "") -> dict:
+    result: dict = {}
+    for name, value in tree.items():
+        result.update(flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return result
+
+
+@pytest.mark.parametrize("launch_file", LAUNCH_FILES)
+def test_every_argument_is_described_and_there_are_about_a_dozen_at_most(launch_file):
+    context = carry_out(launch_file)
+    own = [argument.name for argument in load(REPOSITORY / "launch" / launch_file).ARGUMENTS]
+    assert set(own) <= set(context.declared)
+    assert len(own) <= 12
+    for argument in context.declared.values():
+        assert argument.description, argument.name
+        assert argument.default_value is not None, f"{argument.name} must be given by the user"
+        if argument.choices is not None:
+            assert argument.default_value in argument.choices
+
+
+def test_by_default_three_nodes_run_as_processes_of_their_own():
+    context = carry_out("lira.launch.py")
+    assert executables(context) == NODES
+    assert {process.namespace for process in context.processes} == {"lira"}
+
+
+@pytest.mark.parametrize(
+    ("suite", "rviz", "respawn", "camera", "reasoner", "bag"),
+    list(
+        itertools.product(
+            ("true", "false"), ("true", "false"), ("true", "false"), ("realsense", "generic"), ("compact", "oracle"),
+            ("", "recording", "bag.mcap"),
+        )
+    ),
+)  # fmt: skip
+def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, camera, reasoner, bag):
+    path = str(tmp_path / bag) if bag else ""
+    context = carry_out(
+        "lira.launch.py", suite=suite, rviz=rviz, respawn=respawn, camera=camera, reasoner=reasoner, bag=path
+    )
+    expected = ["suite"] if suite == "true" else list(NODES)
+    core = list(expected)
+    expected += ["replay_node"] if bag == "recording" else []
+    expected += ["rviz2"] if rviz == "true" else []
+    assert executables(context) == expected
+    players = [process for process in context.processes if not isinstance(process, Node)]
+    assert [process.cmd for process in players] == (
+        [["ros2", "bag", "play", path, "--clock"]] if bag == "bag.mcap" else []
+    )
+    for executable in core:
+        process = node(context, executable)
+        assert process.respawn == (respawn == "true")
+        assert bool(process.on_exit) == (respawn == "false"), "the end of one node must end all, unless it respawns"
+        assert parameters_of(process, "mapping_node")["use_sim_time"] is bool(bag)
+        assert parameters_of(process, "reasoning_node")["reasoner.backend"] == reasoner
+    depth = node(context, core[0]).remappings.get("depth/image")
+    assert depth == {"realsense": "/camera/camera/aligned_depth_to_color/image_raw", "generic": None}[camera]
+
+
+@pytest.mark.parametrize("launch_file", LAUNCH_FILES)
+def test_every_executable_of_this_package_is_an_entry_point(launch_file):
+    setup = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
+    seen = set()
+    for suite in ("true", "false"):
+        context = carry_out(launch_file, suite=suite, bag="recording")
+        seen |= {p.executable for p in context.processes if isinstance(p, Node) and p.package == "lira_ros"}
+    assert seen == {*NODES, "suite", "replay_node"}
+    for executable in seen:
+        assert f'"{executable}"' in setup
+        assert "def main(" in (REPOSITORY / "lira_ros" / "nodes" / f"{executable}.py").read_text(encoding="utf-8")
+
+
+def test_the_executables_of_the_suite_keep_their_own_names():
+    # A name given to the process of the suite would rename all nodes in it.
+    for suite in ("true", "false"):
+        assert all(process.name is None for process in carry_out("lira.launch.py", suite=suite).processes)
+
+
+def test_a_bag_folder_is_told_from_a_recording_folder(tmp_path):
+    (tmp_path / "metadata.yaml").touch()
+    assert "replay_node" not in executables(carry_out("lira.launch.py", bag=str(tmp_path)))
+
+
+def test_the_replayed_recording_is_an_absolute_path_with_the_home_folder_filled_in():
+    replay = node(carry_out("lira.launch.py", bag="~/walk"), "replay_node")
+    assert replay.parameter_texts[0] == {"recording": str(Path.home() / "walk"), "publish_clock": True}
+
+
+@pytest.mark.parametrize(("given", "expected"), [("auto", False), ("true", True), ("false", False)])
+def test_simulated_time_can_be_forced(given, expected):
+    context = carry_out("lira.launch.py", use_sim_time=given)
+    assert parameters_of(context.processes[0], "mapping_node")["use_sim_time"] is expected
+
+
+def test_the_parameters_of_the_user_win(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/reasoning_node:\n  ros__parameters:\n    reasoner:\n      backend: oracle\n")
+    context = carry_out("lira.launch.py", params_file=str(mine), reasoner="compact")
+    assert parameters_of(node(context, "reasoning_node"), "reasoning_node")["reasoner.backend"] == "oracle"
+
+
+def test_the_map_frame_reaches_the_mapping_and_rviz():
+    context = carry_out("lira.launch.py", map_frame="world", rviz="true")
+    assert parameters_of(node(context, "mapping_node"), "mapping_node")["map_frame"] == "world"
+    assert node(context, "rviz2").arguments[-2:] == ["-f", "world"]
+
+
+@pytest.mark.parametrize(("namespace", "topic"), [("lira", "/lira/map/mesh"), ("robot1/lira", "/robot1/lira/map/mesh")])
+def test_rviz_shows_the_topics_of_the_namespace(namespace, topic):
+    context = carry_out("lira.launch.py", namespace=namespace, rviz="true")
+    configuration = Path(node(context, "rviz2").arguments[1])
+    topics = [display["Topic"]["Value"] for display in displays(configuration) if "Topic" in display]
+    assert topic in topics
+    assert all(name.startswith(f"/{namespace}/") for name in topics)
+    if configuration.parent != REPOSITORY / "config":
+        configuration.unlink()
+
+
+def test_a_wrong_choice_is_refused():
+    with pytest.raises(ValueError, match="camera"):
+        carry_out("lira.launch.py", camera="webcam")
+
+
+@pytest.mark.parametrize("launch_file", LAUNCH_FILES)
+def test_the_fast_dds_profile_is_the_shipped_one_unless_the_user_has_one(launch_file):
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    shipped = carry_out(launch_file, environment={}).environment[name]
+    assert Path(shipped) == REPOSITORY / "config" / "fastdds.xml"
+    assert Path(shipped).is_file()
+    assert carry_out(launch_file, environment={name: "/mine.xml"}).environment[name] == "/mine.xml"
+
+
+def test_the_log_level_reaches_every_node():
+    for process in carry_out("lira.launch.py", log_level="debug").processes:
+        assert process.arguments == ["--ros-args", "--log-level", "debug"]
+
+
+def test_realsense_starts_the_driver_with_depth_registered_to_colour_and_lira_on_its_topics():
+    context = carry_out("realsense.launch.py", profile="848x480x30", serial_no="'123'")
+    driver, arguments = context.includes[0]
+    assert driver.endswith("realsense2_camera/launch/rs_launch.py")
+    assert arguments["align_depth.enable"] == "true"
+    assert arguments["enable_sync"] == "true"
+    assert arguments["pointcloud.enable"] == "false"
+    assert arguments["rgb_camera.color_profile"] == arguments["depth_module.depth_profile"] == "848x480x30"
+    assert arguments["serial_no"] == "'123'"
+    assert executables(context) == NODES
+    prefix = f"/{arguments['camera_namespace']}/{arguments['camera_name']}/"
+    assert all(topic.startswith(prefix) for topic in node(context, "mapping_node").remappings.values())
+
+
+def test_the_arguments_of_lira_can_be_given_to_the_realsense_launch_file():
+    context = carry_out("realsense.launch.py", suite="true", namespace="robot1", rviz="true")
+    assert executables(context) == ["suite", "rviz2"]
+    assert node(context, "suite").namespace == "robot1"
+
+
+def test_a_fixed_camera_gets_a_constant_pose_in_the_map_frame():
+    context = carry_out("realsense.launch.py", fixed="true", map_frame="world")
+    pose = node(context, "static_transform_publisher")
+    assert pose.arguments == ["--z", "1.0", "--frame-id", "world", "--child-frame-id", "camera_link"]
+
+
+def test_a_slam_is_included_only_when_it_is_named():
+    assert len(carry_out("realsense.launch.py").includes) == 2
+    included = [path for path, _ in carry_out("realsense.launch.py", slam="/my/slam.launch.py").includes]
+    assert "/my/slam.launch.py" in included
+
+
+@pytest.mark.parametrize("launch_file", LAUNCH_FILES)
+def test_the_real_launch_reads_the_file(launch_file, monkeypatch):
+    monkeypatch.undo()
+    pytest.importorskip("launch_ros", reason="launch_ros is not installed here (it is part of a ROS 2 installation)")
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(str(REPOSITORY / "launch" / launch_file))
+    assert description.get_launch_arguments()
+
+
+def displays(path: Path) -> list[dict]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["Visualization Manager"]["Displays"]

@@ -16,10 +16,14 @@ def version() -> str:
     raise RuntimeError("lira_ros/__init__.py states no __version__")
 
 
-def share(folder: str) -> tuple[str, list[str]]:
-    """Return one folder of the repository as an entry of data_files: it goes to share/lira_ros/<folder>."""
-    files = sorted(path for path in (HERE / folder).iterdir() if path.is_file())
-    return f"share/lira_ros/{folder}", [str(path.relative_to(HERE)) for path in files]
+def share(folder: str) -> list[tuple[str, list[str]]]:
+    """Return a folder of the repository, with all folders below, as entries of data_files under share/lira_ros."""
+    files: dict[str, list[str]] = {}
+    for path in sorted((HERE / folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            relative = path.relative_to(HERE)
+            files.setdefault(f"share/lira_ros/{relative.parent}", []).append(str(relative))
+    return sorted(files.items())
 
 
 setup(
@@ -34,8 +38,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/lira_ros"]),
         ("share/lira_ros", ["package.xml"]),
-        share("launch"),
-        share("config"),
+        *share("launch"),
+        *share("config"),
     ],
     python_requires=">=3.10",
     install_requires=["setuptools"],

@@ -37,6 +37,7 @@ class RankKind(Enum):
     WIDTH = "width"
     ELEVATION = "height above the floor"
     DISTANCE = "distance"
+    LATERAL = "position from left to right"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Phrase:
     text: open part, compared by meaning ("fruit basket", "i spilled coffee"). head: singular head noun, ""
     for an implicit need. colors: any of these basic colours; excluded_colors: none of these.
     shapes: measured words that must hold ("round", "long", "flat", "tall", "square", ...).
-    implicit: the text states a need or situation, not a thing.
+    implicit: the text states a need or situation, not a thing. unique: one thing is meant ("the basket"), so
+    that a candidate that fits clearly worse than another does not conform.
     """
 
     text: str
@@ -56,6 +58,7 @@ class Phrase:
     shapes: tuple[str, ...] = ()
     excluded_shapes: tuple[str, ...] = ()
     implicit: bool = False
+    unique: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Relation:
 class Rank:
     """Keep the ordinal-th of the targets in an order.
 
-    descending: largest, farthest first. ordinal: 1 = first, 2 = second. anchor: what a DISTANCE is measured
+    descending: largest, farthest, rightmost first. ordinal: 1 = first, 2 = second. anchor: what a DISTANCE is measured
     to; None = the newest camera position.
     """
 

@@ -1,0 +1,1 @@
+"""Language: a sentence becomes a constraint, and texts become vectors that can be compared."""

@@ -1,0 +1,73 @@
+"""The reasoning back ends by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lira_ros.configuration import parameter, section
+from lira_ros.reasoning.compact.reasoner import CompactConfiguration, CompactReasoner
+from lira_ros.reasoning.contracts import Reasoner, ReasoningError
+from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
+from lira_ros.reasoning.relevance import Relevance
+
+
+@dataclass(frozen=True)
+class ReasonerConfiguration:
+    """Which back end answers, and what can be set of it."""
+
+    backend: str = parameter("compact", "Reasoning back end: compact, or oracle for recordings with annotated objects")
+    compact: CompactConfiguration = section(CompactConfiguration)
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The annotation of a recording, as the oracle takes it.
+
+    instance_image: the (H, W) object ids of the frame with a stamp [ns], None for an unknown stamp.
+    """
+
+    instance_image: Callable[[int], NDArray[np.integer] | None]
+    objects: Sequence[AnnotatedObject]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A back end: what it is, and how it is made."""
+
+    description: str
+    create: Callable[[ReasonerConfiguration, Relevance, GroundTruth | None], Reasoner]
+
+
+def _create_compact(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    return CompactReasoner(relevance, configuration.compact)
+
+
+def _create_oracle(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    if truth is None or not truth.objects:
+        raise ReasoningError("reasoner.backend oracle: needs a recording with annotated objects, got none")
+    return OracleReasoner(truth.instance_image, truth.objects, relevance)
+
+
+BACKENDS = {
+    "compact": Backend("geometry, colour and a small sentence encoder; runs anywhere", _create_compact),
+    "oracle": Backend("the annotated masks of a recording, for evaluation", _create_oracle),
+}
+
+
+def create_reasoner(
+    configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None = None
+) -> Reasoner:
+    """Make the back end that is configured.
+
+    Raises ReasoningError for an unknown name, with those that exist, and when the back end misses what it needs.
+    """
+    backend = BACKENDS.get(configuration.backend)
+    if backend is None:
+        raise ReasoningError(
+            f"reasoner.backend: {configuration.backend!r} is not known; there are {', '.join(BACKENDS)}"
+        )
+    return backend.create(configuration, relevance, truth)

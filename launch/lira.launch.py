@@ -22,7 +22,7 @@ from launch import LaunchContext, LaunchDescription
 
 CONFIG = PathJoinSubstitution([FindPackageShare("lira_ros"), "config"])
 
-# Names of the inputs of mapping_node -> topics of the camera driver; parameters are in config/cameras/<camera>.yaml.
+# Names of the inputs of mapping_node -> topics of the camera driver; its parameters are in config/camera_<camera>.yaml.
 CAMERA_TOPICS = {
     "realsense": {
         "color/image": "/camera/camera/color/image_raw",
@@ -32,6 +32,8 @@ CAMERA_TOPICS = {
     },
     "generic": {},
 }
+# Where parameter camera.image_transport is "compressed", these are read below the topics of the images.
+IMAGE_TRANSPORTS = {"color/image": "compressed", "depth/image": "compressedDepth"}
 NODES = ("mapping_node", "reasoning_node", "fusion_node")
 
 ARGUMENTS = (
@@ -113,7 +115,7 @@ def start(context: LaunchContext) -> list:
     # The later a file stands here, the more it has to say.
     parameters = [
         str(config / "lira.yaml"),
-        str(config / "cameras" / f"{argument('camera')}.yaml"),
+        str(config / f"camera_{argument('camera')}.yaml"),
         ParameterFile(str(config / "launch_arguments.yaml"), allow_substs=True),
         *([argument("params_file")] if argument("params_file") else []),
         {"use_sim_time": sim_time},
@@ -125,7 +127,7 @@ def start(context: LaunchContext) -> list:
             executable=executable,
             namespace=argument("namespace"),
             parameters=parameters,
-            remappings=list(CAMERA_TOPICS[argument("camera")].items()),
+            remappings=remappings(argument("camera")),
             arguments=["--ros-args", "--log-level", argument("log_level")],
             output="screen",
             emulate_tty=True,
@@ -140,6 +142,17 @@ def start(context: LaunchContext) -> list:
     if argument("rviz") == "true":
         processes.append(rviz(config / "lira.rviz", argument("namespace"), argument("map_frame"), sim_time))
     return processes
+
+
+def remappings(camera: str) -> list[tuple[str, str]]:
+    """Return the remappings of the inputs to the topics of a camera."""
+    topics = CAMERA_TOPICS[camera]
+    compressed = [
+        (f"{name}/{transport}", f"{topics[name]}/{transport}")
+        for name, transport in IMAGE_TRANSPORTS.items()
+        if name in topics
+    ]
+    return [*topics.items(), *compressed]
 
 
 def player(bag: Path, namespace: str) -> ExecuteProcess:

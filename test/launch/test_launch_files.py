@@ -131,6 +131,13 @@ def test_simulated_time_can_be_forced(given, expected):
     assert parameters_of(context.processes[0], "mapping_node")["use_sim_time"] is expected
 
 
+def test_compressed_images_are_read_below_the_topics_of_the_camera():
+    remappings = node(carry_out("lira.launch.py"), "mapping_node").remappings
+    assert remappings["color/image/compressed"] == "/camera/camera/color/image_raw/compressed"
+    depth = "/camera/camera/aligned_depth_to_color/image_raw/compressedDepth"
+    assert remappings["depth/image/compressedDepth"] == depth
+
+
 def test_the_parameters_of_the_user_win(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**/reasoning_node:\n  ros__parameters:\n    reasoner:\n      backend: oracle\n")

@@ -17,9 +17,15 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from lira_ros.mapping.surface import BlockMesh
 from lira_ros.ros.conversions.time import stamp_from_ns
 
 _ENCAPSULATION = b"\x00\x01\x00\x00"  # plain CDR, little-endian
+
+
+# Blocks along the edge of a region: with 2 cm voxels a region is 0.64 m wide, so that a camera that looks at a part
+# of the room makes a few markers be sent again and not the whole map.
+REGION_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,45 @@ class MeshPart:
     vertices: NDArray[np.floating]
     triangles: NDArray[np.integer]
     colors: NDArray[np.uint8]
+
+
+class MeshRegions:
+    """The blocks of a mesh gathered into regions, so that a viewer gets tens of markers and not thousands."""
+
+    def __init__(self) -> None:
+        self._regions: dict[tuple[int, int, int], dict[tuple[int, int, int], BlockMesh]] = {}
+        self._ids: dict[tuple[int, int, int], int] = {}
+
+    def update(self, blocks: Iterable[BlockMesh]) -> list[MeshPart]:
+        """Take changed blocks (empty ones are gone) and return the regions that changed, whole."""
+        changed: set[tuple[int, int, int]] = set()
+        for block in blocks:
+            x, y, z = block.block
+            region = (x // REGION_BLOCKS, y // REGION_BLOCKS, z // REGION_BLOCKS)
+            known = self._regions.setdefault(region, {})
+            if len(block.triangles):
+                known[block.block] = block
+            elif known.pop(block.block, None) is None:
+                continue
+            changed.add(region)
+        return [self._part(region) for region in sorted(changed)]
+
+    def parts(self) -> list[MeshPart]:
+        """Return all regions that are not empty."""
+        return [self._part(region) for region in sorted(self._regions) if self._regions[region]]
+
+    def _part(self, region: tuple[int, int, int]) -> MeshPart:
+        part_id = self._ids.setdefault(region, len(self._ids))
+        blocks = list(self._regions[region].values())
+        if not blocks:
+            return MeshPart(part_id, np.empty((0, 3)), np.empty((0, 3), np.int32), np.empty((0, 3), np.uint8))
+        starts = np.cumsum([0] + [len(block.vertices) for block in blocks[:-1]])
+        return MeshPart(
+            part_id,
+            np.concatenate([block.vertices for block in blocks]),
+            np.concatenate([block.triangles + start for block, start in zip(blocks, starts, strict=True)]),
+            np.concatenate([block.colors for block in blocks]),
+        )
 
 
 class _Writer:

@@ -37,6 +37,8 @@ NOISE_DEVIATIONS = 3.0
 NORMAL_SAMPLES = 2
 NORMAL_REFERENCE_ROWS = 480
 NORMAL_REFERENCE_STEP_PX = 2
+# Surfaces are followed up to 80 degrees from facing the camera, however coarse the pixels are.
+GRAZING_SLOPE = math.tan(math.radians(80.0))
 # A fit from fewer samples than twice its three unknowns says more about noise than about the surface.
 NORMAL_MINIMUM_SAMPLES = 6
 
@@ -64,48 +66,44 @@ def noise_m(z: float) -> float:
 
 @numba.njit(inline="always")
 def _is_step(before: float, first: float, second: float, after: float) -> bool:
-    # The four are inverse depths of neighbours in a line, 0 where invalid; `first` and `second` are valid.
-    step = abs(first - second)
-    nearest = max(first, second)
-    if step <= DISCONTINUITY_RATIO * nearest:
+    # Four neighbours in a line, depths [m], 0 where invalid or outside; `first` and `second` are valid and differ.
+    z = max(first, second)
+    limit = (DISCONTINUITY_RATIO + NOISE_DEVIATIONS * noise_m(z) / z) / min(first, second)
+    w_first = 1.0 / first
+    w_second = 1.0 / second
+    if abs(w_first - w_second) <= limit:
         return False
-    z = 1.0 / min(first, second)
-    limit = (DISCONTINUITY_RATIO + NOISE_DEVIATIONS * noise_m(z) / z) * nearest
-    if step <= limit:
+    if before > 0.0 and abs(2.0 * w_first - 1.0 / before - w_second) <= limit:
         return False
-    if before > 0.0 and abs(2.0 * first - before - second) <= limit:
-        return False
-    return not (after > 0.0 and abs(2.0 * second - after - first) <= limit)
+    return not (after > 0.0 and abs(2.0 * w_second - 1.0 / after - w_first) <= limit)
 
 
 @numba.njit(nogil=True, cache=True)
-def _discontinuities(inverse: NDArray[np.float32], edge: NDArray[np.bool_]) -> None:
-    rows, columns = inverse.shape
+def _discontinuities(depth_m: NDArray[np.float32], edge: NDArray[np.bool_]) -> None:
+    rows, columns = depth_m.shape
+    nothing = np.float32(0.0)
+    ratio = np.float32(DISCONTINUITY_RATIO)
     for v in range(rows):
         for u in range(columns):
-            here = inverse[v, u]
-            if here == 0.0:
+            here = depth_m[v, u]
+            if here == nothing:
                 continue
             if u + 1 < columns:
-                right = inverse[v, u + 1]
-                if right > 0.0 and abs(here - right) > DISCONTINUITY_RATIO * here:
-                    before = inverse[v, u - 1] if u > 0 else np.float32(0.0)
-                    after = inverse[v, u + 2] if u + 2 < columns else np.float32(0.0)
+                right = depth_m[v, u + 1]
+                if right > nothing and abs(here - right) > ratio * max(here, right):
+                    before = depth_m[v, u - 1] if u > 0 else nothing
+                    after = depth_m[v, u + 2] if u + 2 < columns else nothing
                     if _is_step(before, here, right, after):
                         edge[v, u] = True
                         edge[v, u + 1] = True
             if v + 1 < rows:
-                below = inverse[v + 1, u]
-                if below > 0.0 and abs(here - below) > DISCONTINUITY_RATIO * here:
-                    before = inverse[v - 1, u] if v > 0 else np.float32(0.0)
-                    after = inverse[v + 2, u] if v + 2 < rows else np.float32(0.0)
+                below = depth_m[v + 1, u]
+                if below > nothing and abs(here - below) > ratio * max(here, below):
+                    before = depth_m[v - 1, u] if v > 0 else nothing
+                    after = depth_m[v + 2, u] if v + 2 < rows else nothing
                     if _is_step(before, here, below, after):
                         edge[v, u] = True
                         edge[v + 1, u] = True
-
-
-def _inverse(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.divide(np.float32(1.0), depth_m, out=np.zeros_like(depth_m), where=depth_m > 0)
 
 
 def discontinuities(depth_m: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -115,7 +113,7 @@ def discontinuities(depth_m: NDArray[np.float32]) -> NDArray[np.bool_]:
     sensor, and neither lies on the plane through its own two nearest pixels. Invalid pixels are never marked.
     """
     edge = np.zeros(depth_m.shape, dtype=np.bool_)
-    _discontinuities(_inverse(depth_m), edge)
+    _discontinuities(np.ascontiguousarray(depth_m, dtype=np.float32), edge)
     return edge
 
 
@@ -184,6 +182,7 @@ def _normals(
     normals: NDArray[np.float32],
 ) -> None:
     rows, columns = inverse.shape
+    ratio = max(DISCONTINUITY_RATIO, GRAZING_SLOPE / min(fx, fy)) * step
     for v in range(rows):
         for u in range(columns):
             w = float(inverse[v, u])
@@ -191,8 +190,8 @@ def _normals(
                 continue
             z = 1.0 / w
             noise = NOISE_DEVIATIONS * noise_m(z) / z * w
-            # First pass: what lies within an edge's jump per step. Second pass: what lies on the plane found.
-            n, a, b, c = _fit_plane(inverse, v, u, step, 0.0, 0.0, w, noise, DISCONTINUITY_RATIO * w * step)
+            # First pass: what a grazing surface or an edge's jump allows. Second pass: what lies on the plane found.
+            n, a, b, c = _fit_plane(inverse, v, u, step, 0.0, 0.0, w, noise, ratio * w)
             if n == 0:
                 continue
             tight = max(noise, 0.25 * DISCONTINUITY_RATIO * w)
@@ -221,6 +220,7 @@ def normals_camera(depth_m: NDArray[np.float32], camera: Camera) -> NDArray[np.f
     if depth_m.shape != (camera.height_px, camera.width_px):
         raise ValueError(f"depth: expected shape {(camera.height_px, camera.width_px)}, got {depth_m.shape}")
     normals = np.zeros((*depth_m.shape, 3), dtype=np.float32)
+    inverse = np.divide(np.float32(1.0), depth_m, out=np.zeros(depth_m.shape, dtype=np.float32), where=depth_m > 0)
     step = max(1, round(NORMAL_REFERENCE_STEP_PX * camera.height_px / NORMAL_REFERENCE_ROWS))
-    _normals(_inverse(depth_m), step, camera.fx, camera.fy, camera.cx, camera.cy, normals)
+    _normals(inverse, step, camera.fx, camera.fy, camera.cx, camera.cy, normals)
     return normals

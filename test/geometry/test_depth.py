@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.depth import (
+    discontinuities,
+    meters_from_float,
+    meters_from_millimeters,
+    noise_m,
+    normals_camera,
+)
+
+CAMERA = Camera(80, 60, 60.0, 62.0, 39.0, 30.5)
+
+
+def plane(camera, normal, offset):
+    """Depth of normal . X = offset in the camera frame, 0 where the ray misses it or it is beyond 8 m."""
+    u, v = np.meshgrid(np.arange(camera.width_px), np.arange(camera.height_px))
+    across = normal[0] * (u - camera.cx) / camera.fx + normal[1] * (v - camera.cy) / camera.fy + normal[2]
+    with np.errstate(divide="ignore"):
+        depth = offset / across
+    return np.where((depth > 0.1) & (depth < 8.0), depth, 0.0).astype(np.float32)
+
+
+def test_millimetres_and_both_marks_of_invalid_depth():
+    depth = meters_from_millimeters(np.array([[0, 1, 1234, 65534, 65535]], np.uint16))
+    assert depth.dtype == np.float32
+    np.testing.assert_allclose(depth, [[0, 0.001, 1.234, 65.534, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_that_are_no_depth_become_zero(dtype):
+    image = np.array([[np.nan, np.inf, -np.inf, -1.0, 0.0, 2.5]], dtype)
+    depth = meters_from_float(image)
+    assert depth.dtype == np.float32
+    np.testing.assert_array_equal(depth, [[0, 0, 0, 0, 0, 2.5]])
+    assert np.isnan(image[0, 0])  # the message's own buffer is left alone
+
+
+def test_noise_grows_with_the_distance():
+    assert noise_m.py_func(0.4) == pytest.approx(0.0012)
+    assert noise_m.py_func(4.0) == pytest.approx(0.0258, abs=1e-4)
+
+
+def test_both_sides_of_a_step_are_marked_and_nothing_else():
+    depth = np.full((20, 30), 1.0, np.float32)
+    depth[:, 12:] = 1.3
+    depth[15:, :] = 0.8
+    edge = discontinuities(depth)
+    expected = np.zeros_like(edge)
+    expected[:15, 11:13] = True
+    expected[14:16, :] = True
+    np.testing.assert_array_equal(edge, expected)
+
+
+def test_steps_within_the_noise_are_no_edges():
+    depth = np.full((20, 30), 3.0, np.float32)
+    depth[:, 15:] += 0.05
+    assert not discontinuities(depth).any()
+    near = np.full((20, 30), 0.5, np.float32)
+    near[:, 15:] += 0.05
+    assert discontinuities(near).sum() == 40
+
+
+def test_invalid_pixels_are_no_edges():
+    depth = np.full((20, 30), 1.0, np.float32)
+    depth[5:9, 5:9] = 0.0
+    assert not discontinuities(depth).any()
+    assert not discontinuities(np.zeros((20, 30), np.float32)).any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(-75, 75), st.floats(0, 360), st.floats(0.5, 3.0))
+def test_slanted_planes_have_no_edges_and_exact_normals(slant_deg, turn_deg, offset):
+    slant, turn = np.radians([slant_deg, turn_deg])
+    normal = np.array([np.sin(slant) * np.cos(turn), np.sin(slant) * np.sin(turn), np.cos(slant)])
+    depth = plane(CAMERA, normal, offset)
+    assert not discontinuities(depth).any()
+    normals = normals_camera(depth, CAMERA)
+    found = (normals != 0).any(axis=2)
+    assert found.sum() > 0.5 * (depth > 0).sum()
+    assert not found[depth == 0].any()
+    np.testing.assert_allclose(normals[found], np.broadcast_to(-normal, normals[found].shape), atol=2e-3)
+
+
+def test_normals_keep_the_edge_between_wall_and_floor():
+    wall = plane(CAMERA, np.array([0.0, 0.0, 1.0]), 2.0)
+    floor = plane(CAMERA, np.array([0.0, 1.0, 0.0]), 0.5)
+    depth = np.where((floor > 0) & (floor < wall), floor, wall)
+    normals = normals_camera(depth, CAMERA)
+    corner = int(np.argmax((floor > 0).any(axis=1) & (np.where(floor > 0, floor, 9).min(axis=1) < 2.0)))
+    rows = np.arange(60)
+    up, ahead = -normals[:, 20:60, 1], -normals[:, 20:60, 2]
+    assert (up[(rows > corner + 3)] > 0.98).all()
+    assert (ahead[(rows < corner - 3)] > 0.98).all()
+
+
+def test_noise_turns_normals_little():
+    rng = np.random.default_rng(0)
+    camera = Camera(320, 240, 260.0, 260.0, 159.5, 119.5)
+    depth = plane(camera, np.array([0.3, -0.2, 0.93]), 1.4)
+    valid = depth > 0
+    depth[valid] += rng.normal(0, 1, valid.sum()).astype(np.float32) * 0.002
+    normals = normals_camera(depth, camera)
+    expected = -np.array([0.3, -0.2, 0.93]) / np.linalg.norm([0.3, -0.2, 0.93])
+    angle = np.degrees(np.arccos(np.clip(normals[valid] @ expected, -1, 1)))
+    assert np.median(angle) < 8.0
+
+
+def test_other_sizes_than_the_camera_are_refused():
+    with pytest.raises(ValueError, match=r"expected shape \(60, 80\), got \(6, 8\)"):
+        normals_camera(np.ones((6, 8), np.float32), CAMERA)

@@ -85,6 +85,11 @@ class Plan:
         """The folder of the environment's Python packages."""
         return VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
+    def ros_pins(self) -> str:
+        """Return the locked versions that compiled messages depend on: the ROS 2 wheels and NumPy."""
+        lines = self.lock.read_text().splitlines()
+        return "\n".join(line for line in lines if line.startswith(("ros-", "numpy==")))
+
     def steps(self) -> list[Step]:
         """Return all steps for the chosen ROS 2."""
         python_version = sys.version
@@ -110,7 +115,7 @@ class Plan:
                     f"Variables of ROS 2 {self.ros.distribution.capitalize()} for every terminal",
                     self.adopt_installed_ros,
                     [self.environment.get(name, "") for name in ROS_VARIABLES if name != "PATH"],
-                    after=["packages"],
+                    after=["environment"],
                 ),
                 Step(
                     "lira_msgs",
@@ -122,7 +127,7 @@ class Plan:
             ]
         else:
             ros = [
-                Step("ros", "ROS 2 wheels: run paths", self.correct_wheels, [], after=["packages"]),
+                Step("ros", "ROS 2 wheels: run paths", self.correct_wheels, [self.ros_pins()], after=["environment"]),
                 Step(
                     "lira_msgs",
                     "Messages: lira_msgs (about half a minute)",
@@ -144,7 +149,7 @@ class Plan:
                 "lira_ros and the lira command",
                 self.install_lira_ros,
                 [REPOSITORY / name for name in ("setup.py", "setup.cfg", "package.xml", "lira_ros/__init__.py")],
-                after=["packages"],
+                after=["environment"],
             ),
             Step(
                 "language_model",
@@ -158,7 +163,7 @@ class Plan:
                 f"PyTorch {TORCH_VERSION}",
                 self.install_torch,
                 [TORCH_VERSION, str(machine.has_nvidia_gpu()), os.environ.get(TORCH_INDEX_VARIABLE, "")],
-                after=["packages"],
+                after=["environment"],
             ),
             Step(
                 "system_libraries",

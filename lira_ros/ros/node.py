@@ -79,6 +79,7 @@ class LiraNode(LifecycleNode):
         self.statistics = Statistics()
         self.worker = self._new_worker()
         self._state = "unconfigured"
+        self.exit_code = 0
         self._error = ""
         self._inputs: list[Input] = []
         self._outputs: list[Publisher] = []
@@ -127,6 +128,9 @@ class LiraNode(LifecycleNode):
 
     def time_jumped(self) -> None:
         """React to a clock that went back (a looped bag): forget what is newer; runs in the worker thread."""
+
+    def autostart_failed(self) -> None:
+        """React to a node that could not come up by itself; by default it waits unconfigured for a manager."""
 
     def diagnose(self) -> dict[str, object]:
         """Return further values for the diagnostics."""
@@ -232,6 +236,11 @@ class LiraNode(LifecycleNode):
             self._logged_s[key] = now_s
             self.get_logger().warning(text if count == 1 else f"{text} ({count} times so far)")
 
+    def end_process(self, code: int) -> None:
+        """End the process of this node with an exit code, from any thread; for nodes whose work can be done."""
+        self.exit_code = code
+        self.context.try_shutdown()
+
     def shut_down(self) -> None:
         """Stop worker, subscriptions and timers; called once before the node is destroyed, in any state."""
         if self._state == "finalized":
@@ -308,8 +317,10 @@ class LiraNode(LifecycleNode):
         self._autostart.cancel()
         if self._state != "unconfigured":
             return
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                self.autostart_failed()
+                return
 
     def _release(self) -> None:
         self._close_inputs()
@@ -457,6 +468,7 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for node in nodes:
+            code = max(code, node.exit_code)
             node.shut_down()
             node.destroy_node()
         rclpy.try_shutdown()

@@ -1,0 +1,221 @@
+"""Play a recording in the topics, frames and QoS of realsense2_camera, with the pose of the camera in TF."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.duration import Duration
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from lira_ros.configuration import parameter
+from lira_ros.datasets import SequenceError, open_sequence
+from lira_ros.geometry.frame import Frame
+from lira_ros.geometry.pose import from_quaternion, inverse
+from lira_ros.ros import qos
+from lira_ros.ros.conversions.camera import camera_to_info
+from lira_ros.ros.conversions.geometry import transform_to_message
+from lira_ros.ros.conversions.image import depth_to_message, image_to_message
+from lira_ros.ros.conversions.time import stamp_from_ns
+from lira_ros.ros.node import REPORT_PERIOD_S, LiraNode, NodeConfiguration, run
+
+# How often it is looked whether a frame is due; also the period of /clock between frames.
+STEP_PERIOD_S = 0.005
+CLOCK_PERIOD_S = 0.02
+# Images of a driver wait in the middleware for reliable subscribers: a second at 30 Hz.
+IMAGE_HISTORY = 30
+# At the end, reliable subscribers get so long for the last images [s].
+ACKNOWLEDGE_S = 5.0
+TRANSFORM_WAIT_S = 2.0  # discovery takes up to 1 s with the shipped DDS profile
+# camera_link (x forward, y left, z up) <- optical frame (x right, y down, z forward): REP-103.
+T_LINK_OPTICAL = from_quaternion((0.0, 0.0, 0.0), (-0.5, 0.5, -0.5, 0.5), "camera_link to optical frame")
+
+
+@dataclass(frozen=True)
+class ReplayNodeConfiguration(NodeConfiguration):
+    """Parameters of the replay node."""
+
+    recording: str = parameter("", "Folder or bag to play, or room:default or room:<seed> for a generated room")
+    rate: float = parameter(1.0, "Speed, 1 = as recorded", minimum=0.01, maximum=100.0)
+    loop: bool = parameter(False, "Start again at the end; stamps and /clock jump back")
+    publish_clock: bool = parameter(False, "Publish /clock, for nodes with use_sim_time")
+    wait_for_subscribers: bool = parameter(False, "Begin when color, depth and camera_info have a subscriber")
+    exit_at_end: bool = parameter(True, "End the process after the last frame")
+    camera_namespace: str = parameter("/camera/camera", "Namespace of the topics, as of realsense2_camera")
+    camera_name: str = parameter("camera", "Prefix of the frames, as of realsense2_camera")
+    map_frame: str = parameter("map", "Frame in which the poses of the recording are given")
+
+
+class ReplayNode(LiraNode):
+    """Plays frames when they are due; the worker reads the next one ahead."""
+
+    node_name = "replay_node"
+    configuration_class = ReplayNodeConfiguration
+
+    def configure(self) -> None:
+        """Open the recording; raises SequenceError that says what was looked for and what was found."""
+        c = self.configuration
+        if not c.recording:
+            raise SequenceError("recording: expected a folder, a bag or room:default, got ''")
+        self._sequence = open_sequence(c.recording)
+        if len(self._sequence) == 0:
+            raise SequenceError(f"{c.recording}: has no frame with a pose")
+        self._optical_frame = f"{c.camera_name}_color_optical_frame"
+        color, depth = f"{c.camera_namespace}/color", f"{c.camera_namespace}/aligned_depth_to_color"
+        images, infos = qos.stream(IMAGE_HISTORY), qos.stream(qos.SENSOR_DEPTH)
+        self._color = self.publish_on(Image, f"{color}/image_raw", images)
+        self._color_info = self.publish_on(CameraInfo, f"{color}/camera_info", infos)
+        self._depth = self.publish_on(Image, f"{depth}/image_raw", images)
+        self._depth_info = self.publish_on(CameraInfo, f"{depth}/camera_info", infos)
+        self._tf = self.publish_on(TFMessage, "/tf", qos.stream(100))
+        self._tf_static = self.publish_on(TFMessage, "/tf_static", qos.latched())
+        self._clock_output = self.publish_on(Clock, "/clock", qos.stream(10)) if c.publish_clock else None
+        self._indices: Iterator[int] = iter(range(len(self._sequence)))
+        self._next: Frame | None = None
+        self._start_s: float | None = None
+        self._start_ns = 0
+        self._clock_s = 0.0
+        self._waiting_report_s = time.monotonic() + REPORT_PERIOD_S
+        self._images_wanted_s: float | None = None
+        self._played = 0
+        self._finished = False
+        self._publish_static()
+        self.worker.add_periodic("play", STEP_PERIOD_S, self._step)
+
+    def activate(self) -> None:
+        """Begin, or go on where deactivation stopped."""
+        self._start_s = None
+        c = self.configuration
+        self.get_logger().info(
+            f"plays {c.recording}: {len(self._sequence)} frames at {c.rate:g} times their speed on {c.camera_namespace}"
+        )
+
+    def cleanup(self) -> None:
+        """Close the recording."""
+        close = getattr(getattr(self, "_sequence", None), "close", None)
+        if close is not None:
+            close()
+
+    def autostart_failed(self) -> None:
+        """End: a recording that is not there does not appear later."""
+        if self.configuration.exit_at_end:
+            self.end_process(1)
+
+    def diagnose(self) -> dict[str, object]:
+        """Return how far the recording is."""
+        if self.state not in ("inactive", "active"):
+            return {}
+        return {"recording": self.configuration.recording, "frames": len(self._sequence), "frames played": self._played}
+
+    # ---- worker ------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        if self.state != "active" or self._finished:
+            return
+        if self._next is None:
+            self._next = self._read()
+            if self._next is None:
+                self._finish()
+                return
+        now_s = time.monotonic()
+        if self._start_s is None:
+            if self.configuration.wait_for_subscribers and self._played == 0 and not self._has_subscribers(now_s):
+                return
+            self._start_s, self._start_ns = now_s, self._next.stamp_ns
+        recording_ns = self._start_ns + int((now_s - self._start_s) * self.configuration.rate * 1e9)
+        if self._next.stamp_ns > recording_ns:
+            if now_s - self._clock_s >= CLOCK_PERIOD_S:
+                self._publish_clock(recording_ns)
+            return
+        self._publish(self._next)
+        self.statistics.latency("late", (recording_ns - self._next.stamp_ns) / 1e9 / self.configuration.rate)
+        self.statistics.arrived("frames played")
+        self._played += 1
+        self._next = None
+
+    def _read(self) -> Frame | None:
+        """Return the next frame that can be read, None at the end."""
+        for index in self._indices:
+            try:
+                return self._sequence.frame(index)
+            except SequenceError as error:
+                self.report("frame unreadable", str(error))
+        return None
+
+    def _has_subscribers(self, now_s: float) -> bool:
+        missing = [
+            publisher.topic_name
+            for publisher in (self._color, self._depth, self._color_info)
+            if publisher.get_subscription_count() == 0
+        ]
+        if missing:
+            self._images_wanted_s = None
+            if now_s >= self._waiting_report_s:
+                self._waiting_report_s = now_s + REPORT_PERIOD_S
+                self.get_logger().info(f"waits for subscribers of {', '.join(missing)}")
+            return False
+        if self._images_wanted_s is None:
+            self._images_wanted_s = now_s
+        # Who wants images wants their pose too, unless it comes from elsewhere: TF is not waited for without end.
+        return self._tf.get_subscription_count() > 0 or now_s - self._images_wanted_s > TRANSFORM_WAIT_S
+
+    def _finish(self) -> None:
+        if self.configuration.loop and self._played > 0:
+            self._indices = iter(range(len(self._sequence)))
+            self._start_s = None
+            return
+        self._finished = True
+        for publisher in (self._tf, self._color, self._depth, self._color_info, self._depth_info):
+            publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+        self.get_logger().info(f"played {self._played} frames of {self.configuration.recording}")
+        if self.configuration.exit_at_end:
+            self.end_process(0 if self._played else 1)
+
+    # ---- output ------------------------------------------------------------------------------------------------
+
+    def _publish_clock(self, stamp_ns: int) -> None:
+        if self._clock_output is not None:
+            self._clock_s = time.monotonic()
+            self._clock_output.publish(Clock(clock=stamp_from_ns(stamp_ns)))
+
+    def _publish(self, frame: Frame) -> None:
+        """Publish one frame: clock first, then the pose, so that it is there when the images are."""
+        self._publish_clock(frame.stamp_ns)
+        stamp, name = stamp_from_ns(frame.stamp_ns), self._optical_frame
+        T_map_link = frame.T_map_camera @ inverse(T_LINK_OPTICAL)
+        link = f"{self.configuration.camera_name}_link"
+        self._tf.publish(
+            TFMessage(transforms=[transform_to_message(T_map_link, self.configuration.map_frame, link, stamp)])
+        )
+        info = camera_to_info(frame.camera, Header(stamp=stamp, frame_id=name))
+        self._color_info.publish(info)
+        self._depth_info.publish(info)
+        self._color.publish(image_to_message(frame.color, "rgb8", frame.stamp_ns, name))
+        self._depth.publish(depth_to_message(frame.depth_m, frame.stamp_ns, name))
+
+    def _publish_static(self) -> None:
+        """Publish the fixed frames of the driver: link, then the frame of colour, then its optical frame."""
+        name = self.configuration.camera_name
+        stamp = stamp_from_ns(0)
+        self._tf_static.publish(
+            TFMessage(
+                transforms=[
+                    transform_to_message(np.eye(4), f"{name}_link", f"{name}_color_frame", stamp),
+                    transform_to_message(T_LINK_OPTICAL, f"{name}_color_frame", self._optical_frame, stamp),
+                ]
+            )
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until the recording ends, SIGINT or SIGTERM."""
+    return run(ReplayNode, args=args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

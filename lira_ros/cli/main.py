@@ -8,15 +8,25 @@ from collections.abc import Sequence
 
 from lira_ros import __version__
 from lira_ros.cli import demo, doctor, evaluate, instruct, replay, run
+from lira_ros.cli.processes import ProcessError
 from lira_ros.configuration import ConfigurationError
 from lira_ros.datasets.sequence import SequenceError
+from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.language.encoder import EncoderError
 from lira_ros.reasoning.language.parser import InstructionError
 
 SUBCOMMANDS = (demo, run, evaluate, instruct, replay, doctor)
 
 # What a person can mend: shown as one sentence. Anything else is our fault and keeps its traceback.
-EXPECTED_ERRORS = (ConfigurationError, SequenceError, InstructionError, EncoderError, FileNotFoundError)
+EXPECTED_ERRORS = (
+    ConfigurationError,
+    SequenceError,
+    InstructionError,
+    EncoderError,
+    ReasoningError,
+    ProcessError,
+    FileNotFoundError,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,10 @@ from lira_ros.cli.processes import NodeCommand, NodeProcesses, ProcessError
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.runner import Request
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
-from lira_ros.mapping.storage import load_map
+from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.mapper import Mapper
+from lira_ros.mapping.surface import Mesh
+from lira_ros.configuration import build
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, parse
 
@@ -89,8 +92,18 @@ def run_nodes(run: NodeRun, progress: Callable[[float, RunRecord], None]) -> Run
             files = client.save_map("map", SETTLE_LIMIT_S)
             monitor.spin(1.0)  # saving closes the last fragment, which may still refine an instance
             _collect(client, record)
-    record.mesh = load_map(next(Path(name) for name in files if name.endswith(".npz"))).mesh()
+    record.mesh = _saved_mesh(files, run.values)
     return record
+
+
+def _saved_mesh(files: Sequence[str], values: Mapping[str, Any]) -> Mesh:
+    prefix = "mapping."
+    configuration = build(
+        MappingConfiguration, {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
+    )
+    mapper = Mapper(configuration)
+    mapper.load(next(name for name in files if not name.endswith(".ply")))
+    return mapper.mesh()
 
 
 def _commands(run: NodeRun) -> list[NodeCommand]:

@@ -9,17 +9,22 @@ from typing import Any
 
 import yaml
 
-from lira_ros.configuration import ConfigurationError, section
-from lira_ros.pipeline.pipeline import PipelineConfiguration
-from lira_ros.reasoning.backends import ReasonerConfiguration
+from lira_ros.configuration import ConfigurationError, build, parameters_of, section
+from lira_ros.datasets.sequence import Sequence
+from lira_ros.evaluation.runner import ground_truth
+from lira_ros.pipeline.pipeline import Pipeline, PipelineConfiguration
+from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
+from lira_ros.reasoning.contracts import Reasoner
+from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
+from lira_ros.reasoning.relevance import Relevance
 
 
 @dataclass(frozen=True)
-class RunConfiguration:
-    """What can be set of a run without ROS: the pipeline and the reasoner."""
+class RunConfiguration(PipelineConfiguration):
+    """What can be set of a run without ROS; the names are those of the ROS parameters."""
 
-    pipeline: PipelineConfiguration = section(PipelineConfiguration)
     reasoner: ReasonerConfiguration = section(ReasonerConfiguration)
+    language: LanguageConfiguration = section(LanguageConfiguration)
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +37,10 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="one configuration value, for example mapping.voxel_size_m=0.04; lira run --list-params shows all",
     )
+    parser.add_argument(
+        "--reasoner", metavar="NAME", help="back end: compact or oracle (short for --set reasoner.backend)"
+    )
+    parser.add_argument("--up", metavar="AXIS", help="direction against gravity: auto, +z, -y ... (--set mapping.up)")
 
 
 def read_values(options: argparse.Namespace) -> dict[str, Any]:
@@ -52,7 +61,42 @@ def read_values(options: argparse.Namespace) -> dict[str, Any]:
         if not separator:
             raise ConfigurationError(f"--set {item}: expected NAME=VALUE")
         values[name.strip()] = yaml.safe_load(text)
+    for name, value in (("reasoner.backend", options.reasoner), ("mapping.up", options.up)):
+        if value is not None:
+            values[name] = value
     return values
+
+
+def read_configuration(options: argparse.Namespace) -> RunConfiguration:
+    """Return the configuration that the options ask for; raises ConfigurationError that names what is wrong."""
+    configuration: RunConfiguration = build(RunConfiguration, read_values(options))
+    return configuration
+
+
+def make_pipeline(
+    configuration: RunConfiguration, sequence: Sequence
+) -> tuple[Callable[[Reasoner], Pipeline], Reasoner]:
+    """Return what makes the pipeline around a reasoner, and the reasoner, for run_sequence()."""
+    encoder, note = load_encoder(configuration.language)
+    if note:
+        print(f"lira: {note}", file=sys.stderr)
+    relevance = Relevance(encoder)
+    reasoner = create_reasoner(configuration.reasoner, relevance, ground_truth(sequence))
+    return lambda asked: Pipeline(configuration, asked, relevance), reasoner
+
+
+def list_parameters() -> str:
+    """Return every configuration value with its default, range and meaning, one a line."""
+    lines = []
+    for item in parameters_of(RunConfiguration):
+        info = item.info
+        limits = ", ".join(info.choices) if info.choices else ""
+        if info.minimum is not None or info.maximum is not None:
+            limits = f"{info.minimum} .. {info.maximum}"
+        lines.append(
+            f"{item.name} = {item.default!r}" + (f"  [{limits}]" if limits else "") + f"\n    {info.description}"
+        )
+    return "\n".join(lines)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

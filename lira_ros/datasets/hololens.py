@@ -141,6 +141,10 @@ class HololensSequence:
         check_size(depth_path, depth_m, self.camera)
         return Frame(self._stamps[index], color, depth_m, self.camera, self._poses[index])
 
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of a frame [ns] without reading it."""
+        return self._stamps[index]
+
     def instance_image(self, index: int) -> NDArray[np.uint16] | None:
         """Return the (H, W) ground-truth object ids of a frame (0 = not annotated), None without truth."""
         assert self.path is not None

@@ -166,6 +166,10 @@ class RosbagSequence:
                 )
         return Frame(color_entry.stamp_ns, color, depth_m, self.camera, T_map_camera)
 
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of a frame [ns] without reading it."""
+        return self._pairs[index][0].stamp_ns
+
     def instance_image(self, index: int) -> NDArray[np.uint16] | None:
         """Return None: a bag has no instance truth."""
         return None

@@ -45,6 +45,10 @@ class Sequence(Protocol):
         """Read one frame; raises SequenceError that names a missing or broken file."""
         ...
 
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of a frame [ns] without reading it."""
+        ...
+
     def __iter__(self) -> Iterator[Frame]:
         """Read all frames in order of their stamps."""
         ...

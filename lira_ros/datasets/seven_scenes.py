@@ -117,14 +117,17 @@ class SevenScenesSequence:
 
     def frame(self, index: int) -> Frame:
         """Read one frame; raises SequenceError that names a missing or broken file."""
-        number, color_path, pose = self._frames[index]
+        _, color_path, pose = self._frames[index]
         depth_path = color_path.parent / f"{_stem(color_path)}.depth.png"
         color, depth_m = read_color(color_path), read_depth(depth_path)
         check_size(color_path, color, self.camera)
         check_size(depth_path, depth_m, self.camera)
+        return Frame(self.stamp_ns(index), color, depth_m, self.camera, pose)
+
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of a frame [ns] without reading it."""
         # From one period on: a stamp of zero means "not set" or "latest" in ROS.
-        stamp_ns = round((number + 1) * NANOSECONDS / self.rate_hz)
-        return Frame(stamp_ns, color, depth_m, self.camera, pose)
+        return round((self._frames[index][0] + 1) * NANOSECONDS / self.rate_hz)
 
     def instance_image(self, index: int) -> NDArray[np.uint16] | None:
         """Return None: the layout has no instance truth."""

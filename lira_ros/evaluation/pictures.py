@@ -173,7 +173,7 @@ def render_map(
     for azimuth in np.radians(np.arange(20, 380, 45)):
         pose = _outside_view(sample, np.asarray(up, np.float64), float(azimuth), camera)
         triangles = _facing(mesh, pose)
-        _, index, _ = rasterize(mesh.vertices, triangles, preview, pose)
+        index = rasterize(mesh.vertices, triangles, preview, pose).triangle
         shown = index >= 0
         visible = int((lit[triangles[index[shown], 0]] > 0).sum()) if instances else int(shown.sum())
         if best is None or visible > best[0]:
@@ -183,7 +183,8 @@ def render_map(
     triangles = _facing(mesh, pose)
     # Twice the size and down again: smooth edges without a word about antialiasing in the rasteriser.
     double = camera.scaled(2 * width_px, 2 * height_px)
-    _, index, barycentric = rasterize(mesh.vertices, triangles, double, pose)
+    raster = rasterize(mesh.vertices, triangles, double, pose)
+    index, barycentric = raster.triangle, raster.barycentric
     picture = np.empty((2 * height_px, 2 * width_px, 3), np.float32)
     picture[:] = BACKGROUND
     shown = index >= 0

@@ -6,12 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lira_ros.datasets.sequence import Sequence as RecordedSequence
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.conforming_map import MapChange
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.pipeline.pipeline import Pipeline
+from lira_ros.reasoning.backends import GroundTruth
 from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner
+
+
+def ground_truth(sequence: RecordedSequence) -> GroundTruth | None:
+    """Return the annotation of a recording as the oracle takes it, None without annotated objects."""
+    objects = sequence.objects()
+    if not objects:
+        return None
+    index_by_stamp = {sequence.stamp_ns(index): index for index in range(len(sequence))}
+
+    def instance_image(stamp_ns: int) -> NDArray[np.uint16] | None:
+        index = index_by_stamp.get(stamp_ns)
+        return None if index is None else sequence.instance_image(index)
+
+    return GroundTruth(instance_image, objects)
 
 
 @dataclass(frozen=True)

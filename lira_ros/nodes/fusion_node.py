@@ -28,8 +28,9 @@ from lira_ros.fusion.contracts import SearchState
 from lira_ros.fusion.instance_fusion import InstanceFusion
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.reasoning.contracts import Instruction
+from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
 from lira_ros.reasoning.language.parser import InstructionError, parse
-from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
+from lira_ros.reasoning.relevance import Relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
@@ -83,7 +84,10 @@ class FusionNode(LiraNode):
 
     def configure(self) -> None:
         """Create the map and the publishers."""
-        inference = TargetInference(create_relevance(self.configuration.language))
+        encoder, note = load_encoder(self.configuration.language)
+        if note:
+            self.report("language", note)
+        inference = TargetInference(Relevance(encoder))
         self._map = ConformingMap(InstanceFusion(self.configuration.fusion), inference)
         self._session = 0
         self._map_frame = ""

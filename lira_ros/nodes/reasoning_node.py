@@ -11,12 +11,16 @@ from lira_msgs.msg import CandidateArray, InstructionArray, InstructionStatusArr
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
 from lira_ros.configuration import parameter, section
+from lira_ros.datasets import open_sequence
+from lira_ros.evaluation.runner import ground_truth
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
 from lira_ros.reasoning.contracts import CandidateSet, ReasoningError
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
 from lira_ros.reasoning.language.parser import InstructionError, describe
 from lira_ros.reasoning.overlay import draw_overlay
+from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration, Task
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_to_message
@@ -42,7 +46,9 @@ class ReasoningNodeConfiguration(NodeConfiguration):
     overlay_rate_hz: float = parameter(
         2.0, "Most images with masks published per second; 0 = none", minimum=0.0, maximum=30.0, read_only=False
     )
+    recording: str = parameter("", "Recording with annotated objects that the oracle back end answers from")
     reasoner: ReasonerConfiguration = section(ReasonerConfiguration)
+    language: LanguageConfiguration = section(LanguageConfiguration)
     instructions: InstructionConfiguration = section(InstructionConfiguration)
     scheduler: SchedulerConfiguration = section(SchedulerConfiguration)
 
@@ -61,7 +67,12 @@ class ReasoningNode(LiraNode):
 
     def configure(self) -> None:
         """Load the back end; a missing model is said here and not on the first keyframe."""
-        self._reasoner = create_reasoner(self.configuration.reasoner)
+        encoder, note = load_encoder(self.configuration.language)
+        if note:
+            self.report("language", note)
+        recording = self.configuration.recording
+        truth = ground_truth(open_sequence(recording)) if recording else None
+        self._reasoner = create_reasoner(self.configuration.reasoner, Relevance(encoder), truth)
         self._book = InstructionBook(self.configuration.instructions)
         self._scheduler = ReasoningScheduler(self.configuration.scheduler)
         self._session = 0

@@ -1,0 +1,67 @@
+import pytest
+
+from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.language.parser import InstructionError
+
+
+def book(limit=3):
+    return InstructionBook(InstructionConfiguration(max_instructions=limit))
+
+
+def refusal(call):
+    with pytest.raises(InstructionError) as caught:
+        call()
+    return caught.value
+
+
+def test_ids_are_made_up_and_never_collide_with_given_ones():
+    asked = book()
+    asked.submit("find the chair", "find-1")
+    assert asked.submit("find the table").id == "find-2"
+    assert [item.id for item in asked.active] == ["find-1", "find-2"]
+
+
+def test_an_id_in_use_is_refused_unless_replaced():
+    asked = book()
+    asked.submit("find the chair", "a")
+    error = refusal(lambda: asked.submit("find the table", "a"))
+    assert error.code == "ID_IN_USE"
+    assert "'a'" in error.message
+    assert asked.get("a").text == "find the chair"
+    asked.submit("find the table", "a", replace=True)
+    assert asked.get("a").text == "find the table"
+    assert len(asked.active) == 1
+
+
+@pytest.mark.parametrize("bad", ["with space", "x" * 65, "ü", "a/b", "a.b"])
+def test_ids_that_could_not_be_names_are_refused(bad):
+    assert refusal(lambda: book().submit("find the chair", bad)).code == "ID_INVALID"
+
+
+def test_the_book_is_bounded_but_replacing_still_works_when_full():
+    asked = book(limit=1)
+    asked.submit("find the chair", "a")
+    assert refusal(lambda: asked.submit("find the table")).code == "TOO_MANY_INSTRUCTIONS"
+    assert asked.submit("find the table", "a", replace=True).id == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("", "EMPTY_TEXT"), ("   \n", "EMPTY_TEXT"), ("?!.", "EMPTY_TEXT"), ("a" * 10000, "TEXT_TOO_LONG")],
+)
+def test_a_refused_text_leaves_the_book_as_it_was(text, code):
+    asked = book()
+    asked.submit("find the chair", "a")
+    assert refusal(lambda: asked.submit(text, "a", replace=True)).code == code
+    assert asked.get("a").text == "find the chair"
+
+
+def test_cancelling_one_and_all():
+    asked = book()
+    for name in "abc":
+        asked.submit("find the chair", name)
+    assert asked.cancel("b") == ("b",)
+    assert asked.cancel() == ("a", "c")
+    assert asked.cancel() == ()
+    with pytest.raises(KeyError):
+        asked.cancel("b")

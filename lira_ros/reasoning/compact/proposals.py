@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from lira_ros.configuration import parameter
 from lira_ros.geometry.depth import NOISE_FLOOR_M, NOISE_NEAREST_M, NOISE_SLOPE_PER_M, normals_camera
@@ -119,7 +120,11 @@ def _prepare(keyframe: Keyframe, configuration: ProposalConfiguration) -> _View:
     depth = fill_holes(np.where(depth > configuration.max_depth_m, np.float32(0), depth), radius)
     smooth = cv2.medianBlur(depth, 5)
     depth = np.where((depth > 0) & (smooth > 0), smooth, depth)
-    normals = normals_camera(depth, camera)
+    # Every other pixel has a normal of its own: the window of a normal is wider, and this is the slowest step.
+    half = np.ascontiguousarray(depth[::2, ::2])
+    normals = normals_camera(half, camera.scaled(half.shape[1], half.shape[0]))
+    normals = np.ascontiguousarray(normals.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns])
+    normals[depth == 0] = 0.0
     points_camera = camera.unproject(depth)
     up = keyframe.up
     first = np.cross(up, np.eye(3)[int(np.argmin(np.abs(up)))])
@@ -231,7 +236,7 @@ def _walls(view: _View, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     upright = free & (np.abs(view.normals_gravity[..., 2]) < UPRIGHT_COSINE)
     wall = np.zeros(free.shape, dtype=np.bool_)
     index = np.flatnonzero(upright)
-    index = index[:: max(1, len(index) // 40000)]
+    index = index[:: max(1, len(index) // 10000)]
     if len(index) < 300:
         return wall
     scale = float(upright.sum()) / len(index)
@@ -319,6 +324,7 @@ GROUP_LEVEL = 0.8
 SAME_LAB = 12.0
 REGION_SCALE_DEG = 1500.0
 CONTACT_REACH_PX = 4
+WINDOW_MARGIN_PX = 4
 CEILING_M = 2.0
 FLOOR_REACH_M = 2.0
 SURFACE_REACH_M = 0.6
@@ -405,8 +411,9 @@ def _stable_unions(nodes: list[_Node], minimum_px: int) -> list[tuple[_Node, flo
         if node.pixels < minimum_px or persistence < MIN_PERSISTENCE or node.death < MIN_SEPARATION:
             continue
         clean = persistence / (persistence + 0.3)
-        large = min(1.0, node.pixels / (6.0 * minimum_px))
-        chosen.append((node, clean * (0.5 + 0.5 * large) / (1.0 + 0.15 * node.birth)))
+        large = min(1.0, math.sqrt(node.pixels / (50.0 * minimum_px)))
+        alone = 1.0 if node.death >= LAST_MERGE else 0.75
+        chosen.append((node, clean * alone * (0.4 + 0.6 * large) / (1.0 + 0.1 * node.birth)))
     chosen.sort(key=lambda item: -item[1])
     kept: list[tuple[_Node, float]] = []
     for node, quality in chosen:
@@ -428,12 +435,31 @@ class _Atoms:
 
     image: NDArray[np.int32]  # (H, W), 0 = background
     size: NDArray[np.int64]  # pixels of each atom
+    boxes: NDArray[np.int64]  # (A, 4) first row, first column, last row + 1, last column + 1
 
     def pixels(self, chosen: NDArray[np.bool_]) -> int:
         return int(self.size[chosen].sum())
 
+    def window(self, chosen: NDArray[np.bool_]) -> tuple[slice, slice]:
+        """Return the part of the image around the chosen atoms, with a margin for what borders on them."""
+        boxes = self.boxes[chosen]
+        rows, columns = self.image.shape
+        top, left = np.maximum(boxes[:, :2].min(axis=0) - WINDOW_MARGIN_PX, 0)
+        bottom, right = boxes[:, 2:].max(axis=0) + WINDOW_MARGIN_PX
+        return slice(int(top), min(rows, int(bottom))), slice(int(left), min(columns, int(right)))
+
     def overlap(self, a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
         return self.pixels(a & b) / max(1, self.pixels(a | b))
+
+
+def _take_atoms(image: NDArray[np.int32], count: int) -> _Atoms:
+    size = np.bincount(image.ravel(), minlength=count + 1)
+    size[0] = 0
+    boxes = np.zeros((count + 1, 4), dtype=np.int64)
+    for label, place in enumerate(ndimage.find_objects(image, count), 1):
+        if place is not None:
+            boxes[label] = (place[0].start, place[1].start, place[0].stop, place[1].stop)
+    return _Atoms(image, size, boxes)
 
 
 def _furniture(
@@ -570,40 +596,36 @@ def _hull(view: _View, surface: _Surface) -> NDArray[np.float32]:
 def _support(
     view: _View,
     mask: NDArray[np.bool_],
+    window: tuple[slice, slice],
     surfaces: list[_Surface],
     hulls: list[NDArray[np.float32]],
     wall: NDArray[np.bool_],
     own: int,
 ) -> str:
-    """Say what the pixels stand on or hang from: "floor", "surface", "wall" or "" when that is not seen."""
-    index = np.flatnonzero(mask)
-    index = index[:: max(1, len(index) // 2000)]
-    height = view.height.reshape(-1)[index]
-    bottom = float(np.percentile(height, 4))
-    lowest = index[height <= np.percentile(height, 15)]
-    x, y = (float(value) for value in np.median(view.ground.reshape(-1, 2)[lowest], axis=0))
-    slack = 0.05 + 2.0 * float(np.median(view.noise.reshape(-1)[lowest]))
+    """Say what the masked pixels of a window stand on or hang from: "floor", "surface", "wall" or "" where unseen."""
+    height = view.height[window][mask]
+    thin = slice(None, None, max(1, len(height) // 2000))
+    height = height[thin]
+    bottom, low = (float(value) for value in np.percentile(height, [4, 15]))
+    lowest = height <= low
+    x, y = (float(value) for value in np.median(view.ground[window][mask][thin][lowest], axis=0))
+    slack = 0.05 + 2.0 * float(np.median(view.noise[window][mask][thin][lowest]))
     for number, surface in enumerate(surfaces):
         if surface.is_floor or number == own:
             continue
         rise = bottom - float(surface.slope @ np.array([x, y]) + surface.offset)
         if -slack < rise < OBJECT_TOP_M and cv2.pointPolygonTest(hulls[number], (x, y), True) > -slack:
             return "surface"
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    window = (
-        slice(max(0, rows[0] - 4), rows[-1] + 5),
-        slice(max(0, columns[0] - 4), columns[-1] + 5),
-    )
-    inner = mask[window].astype(np.uint8)
-    ring = (cv2.dilate(inner, np.ones((7, 7), np.uint8)) > 0) & (inner == 0) & view.valid[window]
-    if math.isfinite(view.floor_m) and bottom - view.floor_m < FLOOR_SLACK_M + slack:
+    floor_known = math.isfinite(view.floor_m)
+    if floor_known and bottom - view.floor_m < FLOOR_SLACK_M + slack:
         return "floor"
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    ring = grown & ~mask & view.valid[window]
     depth = view.points[window][..., 2]
-    own_depth = float(np.median(depth[inner > 0]))
-    if ring.any() and float((ring & wall[window] & (np.abs(depth - own_depth) < 0.4)).sum()) > 0.4 * ring.sum():
+    near_wall = ring & wall[window] & (np.abs(depth - float(np.median(depth[mask][thin]))) < 0.4)
+    if ring.any() and np.count_nonzero(near_wall) > 0.4 * np.count_nonzero(ring):
         return "wall"
-    if own >= 0 and math.isfinite(view.floor_m):
+    if own >= 0 and floor_known:
         return "floor"  # a table: nothing between its top and the floor was found to carry it
     return ""
 
@@ -644,8 +666,7 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
     nodes = _merge_tree(np.bincount(labels.ravel(), minlength=1)[1:], pairs - 1, values, minimum_px)
     for number, surface in enumerate(surfaces):
         labels[surface.mask] = regions + 1 + number
-    atoms = _Atoms(labels, np.bincount(labels.ravel(), minlength=regions + 1 + len(surfaces)))
-    atoms.size[0] = 0
+    atoms = _take_atoms(labels, regions + len(surfaces))
 
     found: list[tuple[float, NDArray[np.bool_], str, int]] = []
     with_back = set()
@@ -660,7 +681,7 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
             large = min(1.0, surface.area_m2 / 0.3)
             found.append(((0.5 + 0.4 * large) * (0.6 if index in with_back else 1.0), members, "plane", index))
     for members in _standing(view, atoms, surfaces, minimum_px):
-        found.append((0.55, members, "object", -1))
+        found.append((0.65, members, "object", -1))
     for node, quality in _stable_unions(nodes, minimum_px):
         members = np.zeros(len(atoms.size), dtype=np.bool_)
         members[np.asarray(node.regions) + 1] = True
@@ -676,27 +697,30 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
             break
         if any(atoms.overlap(members, other) > SAME_SHARE for other in kept):
             continue
-        mask = members[atoms.image]
+        members[atoms.size == 0] = False
+        window = atoms.window(members)
+        mask = members[atoms.image[window]]
         if _is_sliver(mask):
             continue
         kept.append(members)
-        support = _support(view, mask, surfaces, hulls, wall, own)
-        proposals.append(_finish(view, keyframe, mask, points_map, quality, kind, support, configuration))
+        support = _support(view, mask, window, surfaces, hulls, wall, own)
+        proposals.append(_finish(view, keyframe, mask, window, points_map, quality, kind, support, configuration))
     return [proposal for proposal in proposals if len(proposal.points_map)]
 
 
 def _is_sliver(mask: NDArray[np.bool_]) -> bool:
     """Tell whether a mask is all border: the rim of a surface at a depth edge, not a thing."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
-    core = cv2.erode(window, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return int(core.sum()) < 0.15 * int(window.sum())
+    core = cv2.erode(
+        mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return cv2.countNonZero(core) < 0.15 * np.count_nonzero(mask)
 
 
 def _finish(
     view: _View,
     keyframe: Keyframe,
     mask: NDArray[np.bool_],
+    window: tuple[slice, slice],
     points_map: NDArray[np.float32],
     quality: float,
     kind: str,
@@ -704,23 +728,26 @@ def _finish(
     configuration: ProposalConfiguration,
 ) -> Proposal:
     frame = keyframe.frame
-    if view.stride > 1:
-        rows, columns = frame.depth_m.shape
-        mask = np.repeat(np.repeat(mask, view.stride, axis=0), view.stride, axis=1)[:rows, :columns]
-    border = max(2, frame.depth_m.shape[0] // 120)
-    at_edge = int(mask.sum()) - int(mask[border:-border, border:-border].sum())
-    measured = np.flatnonzero(mask & (frame.depth_m > 0) & (frame.depth_m <= configuration.max_depth_m))
-    far = bool(
-        len(measured)
-        and np.percentile(frame.depth_m.reshape(-1)[measured[:: max(1, len(measured) // 1000)]], 95)
-        > configuration.max_depth_m - 0.1
+    rows, columns = frame.depth_m.shape
+    full = np.zeros((rows, columns), dtype=np.bool_)
+    place = tuple(slice(part.start * view.stride, part.stop * view.stride) for part in window)
+    inner = full[place]  # a view; the last pixels of a thinned image may reach over the border
+    inner[...] = mask.repeat(view.stride, axis=0).repeat(view.stride, axis=1)[: inner.shape[0], : inner.shape[1]]
+    border = max(2, rows // 120)
+    sides = (full[:border], full[-border:], full[:, :border], full[:, -border:])
+    at_border = sum(np.count_nonzero(side) for side in sides)
+    depth_m = frame.depth_m[place]
+    measured = inner & (depth_m > 0) & (depth_m <= configuration.max_depth_m)
+    depths = depth_m[measured]
+    far = len(depths) > 0 and float(np.percentile(depths[:: max(1, len(depths) // 1000)], 95)) > (
+        configuration.max_depth_m - 0.1
     )
     return Proposal(
-        mask=mask,
-        points_map=points_map.reshape(-1, 3)[measured],
-        colors=frame.color.reshape(-1, 3)[measured],
+        mask=full,
+        points_map=points_map[place][measured],
+        colors=frame.color[place][measured],
         quality=float(min(1.0, max(0.0, quality))),
         supported_by=support,
         kind=kind,
-        truncated=far or at_edge > 2 * border * border,
+        truncated=far or at_border > 2 * border * border,
     )

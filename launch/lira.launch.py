@@ -48,7 +48,7 @@ ARGUMENTS = (
         "reasoner",
         default_value="compact",
         choices=["compact", "oracle"],
-        description="Back end that proposes instances; oracle needs a recording with ground truth",
+        description="Back end that proposes instances; oracle answers from the annotation of the recording in bag",
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -57,7 +57,9 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument("map_frame", default_value="map", description="Fixed frame of the map"),
     DeclareLaunchArgument(
-        "bag", default_value="", description="Recording to play: a rosbag2 bag, or a folder that replay_node can read"
+        "bag",
+        default_value="",
+        description="Recording to play: a rosbag2 bag, or a folder or room:default, played as a RealSense",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -110,7 +112,9 @@ def start(context: LaunchContext) -> list:
         return LaunchConfiguration(name).perform(context)
 
     config = Path(CONFIG.perform(context))
-    bag = argument("bag")
+    bag = str(Path(argument("bag")).expanduser()) if argument("bag") else ""
+    # The oracle answers from the annotation of the recording that is played; read by launch_arguments.yaml.
+    context.launch_configurations["annotated_recording"] = bag if argument("reasoner") == "oracle" else ""
     sim_time = {"auto": bool(bag), "true": True, "false": False}[argument("use_sim_time")]
     # The later a file stands here, the more it has to say.
     parameters = [
@@ -138,7 +142,7 @@ def start(context: LaunchContext) -> list:
         for executable in (("suite",) if argument("suite") == "true" else NODES)
     ]
     if bag:
-        processes.append(player(Path(bag).expanduser(), argument("namespace")))
+        processes.append(player(Path(bag), argument("namespace"), argument("map_frame")))
     if argument("rviz") == "true":
         processes.append(rviz(config / "lira.rviz", argument("namespace"), argument("map_frame"), sim_time))
     return processes
@@ -155,7 +159,7 @@ def remappings(camera: str) -> list[tuple[str, str]]:
     return [*topics.items(), *compressed]
 
 
-def player(bag: Path, namespace: str) -> ExecuteProcess:
+def player(bag: Path, namespace: str, map_frame: str) -> ExecuteProcess:
     """Return the process that plays a recording with its clock: ros2 bag play for bags, replay_node for the rest."""
     if bag.suffix in (".mcap", ".db3") or (bag / "metadata.yaml").is_file():
         return ExecuteProcess(cmd=["ros2", "bag", "play", str(bag), "--clock"], output="screen")
@@ -163,7 +167,9 @@ def player(bag: Path, namespace: str) -> ExecuteProcess:
         package="lira_ros",
         executable="replay_node",
         namespace=namespace,
-        parameters=[{"recording": str(bag), "publish_clock": True}],
+        parameters=[
+            {"recording": str(bag), "publish_clock": True, "wait_for_subscribers": True, "map_frame": map_frame}
+        ],
         output="screen",
         emulate_tty=True,
     )

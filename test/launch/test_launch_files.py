@@ -120,9 +120,20 @@ def test_a_bag_folder_is_told_from_a_recording_folder(tmp_path):
     assert "replay_node" not in executables(carry_out("lira.launch.py", bag=str(tmp_path)))
 
 
-def test_the_replayed_recording_is_an_absolute_path_with_the_home_folder_filled_in():
-    replay = node(carry_out("lira.launch.py", bag="~/walk"), "replay_node")
-    assert replay.parameter_texts[0] == {"recording": str(Path.home() / "walk"), "publish_clock": True}
+def test_a_recording_is_replayed_from_its_start_in_the_frame_of_the_map_with_the_home_folder_filled_in():
+    replay = node(carry_out("lira.launch.py", bag="~/walk", map_frame="world"), "replay_node")
+    assert replay.parameter_texts[0] == {
+        "recording": str(Path.home() / "walk"),
+        "publish_clock": True,
+        "wait_for_subscribers": True,
+        "map_frame": "world",
+    }
+
+
+@pytest.mark.parametrize(("reasoner", "expected"), [("oracle", "room:default"), ("compact", "")])
+def test_the_oracle_answers_from_the_recording_that_is_played(reasoner, expected):
+    context = carry_out("lira.launch.py", bag="room:default", reasoner=reasoner)
+    assert parameters_of(node(context, "reasoning_node"), "reasoning_node")["recording"] == expected
 
 
 @pytest.mark.parametrize(("given", "expected"), [("auto", False), ("true", True), ("false", False)])

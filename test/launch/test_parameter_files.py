@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from launch_recorder import REPOSITORY
+from launch_recorder import REPOSITORY, install, load
 
 pytest.importorskip("lira_msgs", reason="needs ROS 2 and lira_msgs (make setup)")
 
@@ -15,15 +15,18 @@ from lira_ros.ros.node import LiraNode
 CONFIG = REPOSITORY / "config"
 FILES = sorted(path.name for path in CONFIG.glob("*.yaml"))
 # The arguments of lira.launch.py fill these in; the defaults stand for them here.
-SUBSTITUTIONS = {"map_frame": "map", "reasoner": "compact"}
+SUBSTITUTIONS = {"map_frame": "map", "reasoner": "compact", "annotated_recording": ""}
 
 
 def configuration_classes() -> dict[str, type]:
     """Find the configuration class of every node of the package by the name of the node."""
+    classes = {}
     for path in (REPOSITORY / "lira_ros" / "nodes").glob("*_node.py"):
-        importlib.import_module(f"lira_ros.nodes.{path.stem}")
-    return {node.node_name: node.configuration_class for node in LiraNode.__subclasses__() if hasattr(node, "node_name")
-            and node.__module__.startswith("lira_ros.nodes.")}  # fmt: skip
+        module = importlib.import_module(f"lira_ros.nodes.{path.stem}")
+        for item in vars(module).values():
+            if isinstance(item, type) and issubclass(item, LiraNode) and item.__module__ == module.__name__:
+                classes[item.node_name] = item.configuration_class
+    return classes
 
 
 def parameters(name: str) -> dict[str, dict]:
@@ -47,9 +50,9 @@ def flat(tree: dict, prefix: str = "") -> dict:
     return result
 
 
-def test_there_is_a_file_for_every_camera_of_the_launch_file():
-    text = (REPOSITORY / "launch" / "lira.launch.py").read_text("utf-8")
-    cameras = re.findall(r'^    "(\w+)": \{', text, flags=re.MULTILINE)
+def test_there_is_a_file_for_every_camera_of_the_launch_file(monkeypatch):
+    install(monkeypatch)
+    cameras = load(REPOSITORY / "launch" / "lira.launch.py").CAMERA_TOPICS
     assert sorted(cameras) == sorted(path.stem.removeprefix("camera_") for path in CONFIG.glob("camera_*.yaml"))
 
 

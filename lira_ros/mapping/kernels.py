@@ -18,6 +18,10 @@ from lira_ros.mapping.marching_cubes import CELL_EDGES, MAXIMUM_TRIANGLES, TRIAN
 
 Array = Any  # numba sees the exact dtypes; the shapes are in the docstrings
 
+# NumPy's error model divides without a check for zero, which would keep loops from becoming vector instructions.
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+inlined = numba.njit(inline="always", error_model="numpy")
+
 TSDF, WEIGHT, RED, GREEN, BLUE, LABEL, CONFIDENCE = range(7)
 CHANNELS = 7
 
@@ -39,20 +43,20 @@ _PATCH = BLOCK_SIZE + 1
 # --- scalar functions ---------------------------------------------------------------------------------------------
 
 
-@numba.njit(inline="always")
+@inlined
 def pack_key(x: int, y: int, z: int) -> int:
     """Pack block coordinates in [-2^20, 2^20) into one non-negative 63-bit key."""
     return ((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS)
 
 
-@numba.njit(inline="always")
+@inlined
 def pack_edge(x: int, y: int, z: int, axis: int) -> int:
     """Name the edge that starts at voxel x, y, z in [-2^19, 2^19) and runs along ``axis``."""
     voxel = ((x + _EDGE_BIAS) << (2 * _EDGE_BITS)) | ((y + _EDGE_BIAS) << _EDGE_BITS) | (z + _EDGE_BIAS)
     return (voxel << 2) | axis
 
 
-@numba.njit(inline="always")
+@inlined
 def _slot_of(key: int, slots: int) -> int:
     # Finaliser of splitmix64 (Steele, Lea, Flood 2014): neighbouring keys land far apart.
     h = np.uint64(key)
@@ -62,7 +66,7 @@ def _slot_of(key: int, slots: int) -> int:
     return np.int64(h & np.uint64(slots - 1))
 
 
-@numba.njit(inline="always")
+@inlined
 def observation_weight(depth_m: float, constant: bool) -> float:
     """Weigh one depth measurement: 1, or 1 / z^2 with z in metres and at most 1.
 
@@ -74,13 +78,13 @@ def observation_weight(depth_m: float, constant: bool) -> float:
     return min(np.float32(1.0), np.float32(1.0) / (depth_m * depth_m))
 
 
-@numba.njit(inline="always")
+@inlined
 def fuse(mean: float, weight: float, sample: float, sample_weight: float) -> float:
     """Return the weighted running mean (Curless and Levoy 1996) after one more sample."""
     return (mean * weight + sample * sample_weight) / (weight + sample_weight)
 
 
-@numba.njit(inline="always")
+@inlined
 def vote(label: float, confidence: float, other: float, other_confidence: float) -> tuple[float, float]:
     """Return the leading label and its lead after another vote (majority vote of Boyer and Moore)."""
     if label == other or confidence == 0.0:
@@ -93,7 +97,7 @@ def vote(label: float, confidence: float, other: float, other_confidence: float)
 # --- hash of block keys -------------------------------------------------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def find(keys: Array, values: Array, key: int) -> int:
     """Return the index stored for ``key`` in the open-addressing table, -1 where it is not in."""
     slots = keys.shape[0]
@@ -107,7 +111,7 @@ def find(keys: Array, values: Array, key: int) -> int:
         slot = (slot + 1) & (slots - 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def insert(keys: Array, values: Array, key: int, value: int) -> int:
     """Store ``value`` for ``key`` unless it is in already; return the stored value. The table must have room."""
     slots = keys.shape[0]
@@ -123,21 +127,21 @@ def insert(keys: Array, values: Array, key: int, value: int) -> int:
         slot = (slot + 1) & (slots - 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def insert_all(keys: Array, values: Array, coordinates: Array, count: int) -> None:
     """Store index i for the first ``count`` (B, 3) block coordinates, used to fill a larger table."""
     for i in range(count):
         insert(keys, values, pack_key(coordinates[i, 0], coordinates[i, 1], coordinates[i, 2]), i)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def find_all(keys: Array, values: Array, coordinates: Array, indices: Array) -> None:
     """Write the index of each of the (B, 3) block coordinates, -1 where there is no block."""
     for i in range(coordinates.shape[0]):
         indices[i] = find(keys, values, pack_key(coordinates[i, 0], coordinates[i, 1], coordinates[i, 2]))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def allocate_all(
     keys: Array, values: Array, coordinates: Array, count: int, limit: int, wanted: Array, indices: Array
 ) -> int:
@@ -162,7 +166,7 @@ def allocate_all(
 # --- integration --------------------------------------------------------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def select_depth(depth: Array, edge: Array, nearest_m: float, farthest_m: float, usable: Array) -> int:
     """Copy the (H, W) depth [m] within range and off the edges into flat ``usable``, 0 elsewhere; return the count.
 
@@ -181,7 +185,7 @@ def select_depth(depth: Array, edge: Array, nearest_m: float, farthest_m: float,
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def touch(
     usable: Array,
     rows: int,
@@ -271,7 +275,7 @@ def touch(
     return rows
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def integrate(
     records: Array,
     coordinates: Array,
@@ -307,7 +311,7 @@ def integrate(
     cap = np.float32(weight_cap)
     zero, one = np.float32(0.0), np.float32(1.0)
     width, height = np.float32(columns), np.float32(rows)
-    outside = np.int32(rows * columns)
+    outside = np.uint32(rows * columns)
     with_labels = labels.shape[0] > 0
 
     offset_x = np.empty(VOXELS_PER_BLOCK, np.float32)
@@ -321,7 +325,7 @@ def integrate(
         offset_y[i] = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
         offset_z[i] = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
 
-    pixel = np.empty(VOXELS_PER_BLOCK, np.int32)
+    pixel = np.empty(VOXELS_PER_BLOCK, np.uint32)
     distance = np.empty(VOXELS_PER_BLOCK, np.float32)
     share = np.empty(VOXELS_PER_BLOCK, np.float32)
 
@@ -342,27 +346,28 @@ def integrate(
             seen = (z > zero) & (u >= zero) & (u < width) & (v >= zero) & (v < height)
             u = min(max(u, zero), width)
             v = min(max(v, zero), height)
-            place = np.int32(v) * np.int32(columns) + np.int32(u)
+            place = np.uint32(np.int32(v) * np.int32(columns) + np.int32(u))
             pixel[i] = place if seen else outside
         for i in range(VOXELS_PER_BLOCK):
             distance[i] = usable[pixel[i]]
         tsdf = records[block, TSDF]
         weight = records[block, WEIGHT]
-        changed = zero
+        changed = 0
         for i in range(VOXELS_PER_BLOCK):
             depth = distance[i]
             signed = depth - (base_z + offset_z[i])
             updated = (depth > zero) & (signed >= -truncation)
             sample_weight = observation_weight(max(depth, np.float32(1e-3)), constant_weight) if updated else zero
             total = weight[i] + sample_weight
-            sample = min(one, signed * per_truncation)
-            mean = (tsdf[i] * weight[i] + sample * sample_weight) / max(total, np.float32(1e-20))
-            tsdf[i] = mean if updated else tsdf[i]
-            weight[i] = min(total, cap) if updated else weight[i]
-            share[i] = sample_weight / max(total, np.float32(1e-20))
+            # Written so that a voxel with nothing to add keeps its bits, and without a condition on the stores:
+            # masked stores are slow.
+            part = sample_weight / max(total, np.float32(1e-20))
+            tsdf[i] += (max(-one, min(one, signed * per_truncation)) - tsdf[i]) * part
+            weight[i] = min(total, cap)
+            share[i] = part
             distance[i] = signed
-            changed += sample_weight
-        if changed == zero:
+            changed += updated
+        if changed == 0:
             continue
         dirty[block] = True
         red, green, blue = records[block, RED], records[block, GREEN], records[block, BLUE]
@@ -388,7 +393,7 @@ def integrate(
                         )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def merge(records: Array, indices: Array, other: Array) -> None:
     """Add block i of ``other`` to block indices[i] of ``records``: weighted means, summed weights, joint votes."""
     for k in range(indices.shape[0]):
@@ -412,7 +417,7 @@ def merge(records: Array, indices: Array, other: Array) -> None:
             weight[i] = a + b
 
 
-@numba.njit(inline="always")
+@inlined
 def _merge_color(record: Array, weight: float, other: Array, other_weight: float, i: int) -> None:
     if other[RED, i] + other[GREEN, i] + other[BLUE, i] == 0.0:
         return
@@ -422,7 +427,7 @@ def _merge_color(record: Array, weight: float, other: Array, other_weight: float
         record[channel, i] = fuse(record[channel, i], weight, other[channel, i], other_weight)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def export_colors(records: Array, colors: Array) -> None:
     """Write the (B, 512, 3) uint8 colours of (B, CHANNELS, 512) records, rounded."""
     for k in range(records.shape[0]):
@@ -434,7 +439,7 @@ def export_colors(records: Array, colors: Array) -> None:
 # --- surfaces -----------------------------------------------------------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _compose_patch(
     block: Array,
     records_a: Array,
@@ -497,7 +502,7 @@ def _compose_patch(
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def mesh_blocks(
     blocks: Array,
     first: int,

@@ -111,7 +111,7 @@ def _read_fragment(file: np.lib.npyio.NpzFile, number: int) -> Fragment:
     if identity[0] != number + 1:
         raise MapFileError(f"fragment {number + 1} expected, got {identity[0]}")
     voxel_size_m, truncation_m = file[prefix + "size_m"].tolist()
-    arrays = {}
+    arrays: dict[str, NDArray] = {}
     for name, (dtype, shape) in _ARRAYS.items():
         array = file[prefix + name]
         if array.dtype != dtype or array.shape[1:] != shape:
@@ -122,10 +122,15 @@ def _read_fragment(file: np.lib.npyio.NpzFile, number: int) -> Fragment:
     if not (np.isfinite(arrays["tsdf"]).all() and np.isfinite(arrays["weight"]).all()):
         raise MapFileError(f"{prefix}: voxels must be finite")
     return Fragment(
-        *identity,
-        checked_transform(file[prefix + "T_map_fragment"], prefix + "T_map_fragment"),
-        voxel_size_m,
-        truncation_m,
-        tuple(file[prefix + "keyframe_ids"].tolist()),
-        **arrays,
+        id=identity[0],
+        revision=identity[1],
+        stamp_ns=identity[2],
+        T_map_fragment=checked_transform(file[prefix + "T_map_fragment"], prefix + "T_map_fragment"),
+        voxel_size_m=voxel_size_m,
+        truncation_m=truncation_m,
+        keyframe_ids=tuple(file[prefix + "keyframe_ids"].tolist()),
+        block_coordinates=arrays["block_coordinates"],
+        tsdf=arrays["tsdf"],
+        weight=arrays["weight"],
+        color=arrays["color"],
     )

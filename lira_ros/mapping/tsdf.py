@@ -134,7 +134,7 @@ class Volume:
         )
         return indices
 
-    def merge(self, other: Volume, offset_blocks: NDArray[np.int32]) -> int:
+    def merge(self, other: Volume, offset_blocks: NDArray[np.int64]) -> int:
         """Add another volume whose blocks lie ``offset_blocks`` (3,) further; return the number of blocks refused."""
         indices = self.allocate(other.block_coordinates + offset_blocks.astype(np.int32))
         kernels.merge(self.records, indices, other.records[: other.block_count])

@@ -103,6 +103,9 @@ class SentenceEncoder:
         self._cache: OrderedDict[str, FloatArray] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __str__(self) -> str:
+        return self.info
+
     @property
     def dimension(self) -> int:
         """Return the length of the vectors."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
 
 # Below this share of known English words a sentence is taken to be in another language; names that nobody put
@@ -90,6 +91,8 @@ def _is_english(word: str) -> bool:
     if word in lexicon.ENGLISH_WORDS or word in lexicon.COLORS or word in lexicon.SHAPES:
         return True
     stem = lexicon.singular(word)
+    if word in vocabulary() or stem in vocabulary():
+        return True
     if stem in lexicon.ENGLISH_WORDS or word in lexicon.SUPERLATIVES or word in lexicon.COMPARATIVES:
         return True
     if word in lexicon.REQUEST_VERBS or word in lexicon.MATERIALS or word in lexicon.POSTURES:

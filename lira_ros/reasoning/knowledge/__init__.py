@@ -1,0 +1,267 @@
+"""What is known of things in homes and offices: names, uses, affordances and what they measure."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from lira_ros.reasoning.contracts import Attributes
+from lira_ros.reasoning.knowledge.classes import TABLE
+from lira_ros.reasoning.language.lexicon import singular
+
+# The mass that class_likelihoods gives to "none of the classes that I know".
+UNKNOWN = "unknown"
+# Sizes leave the range of a class softly: a quarter more or less is one standard deviation (in ln metres).
+SIZE_SOFTNESS = 0.22
+# Heights are measured against an estimated floor; 8 cm is its usual error plus a voxel [m].
+HEIGHT_SOFTNESS_M = 0.08
+# Sizes below this are voxel noise and compare as equal [m].
+SMALLEST_SIZE_M = 0.02
+# The span of sizes that "unknown" spreads over, in ln metres (2 cm to 5 m), and of heights [m].
+UNKNOWN_LOG_SPAN = math.log(5.0 / SMALLEST_SIZE_M)
+UNKNOWN_HEIGHT_SPAN_M = 2.5
+# How common "something else" is beside the listed classes (their priors sum to about 110).
+UNKNOWN_PRIOR = 40.0
+# Length, width and height of a thing are not independent: their joint density is tempered by this exponent.
+TEMPER = 0.6
+# What a fulfilled or violated hint is worth; hints are rules of thumb, never proof.
+HINT_FACTOR = 2.5
+# Below this likelihood relative to the unknown a class is not named at all.
+NEGLIGIBLE = 0.004
+
+# What an affordance is called in a reason.
+AFFORDANCE_WORDS: dict[str, str] = {
+    "sit": "to sit on",
+    "sit_several": "for several people to sit on",
+    "lie": "to lie on",
+    "put": "to put things on",
+    "write_at": "to write at",
+}
+
+
+@dataclass(frozen=True)
+class KnownClass:
+    """One class: its names, more general kinds, use, affordances and measures [m]."""
+
+    name: str
+    synonyms: tuple[str, ...]
+    kinds: frozenset[str]
+    length_m: tuple[float, float]
+    width_m: tuple[float, float]
+    height_m: tuple[float, float]
+    top_m: tuple[float, float]
+    support: str
+    hints: frozenset[str]
+    prior: float
+    affordances: frozenset[str]
+    colors: frozenset[str]
+    use: str
+
+
+@cache
+def classes() -> dict[str, KnownClass]:
+    """Return the known classes by name."""
+    table: dict[str, KnownClass] = {}
+    for line in TABLE.strip().splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        names, kinds = _list(fields[0]), _list(fields[1])
+        table[names[0]] = KnownClass(
+            name=names[0],
+            synonyms=names,
+            kinds=frozenset(kinds),
+            length_m=_range(fields[2]),
+            width_m=_range(fields[3]),
+            height_m=_range(fields[4]),
+            top_m=_range(fields[5]),
+            support=fields[6].replace("-", ""),
+            hints=frozenset(_list(fields[7])),
+            prior=float(fields[8]),
+            affordances=frozenset(_list(fields[9])),
+            colors=frozenset(_list(fields[10])),
+            use=fields[11],
+        )
+    return table
+
+
+@cache
+def _by_synonym() -> dict[str, KnownClass]:
+    found: dict[str, KnownClass] = {}
+    for known in classes().values():
+        for name in known.synonyms:
+            found.setdefault(name, known)
+            found.setdefault(" ".join([*name.split()[:-1], singular(name.split()[-1])]), known)
+    return found
+
+
+@cache
+def kinds() -> frozenset[str]:
+    """Return every more general word ("furniture", "container", ...)."""
+    return frozenset(kind for known in classes().values() for kind in known.kinds)
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Return every single word of names and kinds."""
+    return frozenset(word for name in (*_by_synonym(), *kinds()) for word in re.findall(r"[a-z]+", name))
+
+
+@lru_cache(maxsize=4096)
+def core_noun(label: str) -> str:
+    """Return the noun phrase of a label without what follows it: "red crate with plastic bag" -> "red crate"."""
+    text = re.split(r"[(\[,;:/]", label.lower())[0]
+    text = re.split(r"\b(?:with|next|beside|near|on|under|in|from|that|which|at|behind|between|by|for)\b", text)[0]
+    words = re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text)
+    if "of" in words[1:]:
+        words = words[: words.index("of")]
+    return " ".join([*words[:-1], singular(words[-1])]) if words else ""
+
+
+@lru_cache(maxsize=4096)
+def find_class(label: str) -> KnownClass | None:
+    """Return the class that a label or noun phrase names by its last words, or None.
+
+    "fruit basket (yellow fruit)" is a fruit basket, "red crate" a crate, "foosball table" a foosball table.
+    """
+    whole = label.lower().strip()
+    if whole in _by_synonym():
+        return _by_synonym()[whole]
+    words = core_noun(label).split()
+    for start in range(len(words)):
+        known = _by_synonym().get(" ".join(words[start:]))
+        if known is not None:
+            return known
+    return None
+
+
+def class_likelihoods(attributes: Attributes, *, partial: bool = False) -> dict[str, float]:
+    """Return how likely each class is from measures alone; sums to 1 with the key "unknown".
+
+    Each range is a soft box in ln metres, so that a narrow range that holds is worth more than a wide one.
+    ``partial``: only a part may have been seen, sizes are lower bounds. Nothing measured: {"unknown": 1.0}.
+    """
+    measured = sum(math.isfinite(value) for value in attributes.size_m)
+    if measured == 0:
+        return {UNKNOWN: 1.0}
+    weights = {UNKNOWN: UNKNOWN_PRIOR * _unknown_density(attributes) ** TEMPER}
+    for known in classes().values():
+        weights[known.name] = known.prior * _density(known, attributes, partial)
+    total = sum(weights.values())
+    if total <= 0.0 or not math.isfinite(total):
+        return {UNKNOWN: 1.0}
+    kept = {name: weight / total for name, weight in weights.items() if weight >= NEGLIGIBLE * total or name == UNKNOWN}
+    scale = sum(kept.values())
+    return {name: weight / scale for name, weight in sorted(kept.items(), key=lambda item: (-item[1], item[0]))}
+
+
+def affordance_likelihoods(attributes: Attributes) -> dict[str, float]:
+    """Return what a thing may be used for by its measures alone, in [0, 1], whatever its class.
+
+    Seat heights 0.35 to 0.55 m and table heights 0.65 to 0.80 m are those of furniture standards (EN 1335, EN 527);
+    a person needs about 0.55 m of a bench and 1.7 m to lie down.
+    """
+    length, width, _ = attributes.size_m
+    top, bottom = attributes.top_height_m, attributes.bottom_height_m
+    if not (math.isfinite(length) and math.isfinite(width) and math.isfinite(top)):
+        return {}
+    level = _level_share(attributes)
+    stands = attributes.supported_by != "wall" and not (attributes.supported_by == "surface" and top > 0.9)
+    low_seat = level * _soft_range(top, 0.33, 0.56, HEIGHT_SOFTNESS_M)
+    # With a back the top is higher and most of the surface is not level.
+    backed = (1.0 - 0.7 * level) * _soft_range(top, 0.68, 1.15, HEIGHT_SOFTNESS_M)
+    backed *= _soft_range(bottom if math.isfinite(bottom) else 0.1, -0.2, 0.5, 0.1)
+    deep = _soft_range(width, 0.3, 1.2, 0.06)
+    seat = deep * max(low_seat, 0.85 * backed) * (1.0 if stands else 0.1)
+    broad = _soft_range(length, 0.33, 3.6, 0.06)
+    surface = level * _soft_range(top, 0.3, 1.3, 0.1) * _soft_range(length, 0.35, 9.0, 0.06)
+    surface *= _soft_range(width, 0.25, 9.0, 0.05)
+    found = {
+        "sit": seat * broad,
+        "sit_several": seat * _soft_range(length, 1.15, 4.0, 0.1),
+        "lie": seat * _soft_range(length, 1.6, 3.6, 0.12) * _soft_range(width, 0.55, 2.4, 0.06),
+        "put": surface,
+        "write_at": surface * _soft_range(top, 0.64, 0.82, 0.05) * _soft_range(length, 0.6, 9.0, 0.08),
+    }
+    found["sleep"] = 0.8 * found["lie"]
+    found["work_at"] = found["write_at"]
+    found["eat_at"] = found["write_at"]
+    return {name: value for name, value in found.items() if value > 0.05}
+
+
+def _density(known: KnownClass, attributes: Attributes, partial: bool) -> float:
+    density = 1.0
+    for value, bounds in zip(attributes.size_m, (known.length_m, known.width_m, known.height_m), strict=True):
+        if math.isfinite(value):
+            density *= _size_density(value, bounds, partial)
+    top = attributes.top_height_m
+    if math.isfinite(top):
+        density *= _soft_range(top, *known.top_m, HEIGHT_SOFTNESS_M) / max(known.top_m[1] - known.top_m[0], 0.1)
+    density **= TEMPER
+    if known.support and attributes.supported_by:
+        density *= HINT_FACTOR if known.support == attributes.supported_by else 1.0 / HINT_FACTOR**2
+    if known.colors and attributes.color:
+        density *= 1.4 if attributes.color in known.colors else 0.7
+    return density * _hint_factor(known.hints, attributes)
+
+
+def _hint_factor(hints: frozenset[str], attributes: Attributes) -> float:
+    factor = 1.0
+    level = _level_share(attributes)
+    if math.isfinite(level):
+        if "level" in hints:
+            factor *= HINT_FACTOR ** (4.0 * level - 2.2)
+        elif "bumpy" in hints or "upright" in hints:
+            factor *= HINT_FACTOR ** (1.2 - 3.0 * level)
+    if math.isfinite(attributes.flatness) and math.isfinite(attributes.horizontality):
+        upright = attributes.flatness * (1.0 - attributes.horizontality)
+        if "upright" in hints:
+            factor *= HINT_FACTOR ** (2.0 * upright - 0.8)
+        elif "bumpy" in hints and attributes.flatness > 0.85:
+            factor /= HINT_FACTOR
+    if "round" in hints and math.isfinite(attributes.roundness):
+        factor *= HINT_FACTOR ** (1.0 if attributes.roundness > 0.75 else -0.5)
+    return factor
+
+
+def _unknown_density(attributes: Attributes) -> float:
+    density = 1.0
+    for value in attributes.size_m:
+        if math.isfinite(value):
+            density /= UNKNOWN_LOG_SPAN
+    if math.isfinite(attributes.top_height_m):
+        density /= UNKNOWN_HEIGHT_SPAN_M
+    return density
+
+
+def _size_density(value: float, bounds: tuple[float, float], partial: bool) -> float:
+    low, high = (math.log(max(bound, SMALLEST_SIZE_M)) for bound in bounds)
+    at = math.log(max(value, SMALLEST_SIZE_M))
+    if partial and at < low:
+        at = low
+    outside = max(low - at, at - high, 0.0)
+    return math.exp(-0.5 * (outside / SIZE_SOFTNESS) ** 2) / (high - low + 2.0 * SIZE_SOFTNESS)
+
+
+def _soft_range(value: float, low: float, high: float, softness: float) -> float:
+    """Return 1 inside a range and a Gaussian flank outside it."""
+    outside = max(low - value, value - high, 0.0)
+    return math.exp(-0.5 * (outside / softness) ** 2)
+
+
+def _level_share(attributes: Attributes) -> float:
+    """Return the share of the surface that is one level plane, NaN when it was not measured."""
+    if attributes.horizontality < 0.9:
+        return 0.0
+    return attributes.flatness
+
+
+def _list(field: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in field.split(",") if item.strip() not in {"", "-"})
+
+
+def _range(field: str) -> tuple[float, float]:
+    match = re.fullmatch(r"(-?[\d.]+)-(-?[\d.]+)", field)
+    if match is None:
+        raise ValueError(f"not a range: {field!r}")
+    return float(match[1]), float(match[2])

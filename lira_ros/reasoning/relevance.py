@@ -1,0 +1,360 @@
+"""How well a thing with likely names and measured attributes answers a phrase of an instruction."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lira_ros.configuration import parameter
+from lira_ros.reasoning.color import color_similarity
+from lira_ros.reasoning.constraint import Phrase
+from lira_ros.reasoning.contracts import Attributes
+from lira_ros.reasoning.knowledge import (
+    AFFORDANCE_WORDS,
+    UNKNOWN,
+    KnownClass,
+    affordance_likelihoods,
+    core_noun,
+    find_class,
+    kinds,
+)
+from lira_ros.reasoning.language import lexicon
+from lira_ros.reasoning.language.encoder import EncoderError, SentenceEncoder, find_encoder
+from lira_ros.reasoning.language.needs import needs_of
+
+_LOGGER = logging.getLogger(__name__)
+
+# From this score on a thing conforms to a phrase.
+CONFORM_SCORE = 0.35
+# Irrelevant sentences reach cosines of 0.09 to 0.23 with class texts, relevant ones 0.26 at least, 0.44 in the
+# median (measured with the sentence model on 60 written needs and nonsense sentences).
+REJECT_COSINE = 0.25
+FULL_COSINE = 0.55
+# Two names of different things reach cosines of about 0.5 by their shape alone ("round table", "round rug").
+NAME_REJECT_COSINE = 0.50
+NAME_FULL_COSINE = 0.85
+# A name that only means something similar is worth less than the name itself.
+SIMILAR_NAME = 0.8
+# Words before the noun choose among things of that name; a thing without them keeps this share.
+NOUN_SHARE = 0.62
+# What counts as matching when the colour or shape of a thing was not measured.
+NOT_MEASURED = 0.6
+# Without an encoder, open words count when they occur in the name or use of a class.
+WORD_OVERLAP_SCORE = 0.7
+
+# Four ways to write a class; their vectors are averaged, which ranks better than any one of them.
+_TEMPLATES = ("{name}", "{name}: {use}", "a {name}, {use}", "{use}")
+
+
+@dataclass(frozen=True)
+class LanguageConfiguration:
+    """What can be set of the language."""
+
+    encoder_path: str = parameter(
+        "", "Folder of the sentence encoder (model.safetensors, vocab.txt, config.json); empty = the installed one"
+    )
+
+
+@dataclass(frozen=True)
+class Match:
+    """How well a thing answers a phrase: score in [0, 1], the name that fits best, and why, in words."""
+
+    score: float
+    label: str
+    reason: str
+
+
+def create_relevance(configuration: LanguageConfiguration) -> Relevance:
+    """Return the relevance with the configured encoder; without one, by word lists alone, and say so in the log."""
+    try:
+        return Relevance(find_encoder(configuration.encoder_path))
+    except EncoderError as error:
+        _LOGGER.warning("Meaning is compared by word lists only, open descriptions match less: %s", error)
+        return Relevance(None)
+
+
+class Relevance:
+    """Compares phrases with things; keeps what it computed, so that judging again costs little."""
+
+    def __init__(self, encoder: SentenceEncoder | None) -> None:
+        self.encoder = encoder
+        self._label_vectors: dict[str, NDArray[np.float32]] = {}
+        self._label_scores: dict[tuple[Phrase, str], float] = {}
+
+    def match(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> Match:
+        """Return how well a thing answers a phrase.
+
+        names: label -> weight (labels of a model or a data set, or class likelihoods); weights sum to 1 at most.
+        """
+        known = {name: weight for name, weight in names.items() if name and name != UNKNOWN and weight > 0.0}
+        if phrase.implicit or not (phrase.head or phrase.text):
+            score, label, reason = self._match_need(phrase, known, attributes)
+        else:
+            score, label, reason = self._match_name(phrase, known, attributes)
+        factor, notes = self._properties(phrase, label if label in names else "", known, attributes)
+        return Match(round(min(1.0, score * factor), 4), label, ", ".join([reason, *notes]))
+
+    def prepare(self, phrases: Sequence[Phrase], names: Sequence[str]) -> None:
+        """Encode all texts that comparing these phrases with these names will need, in one go."""
+        if self.encoder is None:
+            return
+        texts = [text for phrase in phrases for text in _phrase_texts(phrase)]
+        for name in names:
+            if name and name not in self._label_vectors:
+                texts += _label_texts(name)
+        self.encoder.encode(texts)
+
+    def _match_name(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
+        scored = [(self.name_score(phrase, name), weight, name) for name, weight in names.items()]
+        total = sum(score * weight for score, weight, _ in scored)
+        if not scored:
+            return 0.0, "", "nothing is known of it"
+        best = max(scored, key=lambda item: (item[0] * item[1], item[2]))
+        likely = max(scored, key=lambda item: (item[1], item[2]))
+        if total < CONFORM_SCORE and (best[1] < 0.5 or best[0] < CONFORM_SCORE):
+            chance = f" ({100 * best[0] * best[1]:.0f} % may be {_article(best[2])})" if best[0] >= 0.5 else ""
+            return total, likely[2], f"it is rather {_article(likely[2])} than {_article(phrase.text)}{chance}"
+        sure = "it is" if best[1] >= 0.8 else "it may be"
+        return total, best[2], f"{sure} {_article(best[2])}"
+
+    def _match_need(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
+        if not phrase.text:
+            label = max(names, key=lambda name: (names[name], name), default="")
+            return 1.0, label, f"it is {_article(label)}" if label else "anything counts"
+        wanted = needs_of(phrase.text)
+        scored = [(self._need_score(phrase, name, wanted), weight, name) for name, weight in names.items()]
+        total = sum(score * weight for score, weight, _ in scored)
+        best = max(scored, key=lambda item: (item[0] * item[1], item[2]), default=(0.0, 0.0, ""))
+        reason = f"{_article(best[2])} would help" if best[0] >= CONFORM_SCORE else "it does not help with that"
+        # A level surface at seat height is to sit on, whatever its name; names that are sure know better.
+        sureness = max(names.values(), default=0.0)
+        if wanted and sureness < 0.8:
+            useful = affordance_likelihoods(attributes)
+            fits, value = max(((name, useful.get(name, 0.0)) for name in sorted(wanted)), key=lambda item: item[1])
+            if "sit_several" in wanted:
+                fits, value = "sit_several", useful.get("sit_several", 0.0)
+            mixed = (1.0 - sureness) * 0.9 * value + sureness * total
+            if mixed > total:
+                reason = f"by its measures it is good {AFFORDANCE_WORDS.get(fits, 'for that')}"
+                total = mixed
+        return total, best[2], reason
+
+    def name_score(self, phrase: Phrase, label: str) -> float:
+        """Return in [0, 1] how well a label answers the noun and the open words of a phrase."""
+        key = (phrase, label)
+        if key not in self._label_scores:
+            if len(self._label_scores) > 100_000:
+                self._label_scores.clear()
+            self._label_scores[key] = self._compute_name_score(phrase, label)
+        return self._label_scores[key]
+
+    def _compute_name_score(self, phrase: Phrase, label: str) -> float:
+        if not phrase.head:
+            return self._open_score(phrase.text, label)
+        noun = _noun(phrase)
+        wanted, offered = find_class(noun), find_class(label)
+        core = core_noun(label)
+        base = _noun_score(phrase.head, noun, wanted, core, offered)
+        if base < 0.5:
+            # No list knows them as the same: what they mean decides, unless both are known to differ.
+            ceiling = 0.3 if wanted is not None and offered is not None else 1.0
+            similar = SIMILAR_NAME * _ramp(self._cosine(noun, core), NAME_REJECT_COSINE, NAME_FULL_COSINE)
+            if wanted is None:
+                similar = max(similar, 0.7 * self._open_score(phrase.text, label))
+            base = max(base, min(ceiling, similar))
+        modifiers = _modifiers(phrase)
+        if not modifiers:
+            return base
+        return base * (NOUN_SHARE + (1.0 - NOUN_SHARE) * self._modifier_score(phrase, modifiers, label, core))
+
+    def _modifier_score(self, phrase: Phrase, modifiers: list[str], label: str, core: str) -> float:
+        words = set(re.findall(r"[a-z0-9]+", label.lower()))
+        words |= {lexicon.singular(word) for word in words}
+        present = sum(word in words or lexicon.singular(word) in words for word in modifiers) / len(modifiers)
+        if present == 1.0 or self.encoder is None:
+            return present
+        plain = self._cosine(phrase.head, label)
+        full = self._cosine(phrase.text, label)
+        # The words help when the whole phrase is nearer to the thing than its noun alone.
+        meant = _ramp(full, REJECT_COSINE, 0.7) * (1.0 if full >= plain - 0.15 else 0.6)
+        return max(present, meant)
+
+    def _need_score(self, phrase: Phrase, label: str, wanted: frozenset[str]) -> float:
+        known = find_class(label)
+        score = self._open_score(phrase.text, label)
+        if wanted and known is not None:
+            several = "sit_several" in wanted
+            fits = "sit_several" in known.affordances if several else bool(wanted & known.affordances)
+            score = 0.8 + 0.2 * score if fits else min(0.5 * score, 0.3)
+        if phrase.head and known is not None and not _is_kind(phrase.head, known) and score < 0.8:
+            score *= 0.5
+        return score
+
+    def _open_score(self, text: str, label: str) -> float:
+        if self.encoder is None:
+            words = {lexicon.singular(word) for word in re.findall(r"[a-z]+", text.lower()) if len(word) > 3}
+            known = find_class(label)
+            about = f"{label} {known.use if known else ''}".lower()
+            overlap = sum(word in about for word in words)
+            return WORD_OVERLAP_SCORE * min(1.0, overlap / 2.0)
+        return _ramp(self._cosine(text, label), REJECT_COSINE, FULL_COSINE)
+
+    def _cosine(self, text: str, label: str) -> float:
+        if self.encoder is None:
+            return 1.0 if lexicon.singular(text) == lexicon.singular(label) else 0.0
+        vector = self._label_vectors.get(label)
+        if vector is None:
+            mean = self.encoder.encode(_label_texts(label)).mean(axis=0)
+            vector = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+            self._label_vectors[label] = vector
+        return float(self.encoder.encode([text])[0] @ vector)
+
+    def _properties(
+        self, phrase: Phrase, label: str, names: dict[str, float], attributes: Attributes
+    ) -> tuple[float, list[str]]:
+        """Return the factor by which colours and shapes change the score, and what to say about them."""
+        factor, notes = 1.0, []
+        said = max(names, key=lambda name: (names[name], name), default="").lower()
+        label_words = set(re.findall(r"[a-z]+", said)) if names and max(names.values()) >= 0.8 else set()
+        if phrase.colors:
+            fit = max(_color_fit(color, attributes.color, label_words) for color in phrase.colors)
+            factor *= fit if fit >= 0.3 else 0.3 * fit
+            wanted = " or ".join(dict.fromkeys(phrase.colors))
+            if attributes.color:
+                notes.append(f"{attributes.color}" if fit >= 0.8 else f"{attributes.color}, not {wanted}")
+            elif fit < 0.8:
+                notes.append(f"whether it is {wanted} was not seen")
+        if phrase.excluded_colors and attributes.color:
+            fit = max(_color_fit(color, attributes.color, set()) for color in phrase.excluded_colors)
+            factor *= 1.0 - fit
+            if fit > 0.5:
+                notes.append(f"it is {attributes.color}")
+        for shape in phrase.shapes:
+            fit = 1.0 if shape in label_words else shape_fit(shape, attributes)
+            factor *= fit if fit >= 0.3 else 0.5 * fit
+            notes.append(shape if fit >= 0.5 else f"not {shape}{_measures(attributes)}")
+        for shape in phrase.excluded_shapes:
+            fit = 1.0 if shape in label_words else shape_fit(shape, attributes)
+            fit = 0.0 if fit == NOT_MEASURED else fit
+            factor *= 1.0 - fit
+            if fit > 0.5:
+                notes.append(f"it is {shape}")
+        return factor, notes
+
+
+def shape_fit(shape: str, attributes: Attributes) -> float:
+    """Return in [0, 1] how well a measured shape word holds; NOT_MEASURED when that was not measured.
+
+    Roundness is the outline's share of its enclosing circle (square 0.64, circle 1), fill its share of its box
+    (circle 0.79, rectangle 1).
+    """
+    length, width, height = attributes.size_m
+    top = attributes.top_height_m if math.isfinite(attributes.top_height_m) else height
+    ratio = attributes.elongation
+    fits = {
+        "round": _ramp(attributes.roundness, 0.72, 0.85) * _ramp(-ratio, -1.5, -1.2),
+        "oval": _ramp(ratio, 1.1, 1.25) * _ramp(-attributes.fill, -0.95, -0.8),
+        "square": _ramp(-ratio, -1.4, -1.15) * _ramp(-attributes.roundness, -0.85, -0.74),
+        "rectangular": _ramp(attributes.fill, 0.7, 0.82) * _ramp(-attributes.roundness, -0.85, -0.74),
+        "long": max(_ramp(length, 1.0, 1.6), _ramp(ratio, 1.5, 2.2)),
+        "flat": max(_ramp(attributes.flatness, 0.5, 0.8), _ramp(-height / max(length, 1e-3), -0.35, -0.15)),
+        "tall": max(_ramp(height, 0.9, 1.3), _ramp(height / max(length, 1e-3), 1.2, 1.8)),
+        "low": _ramp(-top, -0.8, -0.55),
+        "wide": _ramp(width, 0.5, 0.9),
+        "narrow": max(_ramp(-width, -0.5, -0.3), _ramp(ratio, 1.8, 2.6)),
+        "small": _ramp(-length, -0.9, -0.45),
+        "large": _ramp(length, 0.5, 1.0),
+        "upright": max(_ramp(-attributes.horizontality, -0.5, -0.2), _ramp(height / max(length, 1e-3), 1.0, 1.5)),
+    }
+    fit = fits.get(shape, float("nan"))
+    return NOT_MEASURED if math.isnan(fit) else fit
+
+
+def _color_fit(wanted: str, measured: str, label_words: set[str]) -> float:
+    if wanted in label_words:
+        return 1.0
+    return color_similarity(wanted, measured) if measured else NOT_MEASURED
+
+
+def _noun(phrase: Phrase) -> str:
+    """Return the longest end of the noun phrase that is a known name, else the head alone."""
+    words = re.split(r"\s(?:with|of|that|which|for|to|used|without|made|in|on|at)\s", phrase.text + " ")[0].split()
+    if phrase.head in words:
+        words = words[: len(words) - words[::-1].index(phrase.head)]
+    for start in range(len(words)):
+        tail = " ".join(words[start:])
+        known = find_class(tail)
+        if known is not None and tail in known.synonyms:
+            return tail
+    return phrase.head
+
+
+def _modifiers(phrase: Phrase) -> list[str]:
+    """Return the open words besides the noun and the small words."""
+    noun = set(_noun(phrase).split())
+    words = re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", phrase.text)
+    return [word for word in words if word not in noun and word not in lexicon.STOPS and len(word) > 2]
+
+
+def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offered: KnownClass | None) -> float:
+    label_head = core.split()[-1] if core else ""
+    if noun == core or (wanted is not None and offered is not None and wanted.name == offered.name):
+        if noun in (core, head) or head == label_head or wanted is None:
+            return 1.0
+        # One line of the table holds close kin too ("jacket", "trousers").
+        return 0.95 if noun in wanted.synonyms[:1] or label_head in wanted.synonyms[:1] else 0.85
+    if head == label_head and label_head:
+        return 0.95
+    if offered is not None and (noun in offered.kinds or head in offered.kinds):
+        return 0.9
+    if wanted is not None and offered is not None:
+        if offered.name in wanted.kinds or label_head in wanted.kinds:
+            return 0.6
+        if wanted.name in offered.kinds:
+            return 0.9
+        shared = wanted.kinds & offered.kinds & {"drinkware", "food", "reading"}
+        return 0.3 if shared else 0.0
+    if wanted is not None and label_head in wanted.kinds:
+        return 0.6
+    return 0.0
+
+
+def _is_kind(head: str, known: KnownClass) -> bool:
+    return head in known.kinds or head in known.synonyms or head not in kinds() | lexicon.HYPERNYM_HEADS
+
+
+def _phrase_texts(phrase: Phrase) -> list[str]:
+    return [text for text in {phrase.text, phrase.head, _noun(phrase) if phrase.head else ""} if text]
+
+
+def _label_texts(label: str) -> list[str]:
+    known = find_class(label)
+    if known is None:
+        return [label]
+    core = core_noun(label) or label
+    return [template.format(name=core, use=known.use) for template in _TEMPLATES]
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """Return 0 below low, 1 above high, linear between; NaN stays NaN."""
+    if math.isnan(value):
+        return value
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def _article(name: str) -> str:
+    first = name[:1]
+    if not first or name.split()[-1] in {"stairs", "scissors", "clothes", "shelves"}:
+        return name
+    return f"{'an' if first in 'aeiou' else 'a'} {name}"
+
+
+def _measures(attributes: Attributes) -> str:
+    length, width, _ = attributes.size_m
+    return f" ({length:.1f} x {width:.1f} m)" if math.isfinite(length) and math.isfinite(width) else ""

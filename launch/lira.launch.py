@@ -34,6 +34,8 @@ CAMERA_TOPICS = {
 }
 # Where parameter camera.image_transport is "compressed", these are read below the topics of the images.
 IMAGE_TRANSPORTS = {"color/image": "compressed", "depth/image": "compressedDepth"}
+# ros2 bag play does not wait for subscribers; the nodes need about this long until they are active.
+BAG_DELAY_S = 5
 NODES = ("mapping_node", "reasoning_node", "fusion_node")
 
 ARGUMENTS = (
@@ -162,7 +164,8 @@ def remappings(camera: str) -> list[tuple[str, str]]:
 def player(bag: Path, namespace: str, map_frame: str) -> ExecuteProcess:
     """Return the process that plays a recording with its clock: ros2 bag play for bags, replay_node for the rest."""
     if bag.suffix in (".mcap", ".db3") or (bag / "metadata.yaml").is_file():
-        return ExecuteProcess(cmd=["ros2", "bag", "play", str(bag), "--clock"], output="screen")
+        command = ["ros2", "bag", "play", str(bag), "--clock", "--delay", str(BAG_DELAY_S)]
+        return ExecuteProcess(cmd=command, output="screen")
     return Node(
         package="lira_ros",
         executable="replay_node",

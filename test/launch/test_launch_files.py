@@ -84,7 +84,7 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
     assert executables(context) == expected
     players = [process for process in context.processes if not isinstance(process, Node)]
     assert [process.cmd for process in players] == (
-        [["ros2", "bag", "play", path, "--clock"]] if bag == "bag.mcap" else []
+        [["ros2", "bag", "play", path, "--clock", "--delay", "5"]] if bag == "bag.mcap" else []
     )
     for executable in core:
         process = node(context, executable)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
-from nav_msgs.msg import Path as PathMessage
 from numpy.typing import NDArray
 from std_srvs.srv import Trigger
 
@@ -19,19 +16,15 @@ from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.msg import VoxelFragment
 from lira_msgs.srv import LoadMap, SaveMap
 from lira_ros.configuration import parameter, section
-from lira_ros.geometry.frame import Frame
-from lira_ros.mapping import ply
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.precompile import warm_up
-from lira_ros.mapping.storage import MapFileError
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.fragment import empty_fragment_message, fragment_to_message
-from lira_ros.ros.conversions.geometry import pose_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_to_message
-from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.errors import ConversionError
+from lira_ros.ros.map_files import MapFiles
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.poses import FrameGate, PoseSource, TopicPoses, TransformPoses
 from lira_ros.ros.surface_output import SurfaceOutput
@@ -42,13 +35,11 @@ from lira_ros.ros.synchronization import (
     ImageSynchronizer,
     StampOrder,
 )
+from lira_ros.ros.trajectory_output import TrajectoryOutput
 
-MAP_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,128}")  # as SaveMap.srv says
 # How often held frames look for their pose, and how often it is looked whether something is to be published.
 POSE_PERIOD_S = 0.02
 PUBLISH_PERIOD_S = 0.1
-TRAJECTORY_PERIOD_S = 1.0
-TRAJECTORY_LENGTH = 5000  # poses: the last 500 m at one keyframe for each 0.1 m
 
 
 @dataclass(frozen=True)
@@ -120,12 +111,10 @@ class MappingNode(LiraNode):
         self._sequence = 0
         self._stamp_ns = 0
         self._last_frame_s: float | None = None
-        self._trajectory = PathMessage()
-        self._trajectory_s = 0.0
+        self._files = MapFiles(c.map_directory)
         self._keyframes = self.publish_on(KeyframeMessage, "keyframes", qos.keyframes())
         self._fragments = self.publish_on(VoxelFragment, "fragments", qos.fragments())
-        self._pose = self.publish_on(PoseStamped, "pose", qos.stream(10))
-        self._path = self.publish_on(PathMessage, "trajectory", qos.latched())
+        self._trajectory = TrajectoryOutput(self, c.map_frame)
         self._surface = SurfaceOutput(
             self, self._mapper, c.map_frame, c.points_rate_hz, c.points_spacing_m, c.mesh_rate_hz
         )
@@ -254,7 +243,7 @@ class MappingNode(LiraNode):
             self.report("map warning", update.warning)
         self.statistics.arrived("frames mapped")
         self._stamp_ns, self._last_frame_s = frame.stamp_ns, time.monotonic()
-        self._publish_pose(frame, update.keyframe is not None)
+        self._trajectory.add(frame, update.keyframe is not None)
         if update.keyframe is not None:
             c = self.configuration
             began_s = time.monotonic()
@@ -269,16 +258,6 @@ class MappingNode(LiraNode):
             self.statistics.latency("sensor stamp to map", age_s)
 
     # ---- output ------------------------------------------------------------------------------------------------
-
-    def _publish_pose(self, frame: Frame, is_keyframe: bool) -> None:
-        message = PoseStamped(pose=pose_to_message(frame.T_map_camera))
-        message.header.frame_id = self.configuration.map_frame
-        message.header.stamp = stamp_from_ns(frame.stamp_ns)
-        self._pose.publish(message)
-        if is_keyframe:
-            self._trajectory.header = message.header
-            self._trajectory.poses.append(message)
-            del self._trajectory.poses[:-TRAJECTORY_LENGTH]
 
     def _publish_fragment(self, fragment: Fragment | None) -> None:
         if fragment is None:
@@ -295,9 +274,7 @@ class MappingNode(LiraNode):
             self._publish_fragment(self._mapper.flush())
             self._last_frame_s = None
         self._surface.publish(self._stamp_ns)
-        if now_s - self._trajectory_s >= TRAJECTORY_PERIOD_S and self._path.get_subscription_count() > 0:
-            self._trajectory_s = now_s
-            self._path.publish(self._trajectory)
+        self._trajectory.publish()
 
     def _start_anew(self) -> None:
         """Empty the map under a new session number and tell everybody."""
@@ -310,8 +287,7 @@ class MappingNode(LiraNode):
         if self._gate is not None:
             self._gate.clear()
         self._surface.clear()
-        self._trajectory = PathMessage()
-        self._trajectory.header.frame_id = self.configuration.map_frame
+        self._trajectory.clear()
         self._last_frame_s = None
         self._sequence += 1
         self._fragments.publish(
@@ -328,54 +304,18 @@ class MappingNode(LiraNode):
         self._paused = paused
         response.success, response.message = True, "mapping is paused" if paused else "mapping goes on"
 
-    def _path_of(self, name: str, response: SaveMap.Response | LoadMap.Response) -> Path | None:
-        if MAP_NAME.fullmatch(name) is None:
-            response.code = response.NAME_INVALID
-            response.message = (
-                f"name: expected 1 to 128 of A-Z, a-z, 0-9, _ . - without a leading dot, got {name[:150]!r}"
-            )
-            return None
-        return Path(self.configuration.map_directory).expanduser() / name
-
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
-        path = self._path_of(request.name, response)
-        if path is None:
-            return
         self._publish_fragment(self._mapper.flush())
-        if not self._mapper.fragments():
-            response.code, response.message = response.EMPTY_MAP, "there is no map yet: no frame was mapped"
-            return
-        map_path, mesh_path = path.with_name(path.name + ".npz"), path.with_name(path.name + ".ply")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            count = self._mapper.save(map_path)
-            ply.write_mesh(mesh_path, self._mapper.mesh())
-        except (MapFileError, OSError) as error:
-            response.code, response.message = response.WRITE_FAILED, f"{map_path}: {error}"
-            return
-        response.success, response.code = True, response.OK
-        response.files = [str(map_path), str(mesh_path)]
-        response.message = f"saved {count} fragments to {map_path} and the mesh to {mesh_path}"
+        self._files.save(self._mapper, request.name, response)
 
     def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
-        path = self._path_of(request.name, response)
-        if path is None:
-            return
-        path = path.with_name(path.name + ".npz")
-        if not path.is_file():
-            response.code, response.message = response.NOT_FOUND, f"{path}: there is no such map"
-            return
-        try:
-            fragments = self._mapper.load(path)
-        except MapFileError as error:
-            response.code, response.message = response.FILE_BROKEN, str(error)
+        fragments = self._files.load(self._mapper, request.name, response)
+        if not response.success:
             return
         self._stamp_ns = max((fragment.stamp_ns for fragment in fragments), default=0)
         self._announce_new_session()
         for fragment in fragments:
             self._publish_fragment(fragment)
-        response.success, response.code = True, response.OK
-        response.message = f"loaded {len(fragments)} fragments from {path}"
 
 
 def main(args: list[str] | None = None) -> int:

@@ -54,6 +54,9 @@ REPORT_PERIOD_S = 5.0  # as often as a warning is repeated, and a silent input i
 # A clock that goes back by less than this is jitter of two /clock messages, not a looped bag.
 CLOCK_JUMP_S = 0.5
 
+# Stamps further from the clock than this are those of a recording without /clock; their age says nothing.
+LARGEST_AGE_S = 3600.0
+
 
 @dataclass(frozen=True)
 class NodeConfiguration:
@@ -426,7 +429,8 @@ class LiraNode(LifecycleNode):
                 extra[f"{entry.topic} silent_s"] = f"{entry.silent_for_s():.2f}"
             if entry.last_stamp_ns is not None:
                 age_s = (self.get_clock().now().nanoseconds - entry.last_stamp_ns) / 1e9
-                extra[f"{entry.topic} age_s"] = f"{age_s:.3f}"
+                if abs(age_s) < LARGEST_AGE_S:
+                    extra[f"{entry.topic} age_s"] = f"{age_s:.3f}"
         lengths = self.worker.lengths()
         for name, counters in self.worker.statistics().items():
             extra[f"queue {name} length"] = lengths[name]
@@ -456,6 +460,8 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
             except (KeyboardInterrupt, ExternalShutdownException):
                 break
             except Exception:
+                if not rclpy.ok():
+                    break  # a callback met the end of the process
                 nodes[0].get_logger().error(f"a callback failed:\n{traceback.format_exc()}")
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

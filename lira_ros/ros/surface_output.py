@@ -56,7 +56,7 @@ class SurfaceOutput:
         self._mesh = node.publish_on(MarkerArray, "map/mesh", qos.latched())
         self._points_schedule = _Schedule(1.0 / points_rate_hz) if points_rate_hz > 0 else None
         self._mesh_schedule = _Schedule(1.0 / mesh_rate_hz) if mesh_rate_hz > 0 else None
-        self._points_revision = -1
+        self._points_revision = mapper.revision  # an empty map is not worth a message
         self._mesh_watchers = 0
         self.clear()
 

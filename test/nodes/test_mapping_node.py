@@ -93,13 +93,13 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     fragment = fragment_from_message(fragments[0], "fragments")
     assert (fragment.id, fragment.keyframe_ids) == (1, (1, 2, 3))
     assert len(fragment.block_coordinates) > 0
-    wait_for(lambda: clouds and meshes and paths, what="surfaces")
+    wait_for(lambda: clouds and clouds[-1].width > 0 and meshes and paths, what="surfaces")
     points, colors, _ = points_from_message(clouds[-1], "map/points")
     assert abs(np.median(points[:, 1]) - 1.5) < 0.05  # the wall is 1.5 m along +y
     assert np.abs(np.median(colors, axis=0) - (180, 60, 40)).max() < 40
     assert meshes[0].markers[0].action == Marker.DELETEALL
-    assert any(marker.action == Marker.ADD for marker in meshes[0].markers)
-    assert len(poses) == 10
+    wait_for(lambda: any(marker.action == Marker.ADD for message in meshes for marker in message.markers))
+    wait_for(lambda: len(poses) == 10, what="a pose for each frame")
     assert stamp_to_ns(poses[-1].header.stamp) == node._stamp_ns
 
     # Somebody who comes late gets the keyframes of the past.
@@ -344,7 +344,8 @@ def test_poses_from_a_topic(source, mapping, camera, peer, wait_for):
     wait_for(lambda: len(node._gate) == 1, what="the frame that waits for its pose")
     send_pose(stamp_ns + 30_000_000, 0.4)
     wait_for(lambda: mapped(node) == 1, what="the frame in the map")
-    T = node._trajectory.poses[0].pose.position
+    wait_for(lambda: node._trajectory.path.poses, what="the pose in the path")
+    T = node._trajectory.path.poses[0].pose.position
     np.testing.assert_allclose((T.x, T.y, T.z), (0.1, 0, 0.5 if source == "odometry" else 0), atol=1e-9)
     send_pose(stamp_ns + 40_000_000, 0.4, frame="odom")
     wait_for(lambda: problem(node, "expected poses in the frame 'map' (parameter map_frame), got 'odom'"))

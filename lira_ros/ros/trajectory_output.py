@@ -1,0 +1,52 @@
+"""Where the camera was: the pose of each mapped frame, and the way of the keyframes as a path."""
+
+from __future__ import annotations
+
+import time
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from std_msgs.msg import Header
+
+from lira_ros.geometry.frame import Frame
+from lira_ros.ros import qos
+from lira_ros.ros.conversions.geometry import pose_to_message
+from lira_ros.ros.conversions.time import stamp_from_ns
+from lira_ros.ros.node import LiraNode
+
+PATH_PERIOD_S = 1.0
+PATH_LENGTH = 5000  # poses: the last 500 m at one keyframe for each 0.1 m
+
+
+class TrajectoryOutput:
+    """Publishes pose and trajectory; used in the worker thread."""
+
+    def __init__(self, node: LiraNode, frame_id: str) -> None:
+        self._frame_id = frame_id
+        self._pose = node.publish_on(PoseStamped, "pose", qos.stream(10))
+        self._path = node.publish_on(Path, "trajectory", qos.latched())
+        self._path_s = float("-inf")
+        self._changed = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Start another path."""
+        self.path = Path(header=Header(frame_id=self._frame_id))
+
+    def add(self, frame: Frame, is_keyframe: bool) -> None:
+        """Publish the pose of a frame; that of a keyframe becomes part of the path."""
+        message = PoseStamped(pose=pose_to_message(frame.T_map_camera))
+        message.header = Header(frame_id=self._frame_id, stamp=stamp_from_ns(frame.stamp_ns))
+        self._pose.publish(message)
+        if is_keyframe:
+            self.path.header = message.header
+            self.path.poses.append(message)
+            del self.path.poses[:-PATH_LENGTH]
+            self._changed = True
+
+    def publish(self) -> None:
+        """Publish the path when it changed, is due and somebody listens."""
+        now_s = time.monotonic()
+        if self._changed and now_s - self._path_s >= PATH_PERIOD_S and self._path.get_subscription_count() > 0:
+            self._path_s, self._changed = now_s, False
+            self._path.publish(self.path)

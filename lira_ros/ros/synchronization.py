@@ -205,7 +205,8 @@ class FrameAssembler:
             raise ConversionError(
                 f"{wanted}; it could be reprojected, but no camera info of that frame came on {self._depth_info_topic}"
             )
-        T_color_depth = self._extrinsic(color_frame, depth_frame, images.stamp_ns)
+        same_frame = color_frame == depth_frame
+        T_color_depth = np.eye(4) if same_frame else self._extrinsic(color_frame, depth_frame, images.stamp_ns)
         if T_color_depth is None:
             raise ConversionError(
                 f"{wanted}; it could be reprojected, but TF has no transform from {depth_frame!r} to {color_frame!r}"

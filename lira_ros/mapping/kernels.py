@@ -176,10 +176,11 @@ def select_depth(depth: Array, edge: Array, nearest_m: float, farthest_m: float,
     nothing = np.float32(0.0)
     count = 0
     for v in range(rows):
+        row, row_edge, out = depth[v], edge[v], usable[v * columns : (v + 1) * columns]
         for u in range(columns):
-            z = depth[v, u]
-            good = (z >= nearest_m) & (z <= farthest_m) & (not edge[v, u])
-            usable[v * columns + u] = z if good else nothing
+            z = row[u]
+            good = (z >= nearest_m) & (z <= farthest_m) & (not row_edge[u])
+            out[u] = z if good else nothing
             count += good
     usable[rows * columns] = nothing
     return count

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.lifting import pack, unpack
+from lira_ros.fusion.lifting import cells_of, pack, unpack
 from lira_ros.reasoning.contracts import Candidate
 
 # Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.
@@ -22,9 +22,14 @@ HIT_LOG_ODDS = math.log(0.7 / 0.3)
 MISS_LOG_ODDS = math.log(0.4 / 0.6)
 LARGEST_LOG_ODDS = math.log(0.97 / 0.03)
 SMALLEST_LOG_ODDS = math.log(0.1199 / 0.8801)
+# In view, but inside the mask of something else: half of a miss, since masks swallow small things easily.
+SWALLOWED_LOG_ODDS = 0.5 * MISS_LOG_ODDS
 # Free space where the instance should be is much stronger than no mask: depth is right far more often than a
 # detector is complete. Two such views outweigh three sightings.
 SEEN_THROUGH_LOG_ODDS = math.log(0.2 / 0.8)
+
+# An instance seen less often than this is provisional.
+CONFIRMED_SIGHTINGS = 3
 
 # Support = hits / (views + this): a voxel seen once counts less than one confirmed often (add-constant prior).
 SUPPORT_PRIOR = 0.5
@@ -32,8 +37,6 @@ SUPPORT_PRIOR = 0.5
 FORGET_VIEWS = 4.0
 FORGET_SHARE = 0.2
 
-# Two instances are compared on cells of this many voxels: noise puts one surface into neighbouring voxels.
-OVERLAP_CELL_VOXELS = 2
 
 # Parts of an instance are connected across gaps of this many voxels, as sampling leaves them on slanted surfaces.
 COMPONENT_CELL_VOXELS = 3
@@ -158,13 +161,15 @@ class InstanceEvidence:
     instructions: set[str] = field(default_factory=set)  # that a candidate of this instance answered
     names: dict[str, float] = field(default_factory=dict)  # label -> weighted votes
     name_weight: float = 0.0  # of all observations, the nameless included
+    score_sum: float = 0.0  # of the candidates, weighted by the quality of the view
+    score_weight: float = 0.0
     supports: dict[str, float] = field(default_factory=dict)  # what it stands on -> weighted votes
     embedding: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     radius_m: float = 0.0
     extent_m: float = 0.0
     color: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
-    cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # OVERLAP_CELL_VOXELS
+    cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of lifting.cells_of
 
     def describe(self, candidate: Candidate, weight: float, instruction_id: str) -> None:
         """Add what a candidate says about name, support and meaning; ``weight`` is the quality of the view."""
@@ -179,6 +184,10 @@ class InstanceEvidence:
         if len(candidate.embedding) and (len(self.embedding) in (0, len(candidate.embedding))):
             addend = weight * candidate.embedding.astype(np.float64)
             self.embedding = addend if len(self.embedding) == 0 else self.embedding + addend
+
+    def mean_score(self) -> float:
+        """Return how sure its views were, in the mean, that it is one whole thing, in [0, 1]."""
+        return self.score_sum / self.score_weight if self.score_weight > 0 else 0.0
 
     def label(self) -> tuple[str, float]:
         """Return the name with most votes and its confidence in [0, 1]; equal votes go by the alphabet."""
@@ -232,7 +241,7 @@ class InstanceEvidence:
         """Update centre, radius, extent, colour and coarse cells from the supported voxels."""
         keep = self.voxels.share() >= min_share
         voxels = unpack(self.voxels.keys[keep])
-        self.cells = np.unique(pack(np.floor_divide(voxels, OVERLAP_CELL_VOXELS)))
+        self.cells = np.unique(cells_of(self.voxels.keys[keep]))
         if len(voxels) == 0:
             return
         points = voxels * voxel_size_m
@@ -265,6 +274,8 @@ class InstanceEvidence:
         for held, weight in other.supports.items():
             self.supports[held] = self.supports.get(held, 0.0) + weight
         self.name_weight += other.name_weight
+        self.score_sum += other.score_sum
+        self.score_weight += other.score_weight
         if len(self.embedding) in (0, len(other.embedding)):
             self.embedding = other.embedding + (self.embedding if len(self.embedding) else 0.0)
 

@@ -33,9 +33,11 @@ from lira_ros.fusion.association import (
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance
 from lira_ros.fusion.evidence import (
+    CONFIRMED_SIGHTINGS,
     HIT_LOG_ODDS,
     MISS_LOG_ODDS,
     SEEN_THROUGH_LOG_ODDS,
+    SWALLOWED_LOG_ODDS,
     Claim,
     InstanceEvidence,
     Vote,
@@ -73,6 +75,9 @@ FULL_VIEW_CELLS = 500
 
 # A candidate of score 0 was still seen: its words weigh little, but they do not vanish.
 SMALLEST_SCORE = 0.05
+
+# A provisional instance is forgotten sooner than one that was confirmed.
+PROVISIONAL_EXISTENCE = 0.35
 
 # Attributes and boxes turn with the direction of gravity; smaller changes than these are estimation noise.
 UP_CHANGE = np.cos(np.radians(0.5))
@@ -382,12 +387,16 @@ class InstanceFusion:
                 self._create(item, stored, candidates.instruction_id)
         self._merge()
         self._prune(stored.id)
+        self._keep_to_bounds()
 
     def _describe(self, evidence: InstanceEvidence, item: LiftedCandidate, instruction_id: str) -> None:
-        quality = min(1.0, item.cells / FULL_VIEW_CELLS)
+        quality = self._quality(item)
         for candidate in (item.candidate, *item.also):
             evidence.describe(candidate, quality * max(candidate.score, SMALLEST_SCORE), instruction_id)
         self._dirty.add(evidence.id)
+
+    def _quality(self, item: LiftedCandidate) -> float:
+        return min(1.0, item.cells / FULL_VIEW_CELLS)
 
     def _take(
         self,
@@ -413,7 +422,10 @@ class InstanceFusion:
             keep = known | (np.cumsum(new) <= room)
             keys, hits, views, colors, weight = keys[keep], hits[keep], views[keep], colors[keep], weight[keep]
         evidence.voxels.add(keys, hits, views, colors * weight[:, None], weight)
-        log_odds = HIT_LOG_ODDS * 0.5 * (1.0 + item.candidate.score)
+        log_odds = HIT_LOG_ODDS * max(item.candidate.score, SMALLEST_SCORE)
+        quality = self._quality(item)
+        evidence.score_sum += quality * item.candidate.score
+        evidence.score_weight += quality
         evidence.see(stored.id, stored.stamp_ns, log_odds, Claim.of(item.grid))
         self._describe(evidence, item, instruction_id)
         evidence.voxels.forget()
@@ -461,6 +473,8 @@ class InstanceFusion:
             if stored.id in evidence.claims:
                 continue
             first = previous is None or not previous.answered
+            if previous is None and not near.any() and not (relation == SEEN_THROUGH).any():
+                continue
             through = relation == SEEN_THROUGH
             taken = np.zeros(len(relation), dtype=bool)
             taken[near] = label[pixel[near]]
@@ -473,10 +487,10 @@ class InstanceFusion:
             share = float(view.shared[m].sum()) / max(1, int(view.areas[m]))
             supported = voxels.share() >= self._configuration.min_support
             log_odds = _free_space_log_odds(relation[supported]) if supported.any() else 0.0
-            if log_odds == 0.0 and instruction_id in evidence.instructions and share < CLAIMED_SHARE:
+            if log_odds == 0.0 and instruction_id in evidence.instructions:
                 good = np.count_nonzero(visible & supported) >= WELL_SEEN_SHARE * np.count_nonzero(supported)
                 if good and view.areas[m] >= WELL_SEEN_CELLS:
-                    log_odds = MISS_LOG_ODDS
+                    log_odds = MISS_LOG_ODDS if share < CLAIMED_SHARE else SWALLOWED_LOG_ODDS
             if previous is not None and previous.answered:
                 log_odds = min(log_odds, previous.log_odds)
             evidence.votes[stored.id] = Vote(log_odds, seen=False, answered=True)
@@ -490,11 +504,15 @@ class InstanceFusion:
         self._evidence[evidence.id] = evidence
         newer = [keyframe for keyframe_id, keyframe in sorted(self._keyframes.items()) if keyframe_id > stored.id]
         self._look_for_free_space((evidence,), newer)
-        while len(self._evidence) > self._configuration.max_instances:
-            weakest = min(
-                self._evidence.values(), key=lambda entry: (entry.existence(), entry.observations(), -entry.id)
-            )
-            self._remove(weakest.id)
+
+    def _keep_to_bounds(self) -> None:
+        excess = len(self._evidence) - self._configuration.max_instances
+        if excess <= 0:
+            return
+        # The least certain go first, of equals the youngest.
+        weakest = sorted(self._evidence.values(), key=lambda item: (item.existence(), item.observations(), -item.id))
+        for evidence in weakest[:excess]:
+            self._remove(evidence.id)
             self._counts["pruned"] += 1
 
     def _remove(self, instance_id: int) -> None:
@@ -545,17 +563,16 @@ class InstanceFusion:
         for pair in sorted(self._together):
             if self._together[pair] >= MERGE_VIEWS and self._together[pair] > 2 * self._apart.get(pair, 0):
                 return pair
-        changed = sorted(instance_id for instance_id in self._dirty if instance_id in self._evidence)
-        for a in changed:
+        ids = np.array(sorted(self._evidence), dtype=np.int64)
+        centers = np.array([self._evidence[int(key)].center for key in ids]).reshape(-1, 3)
+        extents = np.array([self._evidence[int(key)].extent_m for key in ids])
+        for a in sorted(self._dirty & set(self._evidence)):
             first = self._evidence[a]
-            for b in sorted(self._evidence):
-                second = self._evidence[b]
+            apart = np.abs(centers - first.center).max(axis=1)
+            for b in ids[apart <= 0.5 * (extents + first.extent_m)].tolist():
                 if a == b or (b in self._dirty and b < a) or self._apart.get(_pair(a, b), 0) >= MERGE_VIEWS:
                     continue
-                reach = 0.5 * (first.extent_m + second.extent_m)
-                if (np.abs(first.center - second.center) > reach).any():
-                    continue
-                if self._voxel_overlap(first, second) >= self._configuration.merge_overlap:
+                if self._voxel_overlap(first, self._evidence[b]) >= self._configuration.merge_overlap:
                     return _pair(a, b)
         return None
 
@@ -575,7 +592,9 @@ class InstanceFusion:
             if keyframe_id in evidence.claims:
                 continue
             supported = int(np.count_nonzero(evidence.voxels.share() >= configuration.min_support))
-            gone = evidence.existence(answered_only=True) < configuration.prune_existence
+            provisional = evidence.observations() < CONFIRMED_SIGHTINGS
+            least = PROVISIONAL_EXISTENCE if provisional else configuration.prune_existence
+            gone = evidence.existence(answered_only=True) < least
             if gone or supported < configuration.min_voxels:
                 self._remove(instance_id)
                 self._counts["pruned"] += 1

@@ -71,6 +71,16 @@ def unpack(keys: NDArray[np.int64]) -> NDArray[np.int32]:
     return np.stack([part - KEY_OFFSET for part in parts], axis=-1).astype(np.int32)
 
 
+def cells_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the (N,) keys of the cells of 2 x 2 x 2 voxels that hold (N,) voxels, not unique.
+
+    Two instances are compared on cells: sensor noise puts one surface into neighbouring voxels.
+    """
+    # Halving each packed coordinate in place; the bit that a coordinate would shift into the next is masked out.
+    halved = (KEY_MASK >> 1) | (KEY_MASK >> 1) << KEY_BITS | (KEY_MASK >> 1) << (2 * KEY_BITS)
+    return (keys >> 1) & halved
+
+
 @numba.njit(nogil=True, cache=True)
 def _voxel_bounds(keys: NDArray[np.int64], low: NDArray, high: NDArray, mean: NDArray) -> None:
     for i in range(len(keys)):
@@ -154,6 +164,17 @@ def lift(
     return keys[order], sums[order] / counts[order, None]
 
 
+@numba.njit(inline="always")
+def find_slot(table: NDArray[np.int64], key: int) -> int:
+    """Return where ``key`` is in an open-addressing table of (2**n,) keys, or the empty slot (-1) where it belongs."""
+    # Multiplicative hashing with the 64-bit golden ratio (Knuth, TAOCP 3, section 6.4).
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    slot = np.int64((mixed >> np.uint64(32)) & np.uint64(len(table) - 1))
+    while table[slot] != -1 and table[slot] != key:
+        slot = (slot + 1) & (len(table) - 1)
+    return slot
+
+
 @numba.njit(nogil=True, cache=True)
 def _lift(
     mask: NDArray[np.bool_],
@@ -208,14 +229,10 @@ def _lift(
                 more_counts[:used] = counts[:used]
                 keys, sums, counts = more_keys, more_sums, more_counts
                 for i in range(used):
-                    h = _hash(keys[i], size)
-                    while table[h] != -1:
-                        h = (h + 1) & (size - 1)
+                    h = find_slot(table, keys[i])
                     table[h] = keys[i]
                     slots[h] = i
-            h = _hash(key, size)
-            while table[h] != -1 and table[h] != key:
-                h = (h + 1) & (size - 1)
+            h = find_slot(table, key)
             if table[h] == -1:
                 table[h] = key
                 slots[h] = used
@@ -226,13 +243,6 @@ def _lift(
             for channel in range(3):
                 sums[slot, channel] += color[v // 2, u // 2, channel]
     return keys[:used], sums[:used], counts[:used]
-
-
-@numba.njit(inline="always")
-def _hash(key: int, size: int) -> int:
-    # Multiplicative hashing with the 64-bit golden ratio (Knuth, TAOCP 3, section 6.4).
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64((mixed >> np.uint64(32)) & np.uint64(size - 1))
 
 
 @numba.njit(inline="always")

@@ -116,8 +116,8 @@ def measure(title: str, samples: Iterator[tuple[str, Keyframe, dict[str, NDArray
         if folder is not None:
             cv2.imwrite(str(folder / f"{title}-{name}.png"), overlay(keyframe, proposals)[..., ::-1])
     print(
-        f"{title}: {len(times)} images, {np.mean(counts):.1f} proposals, {np.median(times):.0f} ms of processor time (median), "
-        f"{np.percentile(times, 95):.0f} ms (95 %)"
+        f"{title}: {len(times)} images, {np.mean(counts):.1f} proposals, "
+        f"processor time {np.median(times):.0f} ms (median), {np.percentile(times, 95):.0f} ms (95 %)"
     )
     print(f"  {'':38s} {'n':>4s} " + " ".join(f"@{t:.2f}" for t in THRESHOLDS))
     rows = [*best.items(), ("all", [value for values in best.values() for value in values])]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from lira_ros.reasoning.constraint import Constraint, Phrase
 from lira_ros.reasoning.contracts import Attributes, Role
-from lira_ros.reasoning.relevance import Match, Relevance
-
-# A role is a hint for people and for the order of work, the target inference judges exactly: better one too many.
-ROLE_THRESHOLD = 0.35
+from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance
 
 
 def assign_role(
@@ -18,7 +15,7 @@ def assign_role(
     A thing that fits both is what it fits better; context comes without a match.
     """
     best: tuple[Role, Match | None] = (Role.CONTEXT, None)
-    best_score = ROLE_THRESHOLD
+    best_score = CONFORM_SCORE
     for role, phrases in ((Role.TARGET, _target_phrases(constraint)), (Role.ANCHOR, _anchor_phrases(constraint))):
         for phrase in phrases:
             match = relevance.match(phrase, names, attributes)

@@ -82,6 +82,7 @@ class _View:
     normals_gravity: NDArray[np.float32]  # (H, W, 3), z = up
     lab: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    measured: NDArray[np.bool_]  # depth of the sensor, not filled in
     noise: NDArray[np.float32]
     area: NDArray[np.float32]  # m2 of surface behind each pixel
     floor_m: float
@@ -101,11 +102,8 @@ class _Surface:
     offset: float
     area_m2: float
     height_m: float
+    hull: NDArray[np.float32]  # (M, 1, 2) outline on the ground
     is_floor: bool = False
-
-    def height_above(self, view: _View) -> NDArray[np.float32]:
-        plane = view.ground @ self.slope.astype(np.float32) + np.float32(self.offset)
-        return view.height - plane
 
 
 def _prepare(keyframe: Keyframe, configuration: ProposalConfiguration) -> _View:
@@ -117,7 +115,9 @@ def _prepare(keyframe: Keyframe, configuration: ProposalConfiguration) -> _View:
     rows, columns = depth.shape
     camera = camera.scaled(columns, rows) if stride > 1 else camera
     radius = max(1, round(3 * rows / 480))
-    depth = fill_holes(np.where(depth > configuration.max_depth_m, np.float32(0), depth), radius)
+    depth = np.where(depth > configuration.max_depth_m, np.float32(0), depth)
+    measured = depth > 0
+    depth = fill_holes(depth, radius)
     smooth = cv2.medianBlur(depth, 5)
     depth = np.where((depth > 0) & (smooth > 0), smooth, depth)
     # Every other pixel has a normal of its own: the window of a normal is wider, and this is the slowest step.
@@ -135,9 +135,11 @@ def _prepare(keyframe: Keyframe, configuration: ProposalConfiguration) -> _View:
     T_gravity_camera[:3, 3] = R_gravity_map @ frame.T_map_camera[:3, 3]
     points_gravity = transform_points(T_gravity_camera, points_camera)
     normals_gravity = normals @ T_gravity_camera[:3, :3].T.astype(np.float32)
-    valid = (depth > 0) & (np.abs(normals).sum(axis=-1) > 0)
-    blurred = cv2.GaussianBlur(color, (5, 5), 0).astype(np.float32) / 255.0
-    facing = np.abs((normals * points_camera).sum(axis=-1)) / np.maximum(np.linalg.norm(points_camera, axis=-1), 1e-6)
+    valid = normals[..., 2] < 0  # a normal without length has no direction
+    smooth_color = cv2.GaussianBlur(color, (5, 5), 0).astype(np.float32) / np.float32(255)
+    lab = cv2.cvtColor(smooth_color, cv2.COLOR_RGB2LAB)
+    facing = np.abs(np.einsum("ijk,ijk->ij", normals, points_camera))
+    facing /= np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", points_camera, points_camera)), 1e-6)
     noise = NOISE_FLOOR_M + NOISE_SLOPE_PER_M * (depth - NOISE_NEAREST_M) ** 2
     return _View(
         stride=stride,
@@ -145,8 +147,9 @@ def _prepare(keyframe: Keyframe, configuration: ProposalConfiguration) -> _View:
         ground=np.ascontiguousarray(points_gravity[..., :2]),
         normals=normals,
         normals_gravity=normals_gravity,
-        lab=cv2.cvtColor(blurred, cv2.COLOR_RGB2LAB),
+        lab=lab,
         valid=valid,
+        measured=measured,
         noise=noise.astype(np.float32),
         area=depth * depth / np.float32(camera.fx * camera.fy) / np.maximum(facing, 0.15),
         floor_m=keyframe.floor_height_m,
@@ -176,7 +179,7 @@ def _fit_level(view: _View, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64
     return solution[:2], float(solution[2] - solution[:2] @ center)
 
 
-def _level_surfaces(view: _View) -> list[_Surface]:
+def _level_surfaces(view: _View, minimum_px: int) -> list[_Surface]:
     level = view.valid & (view.normals_gravity[..., 2] > LEVEL_COSINE)
     patches = horizontal_patches(np.ascontiguousarray(view.height), level, np.ascontiguousarray(view.points[..., 2]))
     count = int(patches.max())
@@ -187,8 +190,10 @@ def _level_surfaces(view: _View) -> list[_Surface]:
     areas[0] = 0.0
     surfaces: list[_Surface] = []
     taken = np.zeros(level.shape, dtype=np.bool_)
+    tolerance = np.maximum(0.008, 2.5 * view.noise)
+    faces_up = view.normals_gravity[..., 2] > 0.7
     for label in np.argsort(-areas)[: 3 * PLANE_LIMIT]:
-        if areas[label] < MIN_SURFACE_M2 or pixels[label] < 150 or len(surfaces) >= PLANE_LIMIT:
+        if areas[label] < MIN_SURFACE_M2 or pixels[label] < 3 * minimum_px or len(surfaces) >= PLANE_LIMIT:
             break
         patch = (patches == label) & ~taken
         if patch.sum() < 0.5 * pixels[label]:
@@ -196,21 +201,24 @@ def _level_surfaces(view: _View) -> list[_Surface]:
         slope, offset = _fit_level(view, patch)
         if np.hypot(*slope) > math.tan(math.radians(12.0)):
             continue
-        surface = _Surface(patch, slope, offset, float(areas[label]), float(np.median(view.height[patch])))
-        above = surface.height_above(view)
-        tolerance = np.maximum(0.008, 2.5 * view.noise)
+        above = view.height - (view.ground @ slope.astype(np.float32) + np.float32(offset))
         # Bottoms of things that stand on the surface lie within the tolerance but do not face up.
         near = view.valid & ~taken & (np.abs(above) < tolerance)
-        near &= (view.normals_gravity[..., 2] > 0.7) | (np.abs(above) < 0.4 * tolerance)
+        near &= faces_up | (np.abs(above) < 0.4 * tolerance)
         _, pieces = cv2.connectedComponents(near.astype(np.uint8), connectivity=4)
         share = np.bincount(pieces.ravel(), weights=patch.ravel())
         share[0] = 0
-        whole = (share > 20)[pieces]
-        surface.mask = whole | patch
-        surface.area_m2 = float(view.area[surface.mask].sum())
-        taken |= surface.mask
-        surfaces.append(surface)
+        mask = (share > 20)[pieces] | patch
+        area = float(view.area[mask].sum())
+        surfaces.append(_Surface(mask, slope, offset, area, float(np.median(view.height[patch])), _hull(view, mask)))
+        taken |= mask
     return surfaces
+
+
+def _hull(view: _View, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    ground = view.ground[mask]
+    hull: NDArray[np.float32] = cv2.convexHull(np.ascontiguousarray(ground[:: max(1, len(ground) // 2000)]))
+    return hull
 
 
 def _is_object_top(surface: _Surface, others: list[_Surface], view: _View) -> bool:
@@ -222,10 +230,8 @@ def _is_object_top(surface: _Surface, others: list[_Surface], view: _View) -> bo
         rise = surface.height_m - float(other.slope @ center + other.offset)
         if not 0.0 < rise < OBJECT_TOP_M:
             continue
-        ground = view.ground[other.mask]
-        hull = cv2.convexHull(np.ascontiguousarray(ground[:: max(1, len(ground) // 2000)]))
         sample = inside[:: max(1, len(inside) // 30)]
-        within = [cv2.pointPolygonTest(hull, (float(x), float(y)), True) > -0.05 for x, y in sample]
+        within = [cv2.pointPolygonTest(other.hull, (float(x), float(y)), True) > -0.05 for x, y in sample]
         if np.mean(within) > 0.6:
             return True
     return False
@@ -404,7 +410,7 @@ def _merge_tree(
 
 
 def _stable_unions(nodes: list[_Node], minimum_px: int) -> list[tuple[_Node, float]]:
-    """Choose the unions worth proposing, with their quality, best first."""
+    """Choose the unions worth proposing, with their quality."""
     chosen: list[tuple[_Node, float]] = []
     for node in nodes:
         persistence = node.death - node.birth
@@ -414,19 +420,7 @@ def _stable_unions(nodes: list[_Node], minimum_px: int) -> list[tuple[_Node, flo
         large = min(1.0, math.sqrt(node.pixels / (50.0 * minimum_px)))
         alone = 1.0 if node.death >= LAST_MERGE else 0.75
         chosen.append((node, clean * alone * (0.4 + 0.6 * large) / (1.0 + 0.1 * node.birth)))
-    chosen.sort(key=lambda item: -item[1])
-    kept: list[tuple[_Node, float]] = []
-    for node, quality in chosen:
-        regions = set(node.regions)
-        twins = (
-            other
-            for other, _ in kept
-            if min(other.pixels, node.pixels) > SAME_SHARE * max(other.pixels, node.pixels)
-            and (regions <= set(other.regions) or regions >= set(other.regions))
-        )
-        if next(twins, None) is None:
-            kept.append((node, quality))
-    return kept
+    return chosen
 
 
 @dataclass
@@ -447,9 +441,6 @@ class _Atoms:
         top, left = np.maximum(boxes[:, :2].min(axis=0) - WINDOW_MARGIN_PX, 0)
         bottom, right = boxes[:, 2:].max(axis=0) + WINDOW_MARGIN_PX
         return slice(int(top), min(rows, int(bottom))), slice(int(left), min(columns, int(right)))
-
-    def overlap(self, a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-        return self.pixels(a & b) / max(1, self.pixels(a | b))
 
 
 def _take_atoms(image: NDArray[np.int32], count: int) -> _Atoms:
@@ -560,7 +551,7 @@ def _standing(view: _View, atoms: _Atoms, surfaces: list[_Surface], minimum_px: 
         inside = ((cells >= 0) & (cells < np.array(shape))).all(axis=1)
         if not surface.is_floor:
             outline = np.zeros(shape, dtype=np.uint8)
-            hull = ((_hull(view, surface).reshape(-1, 2) - origin) / cell).astype(np.int32)
+            hull = ((surface.hull.reshape(-1, 2) - origin) / cell).astype(np.int32)
             cv2.fillConvexPoly(outline, np.ascontiguousarray(hull[:, ::-1]), 1)
             inside[inside] = outline[cells[inside, 0], cells[inside, 1]] > 0
         chosen, cells = chosen[inside], cells[inside]
@@ -587,26 +578,20 @@ def _standing(view: _View, atoms: _Atoms, surfaces: list[_Surface], minimum_px: 
     return clusters
 
 
-def _hull(view: _View, surface: _Surface) -> NDArray[np.float32]:
-    ground = view.ground[surface.mask]
-    hull: NDArray[np.float32] = cv2.convexHull(np.ascontiguousarray(ground[:: max(1, len(ground) // 2000)]))
-    return hull
-
-
 def _support(
     view: _View,
     mask: NDArray[np.bool_],
     window: tuple[slice, slice],
     surfaces: list[_Surface],
-    hulls: list[NDArray[np.float32]],
     wall: NDArray[np.bool_],
     own: int,
 ) -> str:
     """Say what the masked pixels of a window stand on or hang from: "floor", "surface", "wall" or "" where unseen."""
     height = view.height[window][mask]
-    thin = slice(None, None, max(1, len(height) // 2000))
+    thin = slice(None, None, max(1, len(height) // 500))
     height = height[thin]
-    bottom, low = (float(value) for value in np.percentile(height, [4, 15]))
+    ordered = np.sort(height)
+    bottom, low = float(ordered[len(ordered) // 25]), float(ordered[len(ordered) // 7])
     lowest = height <= low
     x, y = (float(value) for value in np.median(view.ground[window][mask][thin][lowest], axis=0))
     slack = 0.05 + 2.0 * float(np.median(view.noise[window][mask][thin][lowest]))
@@ -614,11 +599,13 @@ def _support(
         if surface.is_floor or number == own:
             continue
         rise = bottom - float(surface.slope @ np.array([x, y]) + surface.offset)
-        if -slack < rise < OBJECT_TOP_M and cv2.pointPolygonTest(hulls[number], (x, y), True) > -slack:
+        if -slack < rise < OBJECT_TOP_M and cv2.pointPolygonTest(surface.hull, (x, y), True) > -slack:
             return "surface"
     floor_known = math.isfinite(view.floor_m)
     if floor_known and bottom - view.floor_m < FLOOR_SLACK_M + slack:
         return "floor"
+    if not wall[window].any():
+        return "floor" if own >= 0 and floor_known else ""
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     ring = grown & ~mask & view.valid[window]
     depth = view.points[window][..., 2]
@@ -644,7 +631,7 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
     minimum_px = max(10, round(configuration.min_pixels * view.valid.size / WORKING_PIXELS))
     if int(view.valid.sum()) < minimum_px:
         return []
-    surfaces = _level_surfaces(view)
+    surfaces = _level_surfaces(view, minimum_px)
     floor_known = math.isfinite(view.floor_m)
     for surface in surfaces:
         surface.is_floor = floor_known and surface.height_m < view.floor_m + FLOOR_SLACK_M
@@ -688,31 +675,32 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
         found.append((quality, members, "object", -1))
     found.sort(key=lambda item: -item[0])
 
-    hulls = [_hull(view, surface) for surface in surfaces]
     points_map = transform_points(frame.T_map_camera, frame.camera.unproject(frame.depth_m))
     proposals: list[Proposal] = []
-    kept: list[NDArray[np.bool_]] = []
+    kept = np.zeros((configuration.max_proposals, len(atoms.size)), dtype=np.float32)
     for quality, members, kind, own in found:
-        if len(proposals) >= configuration.max_proposals:
+        count = len(proposals)
+        if count >= configuration.max_proposals:
             break
-        if any(atoms.overlap(members, other) > SAME_SHARE for other in kept):
-            continue
         members[atoms.size == 0] = False
+        weighted = np.where(members, atoms.size, 0).astype(np.float32)
+        both = kept[:count] @ weighted
+        either = kept[:count] @ atoms.size.astype(np.float32) + weighted.sum() - both
+        if (both > SAME_SHARE * either).any():
+            continue
         window = atoms.window(members)
         mask = members[atoms.image[window]]
-        if _is_sliver(mask):
+        if _is_sliver(mask) or not view.measured[window][mask].any():
             continue
-        kept.append(members)
-        support = _support(view, mask, window, surfaces, hulls, wall, own)
+        kept[count] = members
+        support = _support(view, mask, window, surfaces, wall, own)
         proposals.append(_finish(view, keyframe, mask, window, points_map, quality, kind, support, configuration))
-    return [proposal for proposal in proposals if len(proposal.points_map)]
+    return proposals
 
 
 def _is_sliver(mask: NDArray[np.bool_]) -> bool:
     """Tell whether a mask is all border: the rim of a surface at a depth edge, not a thing."""
-    core = cv2.erode(
-        mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    core = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.countNonZero(core) < 0.15 * np.count_nonzero(mask)
 
 
@@ -739,9 +727,7 @@ def _finish(
     depth_m = frame.depth_m[place]
     measured = inner & (depth_m > 0) & (depth_m <= configuration.max_depth_m)
     depths = depth_m[measured]
-    far = len(depths) > 0 and float(np.percentile(depths[:: max(1, len(depths) // 1000)], 95)) > (
-        configuration.max_depth_m - 0.1
-    )
+    far = np.count_nonzero(depths > configuration.max_depth_m - 0.1) > 0.05 * len(depths)
     return Proposal(
         mask=full,
         points_map=points_map[place][measured],

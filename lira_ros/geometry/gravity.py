@@ -35,10 +35,11 @@ _REFINEMENTS_DEG = (10.0, 6.0, 4.0)
 _LEAST_SHARE = 0.02
 
 # Keyframes are reduced to about this many rows before normals are estimated.
-_ROWS = 120
+_ROWS = 90
 # Of these the direction is found from few, and the floor from more while the direction may still change.
 _NORMALS_PER_KEYFRAME = 100
 _SAMPLES_PER_KEYFRAME = 2000
+_MOST_NORMALS = 800
 _FARTHEST_M = 6.0
 
 # Heights are counted in bins around the first camera, in square metres of surface seen.
@@ -192,7 +193,8 @@ class GravityEstimator:
         support = np.ones(len(candidates))
         normals = np.concatenate(self._normals).astype(np.float64) if self._normals else np.zeros((0, 3))
         if len(normals):
-            cosine = candidates.astype(np.float32) @ normals.T.astype(np.float32)
+            few = normals[:: max(1, -(-len(normals) // _MOST_NORMALS))]
+            cosine = candidates.astype(np.float32) @ few.T.astype(np.float32)
             planes = (np.abs(cosine) > _angle_cosine(_PLANE_DEG)).mean(axis=1)
             walls = (np.abs(cosine) < np.sin(np.radians(_PLANE_DEG))).mean(axis=1)
             support = _LEAST_SHARE + planes + _WALL_SHARE * walls

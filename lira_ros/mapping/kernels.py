@@ -49,6 +49,15 @@ def pack_key(x: int, y: int, z: int) -> int:
     return ((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS)
 
 
+def unique_blocks(blocks: Array) -> Array:
+    """Return the distinct rows of (B, 3) block coordinates as int32, sorted by x, y, z."""
+    x, y, z = blocks.astype(np.int64).T
+    keys = np.unique(((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS))
+    mask = (1 << _KEY_BITS) - 1
+    axes = [keys >> (2 * _KEY_BITS), keys >> _KEY_BITS & mask, keys & mask]
+    return (np.stack(axes, axis=1) - _KEY_BIAS).astype(np.int32)
+
+
 @inlined
 def pack_edge(x: int, y: int, z: int, axis: int) -> int:
     """Name the edge that starts at voxel x, y, z in [-2^19, 2^19) and runs along ``axis``."""
@@ -395,11 +404,19 @@ def integrate(
 
 
 @compiled
-def merge(records: Array, indices: Array, other: Array) -> None:
-    """Add block i of ``other`` to block indices[i] of ``records``: weighted means, summed weights, joint votes."""
+def merge(records: Array, indices: Array, other: Array, first_new: int) -> None:
+    """Add block i of ``other`` to block indices[i] of ``records``: weighted means, summed weights, joint votes.
+
+    Blocks from ``first_new`` on are empty so far; negative indices are left out.
+    """
     for k in range(indices.shape[0]):
         block = indices[k]
         if block < 0:
+            continue
+        if block >= first_new:
+            for channel in range(CHANNELS):
+                for i in range(VOXELS_PER_BLOCK):
+                    records[block, channel, i] = other[k, channel, i]
             continue
         weight, other_weight = records[block, WEIGHT], other[k, WEIGHT]
         for i in range(VOXELS_PER_BLOCK):

@@ -266,7 +266,7 @@ class Mapper:
     def _update_surface(self) -> SurfaceMesh:
         self._collect_dirty()
         if self._pending_dirty:
-            dirty = np.unique(np.concatenate(self._pending_dirty), axis=0)
+            dirty = np.concatenate(self._pending_dirty)
             self._pending_dirty.clear()
             self._surface.update(self._base, self._open, self._offset_blocks, dirty)
         return self._surface

@@ -97,7 +97,7 @@ class SurfaceMesh:
             return
         self.revision += 1
         around = (dirty[:, None, :] + _LOWER_NEIGHBOURS[None]).reshape(-1, 3)
-        blocks = np.ascontiguousarray(np.unique(around, axis=0), dtype=np.int32)
+        blocks = kernels.unique_blocks(around)
         vertex_ends = np.zeros(len(blocks), np.int64)
         triangle_ends = np.zeros(len(blocks), np.int64)
         first = 0

@@ -136,8 +136,9 @@ class Volume:
 
     def merge(self, other: Volume, offset_blocks: NDArray[np.int64]) -> int:
         """Add another volume whose blocks lie ``offset_blocks`` (3,) further; return the number of blocks refused."""
+        first_new = self.block_count
         indices = self.allocate(other.block_coordinates + offset_blocks.astype(np.int32))
-        kernels.merge(self.records, indices, other.records[: other.block_count])
+        kernels.merge(self.records, indices, other.records[: other.block_count], first_new)
         return int((indices < 0).sum())
 
     def take_dirty(self) -> NDArray[np.int32]:

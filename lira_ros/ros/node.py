@@ -25,7 +25,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -73,8 +73,10 @@ class LiraNode(LifecycleNode):
     node_name: ClassVar[str]
     configuration_class: ClassVar[type[NodeConfiguration]]
 
-    def __init__(self, **node_arguments: Any) -> None:
+    def __init__(self, *, neighbors: Sequence[type[LiraNode]] = (), **node_arguments: Any) -> None:
         """Create the node; ``node_arguments`` go to rclpy (context, namespace, parameter_overrides, cli_args).
+
+        ``neighbors``: the other node classes of the same process, whose parameters are not unknown here.
 
         Raises ConfigurationError that names a parameter which is unknown, of the wrong type or out of range.
         """
@@ -88,7 +90,9 @@ class LiraNode(LifecycleNode):
         self._outputs: list[Publisher] = []
         self._logged_s: dict[str, float] = {}
         try:
-            self.configuration: Any = parameters.declare(self, self.configuration_class)
+            self.configuration: Any = parameters.declare(
+                self, self.configuration_class, [other.configuration_class for other in neighbors]
+            )
         except ConfigurationError:
             self.destroy_node()
             raise
@@ -452,7 +456,7 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
         rclpy.init(args=args)
         executor = SingleThreadedExecutor()
         for node_class in node_classes:
-            nodes.append(node_class())
+            nodes.append(node_class(neighbors=node_classes))
             executor.add_node(nodes[-1])
         while rclpy.ok():
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -79,16 +79,24 @@ def _plain(value: Any) -> Any:
     return tuple(value)
 
 
-def declare(node: Node, configuration_class: type[ConfigurationT]) -> ConfigurationT:
+def declare(
+    node: Node, configuration_class: type[ConfigurationT], neighbor_classes: Collection[type] = ()
+) -> ConfigurationT:
     """Declare every value of a configuration as a parameter of ``node`` and return the configuration.
 
-    Values come from the overrides of the node (YAML, command line, constructor), else from the defaults. Raises
-    ConfigurationError that names the parameter for an unknown name, a wrong type or a value out of range.
+    Values come from the overrides of the node (YAML, command line, constructor), else from the defaults.
+    ``neighbor_classes``: configurations of other nodes in the same process. What the command line sets without naming
+    a node reaches all of them, so names that only a neighbour knows are passed over. Raises ConfigurationError that
+    names the parameter for an unknown name, a wrong type or a value out of range.
     """
     known = {item.name: item for item in configurations.parameters_of(configuration_class)}
+    of_neighbors = {item.name for other in neighbor_classes for item in configurations.parameters_of(other)}
     overrides: dict[str, Any] = {}
     for name, given in node.get_parameters_by_prefix("").items():
         if name in STANDARD_PARAMETERS or name.startswith(STANDARD_PREFIXES):
+            continue
+        if name in of_neighbors and name not in known:
+            node.undeclare_parameter(name)
             continue
         if given is None or given.value is None:
             raise ConfigurationError(f"{name}: has no value")

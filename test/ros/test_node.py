@@ -87,6 +87,24 @@ def test_overrides_arrive_in_the_configuration(spinner):
     assert node.configuration == ExampleConfiguration(autostart=False, size_m=1.0, names=("a", "b"))
 
 
+@dataclass(frozen=True)
+class OtherConfiguration(NodeConfiguration):
+    elsewhere: int = parameter(1, "of another node")
+
+
+class OtherNode(ExampleNode):
+    configuration_class = OtherConfiguration
+
+
+def test_parameters_of_neighbors_in_the_same_process_are_passed_over(spinner):
+    values = overrides(elsewhere=5, size_m=1.0, autostart=False)
+    node = spinner.add(ExampleNode(neighbors=(ExampleNode, OtherNode), parameter_overrides=values))
+    assert node.configuration.size_m == 1.0
+    assert not node.has_parameter("elsewhere")
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        ExampleNode(neighbors=(ExampleNode, OtherNode), parameter_overrides=overrides(nowhere=1))
+
+
 def test_life_of_a_node(spinner, peer, wait_for, call_service):
     node = spinner.add(ExampleNode())
     wait_for(lambda: node.state == "active", what="autostart")

@@ -418,31 +418,30 @@ def merge(records: Array, indices: Array, other: Array, first_new: int) -> None:
                 for i in range(VOXELS_PER_BLOCK):
                     records[block, channel, i] = other[k, channel, i]
             continue
-        weight, other_weight = records[block, WEIGHT], other[k, WEIGHT]
+        tsdf, weight = records[block, TSDF], records[block, WEIGHT]
+        red, green, blue = records[block, RED], records[block, GREEN], records[block, BLUE]
+        other_tsdf, other_weight = other[k, TSDF], other[k, WEIGHT]
+        other_red, other_green, other_blue = other[k, RED], other[k, GREEN], other[k, BLUE]
+        confidence, other_confidence = records[block, CONFIDENCE], other[k, CONFIDENCE]
+        zero, one = np.float32(0.0), np.float32(1.0)
+        votes = 0
         for i in range(VOXELS_PER_BLOCK):
-            a, b = weight[i], other_weight[i]
-            if b == 0.0:
-                continue
-            records[block, TSDF, i] = fuse(records[block, TSDF, i], a, other[k, TSDF, i], b)
-            _merge_color(records[block], a, other[k], b, i)
-            if other[k, CONFIDENCE, i] > 0.0:
-                records[block, LABEL, i], records[block, CONFIDENCE, i] = vote(
-                    records[block, LABEL, i],
-                    records[block, CONFIDENCE, i],
-                    other[k, LABEL, i],
-                    other[k, CONFIDENCE, i],
-                )
-            weight[i] = a + b
-
-
-@inlined
-def _merge_color(record: Array, weight: float, other: Array, other_weight: float, i: int) -> None:
-    if other[RED, i] + other[GREEN, i] + other[BLUE, i] == 0.0:
-        return
-    if record[RED, i] + record[GREEN, i] + record[BLUE, i] == 0.0:
-        weight = np.float32(0.0)
-    for channel in (RED, GREEN, BLUE):
-        record[channel, i] = fuse(record[channel, i], weight, other[channel, i], other_weight)
+            total = weight[i] + other_weight[i]
+            part = other_weight[i] / max(total, np.float32(1e-20))
+            tsdf[i] += (other_tsdf[i] - tsdf[i]) * part
+            weight[i] = total
+            part = one if red[i] + green[i] + blue[i] == zero else part
+            part = zero if other_red[i] + other_green[i] + other_blue[i] == zero else part
+            red[i] += (other_red[i] - red[i]) * part
+            green[i] += (other_green[i] - green[i]) * part
+            blue[i] += (other_blue[i] - blue[i]) * part
+            votes += other_confidence[i] > zero
+        if votes == 0:
+            continue
+        label, other_label = records[block, LABEL], other[k, LABEL]
+        for i in range(VOXELS_PER_BLOCK):
+            if other_confidence[i] > zero:
+                label[i], confidence[i] = vote(label[i], confidence[i], other_label[i], other_confidence[i])
 
 
 @compiled

@@ -185,6 +185,8 @@ class Mapper:
             limit=limit,
         )
         self._map_blocks = limit.map_blocks
+        # What is new to the map goes into the base when the fragment closes: spread the cost over its frames.
+        self._base.prepare(self._map_blocks)
         self._open_frames += 1
         self._integrated += 1
         self._revision += 1

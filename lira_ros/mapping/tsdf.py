@@ -209,7 +209,7 @@ class Volume:
             weight_cap,
             self._dirty,
         )
-        self._fault_ahead()
+        self.prepare(self.block_count + _BLOCKS_AHEAD)
         return len(touched[0]), touched[1]
 
     def _touch(
@@ -265,9 +265,10 @@ class Volume:
             self._grow_table(max(len(self.keys), self.block_count + (columns // stride + 1) * samples))
         return self._touched[: int(counters[kernels.TOUCHED_COUNT])], int(counters[kernels.REFUSED_COUNT])
 
-    def _fault_ahead(self) -> None:
-        # The first write to a page costs more than the update of a block, so it is done before the block is needed.
-        wanted = min(self.block_count + _BLOCKS_AHEAD, self.capacity)
+    def prepare(self, blocks: int) -> None:
+        """Have the memory of the first ``blocks`` blocks at hand, so that creating them later takes no time."""
+        # The first write to a page costs more than the update of a block.
+        wanted = min(blocks, self.capacity)
         if wanted > self._faulted:
             start = max(self._faulted, self.block_count)
             self.records[start:wanted, :, ::VOXELS_PER_BLOCK] = 0.0

@@ -108,6 +108,7 @@ class Open3dMethod:
         self.inputs: dict[int, tuple] = {}
 
     def prepare(self, index: int, frame) -> None:
+        """Bring a frame into the form that integrate() takes, outside of the timing."""
         import numpy as np
 
         core, image = self.o3d.core, self.o3d.t.geometry.Image
@@ -119,6 +120,7 @@ class Open3dMethod:
         )
 
     def integrate(self, index: int) -> None:
+        """Integrate a prepared frame."""
         depth, color, intrinsic, extrinsic = self.inputs[index]
         scale, reach = 1000.0, FARTHEST_M
         blocks = self.grid.compute_unique_block_coordinates(
@@ -127,12 +129,15 @@ class Open3dMethod:
         self.grid.integrate(blocks, depth, color, intrinsic, extrinsic, scale, reach, TRUNCATION_VOXELS)
 
     def mesh(self) -> int:
+        """Extract the whole mesh and return its number of triangles."""
         return len(self.grid.extract_triangle_mesh(0.4).triangle.indices)
 
     def blocks(self) -> int:
+        """Return the number of blocks in the map."""
         return self.grid.hashmap().size()
 
     def bytes_per_block(self) -> int:
+        """Return the memory of a block [bytes]."""
         return 512 * 20 + 12
 
 
@@ -149,6 +154,7 @@ class OwnMethod:
         self.inputs: dict[int, tuple] = {}
 
     def prepare(self, index: int, frame) -> None:
+        """Bring a frame into the form that integrate() takes, outside of the timing."""
         import numpy as np
 
         labels = None
@@ -158,14 +164,17 @@ class OwnMethod:
         self.inputs[index] = (frame, labels)
 
     def integrate(self, index: int) -> None:
+        """Integrate a prepared frame."""
         frame, labels = self.inputs[index]
         self.volume.select(frame.depth_m, NEAREST_M, FARTHEST_M)
         self.volume.integrate(frame.color, frame.camera, frame.T_map_camera, FARTHEST_M, labels=labels)
 
     def blocks(self) -> int:
+        """Return the number of blocks in the map."""
         return self.volume.block_count
 
     def bytes_per_block(self) -> int:
+        """Return the memory of a block [bytes]."""
         from lira_ros.mapping.tsdf import BYTES_PER_BLOCK
 
         return BYTES_PER_BLOCK + 25

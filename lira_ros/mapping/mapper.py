@@ -347,7 +347,6 @@ class Mapper:
             storage.MapState(
                 tuple(fragments),
                 self._keyframes.last_id,
-                self._last_stamp_ns if self._last_stamp_ns is not None else storage.NO_STAMP,
                 self.up,
                 self.floor_height_m,
             ),

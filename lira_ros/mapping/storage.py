@@ -15,7 +15,6 @@ from lira_ros.mapping.fragment import VOXELS_PER_BLOCK, Fragment
 
 FORMAT = "lira_map"
 VERSION = 1
-NO_STAMP = -1
 
 
 class MapFileError(ValueError):
@@ -24,11 +23,10 @@ class MapFileError(ValueError):
 
 @dataclass(frozen=True)
 class MapState:
-    """What a map needs to go on: its fragments, the last keyframe id and stamp [ns], gravity and the floor [m]."""
+    """What a map needs to go on: its fragments, the last keyframe id, gravity and the floor [m]."""
 
     fragments: tuple[Fragment, ...]
     last_keyframe_id: int
-    last_stamp_ns: int
     up: NDArray[np.float64]
     floor_height_m: float
 
@@ -48,7 +46,6 @@ def save(path: str | Path, state: MapState) -> None:
         "version": np.array(VERSION),
         "fragment_count": np.array(len(state.fragments)),
         "last_keyframe_id": np.array(state.last_keyframe_id),
-        "last_stamp_ns": np.array(state.last_stamp_ns),
         "up": state.up,
         "floor_height_m": np.array(state.floor_height_m),
     }
@@ -100,9 +97,7 @@ def _read(file: np.lib.npyio.NpzFile) -> MapState:
     up = np.asarray(file["up"], dtype=np.float64)
     if up.shape != (3,) or not abs(float(np.linalg.norm(up)) - 1.0) < 1e-6:
         raise MapFileError(f"up must be a unit vector, got {up.tolist()}")
-    return MapState(
-        fragments, int(file["last_keyframe_id"]), int(file["last_stamp_ns"]), up, float(file["floor_height_m"])
-    )
+    return MapState(fragments, int(file["last_keyframe_id"]), up, float(file["floor_height_m"]))
 
 
 def _read_fragment(file: np.lib.npyio.NpzFile, number: int) -> Fragment:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 
 from lira_ros.ros import qos
 
@@ -54,7 +54,10 @@ class Input:
         ]
 
     def missing(self) -> str | None:
-        """Return why nothing arrives, in words with topic, type and QoS, or None when the input is alive."""
+        """Return why nothing arrives, in words with topic, type and QoS, or None when the input is alive.
+
+        A latched input is alive when it has had a message and still has a publisher.
+        """
         if self.silent_for_s() < SILENCE_S:
             return None
         asked = f"{self.topic} ({self.type_name}, {qos.describe(self.profile)})"
@@ -68,5 +71,7 @@ class Input:
             compatibility, reason = qos_check_compatible(info.qos_profile, self.profile)
             if compatibility == QoSCompatibility.ERROR:
                 return f"{asked}: {name} offers incompatible QoS ({qos.describe(info.qos_profile)}): {reason}"
+        if self.messages and self.profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+            return None  # states and keyframes come when something changes
         count = f"{len(infos)} publisher" + ("s" if len(infos) > 1 else "")
         return f"{asked}: {count}, but no message for {self.silent_for_s():.0f} s"

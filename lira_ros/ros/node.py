@@ -440,7 +440,11 @@ class LiraNode(LifecycleNode):
             extra[f"queue {name} length"] = lengths[name]
             extra[f"queue {name} processed"] = counters.processed
             extra[f"queue {name} dropped"] = counters.dropped
-        return {**extra, **self.diagnose()}
+        try:
+            extra.update(self.diagnose())
+        except Exception as error:  # it looks at what the worker is changing: values may be missing once
+            self._failed("diagnose", error)
+        return extra
 
 
 def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:

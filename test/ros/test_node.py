@@ -194,3 +194,16 @@ def test_silent_inputs_are_named_with_their_qos(spinner, peer, wait_for):
         entry.missing()
         == "/input (std_msgs/msg/String, reliable, volatile, depth 50): 1 publisher, but no message for 60 s"
     )
+
+
+def test_a_latched_input_may_be_silent_after_its_message(spinner, peer, wait_for):
+    node = spinner.add(ExampleNode(parameter_overrides=overrides(autostart=False)))
+    publisher = peer.create_publisher(String, "state", qos.latched())
+    publisher.publish(String(data="known"))
+    entry = node.subscribe(String, "state", lambda message: None, qos.latched())
+    wait_for(lambda: entry.messages == 1, what="the latched message")
+    entry.last_arrival_s -= 60.0
+    assert entry.missing() is None
+    peer.destroy_publisher(publisher)
+    wait_for(lambda: entry.missing() is not None, what="the end of the publisher")
+    assert entry.missing().endswith("no publisher")

@@ -309,13 +309,15 @@ def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offe
             return 1.0
         # One line of the table holds close kin too ("jacket", "trousers").
         return 0.95 if noun in wanted.synonyms[:1] or label_head in wanted.synonyms[:1] else 0.85
-    if head == label_head and label_head:
+    specific = wanted is not None and noun != head and offered is not None and wanted.name != offered.name
+    if head == label_head and label_head and not specific:
         return 0.95
     if offered is not None and (noun in offered.kinds or head in offered.kinds):
         return 0.9
     if wanted is not None and offered is not None:
         if offered.name in wanted.kinds or label_head in wanted.kinds:
-            return 0.6
+            # "a table" may be the coffee table that is meant, "a dining table" is another one.
+            return 0.5 if core == label_head else 0.33
         if wanted.name in offered.kinds:
             return 0.9
         shared = wanted.kinds & offered.kinds & {"drinkware", "food", "reading"}

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.knowledge.classes import TABLE
 from lira_ros.reasoning.language.lexicon import singular
@@ -26,6 +29,8 @@ UNKNOWN_HEIGHT_SPAN_M = 2.5
 UNKNOWN_PRIOR = 40.0
 # Length, width and height of a thing are not independent: their joint density is tempered by this exponent.
 TEMPER = 0.6
+# A chair or cabinet whose lowest visible point is higher than this stands on nothing [m]; softly.
+STANDING_BOTTOM_M, STANDING_SOFTNESS_M = 0.35, 0.12
 # What a fulfilled or violated hint is worth; hints are rules of thumb, never proof.
 HINT_FACTOR = 2.5
 # Below this likelihood relative to the unknown a class is not named at all.
@@ -141,18 +146,71 @@ def class_likelihoods(attributes: Attributes, *, partial: bool = False) -> dict[
     Each range is a soft box in ln metres, so that a narrow range that holds is worth more than a wide one.
     ``partial``: only a part may have been seen, sizes are lower bounds. Nothing measured: {"unknown": 1.0}.
     """
-    measured = sum(math.isfinite(value) for value in attributes.size_m)
-    if measured == 0:
+    if not any(math.isfinite(value) for value in attributes.size_m):
         return {UNKNOWN: 1.0}
-    weights = {UNKNOWN: UNKNOWN_PRIOR * _unknown_density(attributes) ** TEMPER}
-    for known in classes().values():
-        weights[known.name] = known.prior * _density(known, attributes, partial)
-    total = sum(weights.values())
+    columns = _columns()
+    density = np.ones(len(columns.names))
+    unknown = 1.0
+    for axis, value in enumerate(attributes.size_m):
+        if math.isfinite(value):
+            low, high = columns.log_low[axis], columns.log_high[axis]
+            at = np.full(len(low), math.log(max(value, SMALLEST_SIZE_M)))
+            if partial:
+                at = np.maximum(at, low)
+            outside = np.maximum(np.maximum(low - at, at - high), 0.0)
+            density *= np.exp(-0.5 * (outside / SIZE_SOFTNESS) ** 2) / (high - low + 2.0 * SIZE_SOFTNESS)
+            unknown /= UNKNOWN_LOG_SPAN
+    top, bottom = attributes.top_height_m, attributes.bottom_height_m
+    if math.isfinite(top):
+        outside = np.maximum(np.maximum(columns.top_low - top, top - columns.top_high), 0.0)
+        density *= np.exp(-0.5 * (outside / HEIGHT_SOFTNESS_M) ** 2)
+        density /= np.maximum(columns.top_high - columns.top_low, 0.1)
+        unknown /= UNKNOWN_HEIGHT_SPAN_M
+    density, unknown = density**TEMPER, unknown**TEMPER
+    if math.isfinite(bottom) and not partial:
+        # Only tables, seen from above, may lack what is below their top.
+        hanging = max(0.0, bottom - STANDING_BOTTOM_M)
+        density *= np.where(columns.standing, math.exp(-0.5 * (hanging / STANDING_SOFTNESS_M) ** 2), 1.0)
+    factors = [_hints(known, attributes) for known in classes().values()]
+    weights = columns.prior * density * np.array(factors)
+    total = float(weights.sum()) + UNKNOWN_PRIOR * unknown
     if total <= 0.0 or not math.isfinite(total):
         return {UNKNOWN: 1.0}
-    kept = {name: weight / total for name, weight in weights.items() if weight >= NEGLIGIBLE * total or name == UNKNOWN}
+    kept = {
+        name: float(weight) for name, weight in zip(columns.names, weights, strict=True) if weight >= NEGLIGIBLE * total
+    }
+    kept[UNKNOWN] = UNKNOWN_PRIOR * unknown
     scale = sum(kept.values())
     return {name: weight / scale for name, weight in sorted(kept.items(), key=lambda item: (-item[1], item[0]))}
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The table of classes by column, each (number of classes,) but for the sizes with three rows."""
+
+    names: tuple[str, ...]
+    prior: NDArray[np.float64]
+    log_low: NDArray[np.float64]
+    log_high: NDArray[np.float64]
+    top_low: NDArray[np.float64]
+    top_high: NDArray[np.float64]
+    standing: NDArray[np.bool_]
+
+
+@cache
+def _columns() -> _Columns:
+    table = tuple(classes().values())
+    ranges = np.array([[known.length_m, known.width_m, known.height_m] for known in table])
+    logs = np.log(np.maximum(ranges, SMALLEST_SIZE_M))
+    return _Columns(
+        names=tuple(known.name for known in table),
+        prior=np.array([known.prior for known in table]),
+        log_low=logs[:, :, 0].T,
+        log_high=logs[:, :, 1].T,
+        top_low=np.array([known.top_m[0] for known in table]),
+        top_high=np.array([known.top_m[1] for known in table]),
+        standing=np.array([known.support == "floor" and "level" not in known.hints for known in table]),
+    )
 
 
 def affordance_likelihoods(attributes: Attributes) -> dict[str, float]:
@@ -189,23 +247,17 @@ def affordance_likelihoods(attributes: Attributes) -> dict[str, float]:
     return {name: value for name, value in found.items() if value > 0.05}
 
 
-def _density(known: KnownClass, attributes: Attributes, partial: bool) -> float:
-    density = 1.0
-    for value, bounds in zip(attributes.size_m, (known.length_m, known.width_m, known.height_m), strict=True):
-        if math.isfinite(value):
-            density *= _size_density(value, bounds, partial)
-    top = attributes.top_height_m
-    if math.isfinite(top):
-        density *= _soft_range(top, *known.top_m, HEIGHT_SOFTNESS_M) / max(known.top_m[1] - known.top_m[0], 0.1)
-    density **= TEMPER
+def _hints(known: KnownClass, attributes: Attributes) -> float:
+    """Return the factor of what is typical of a class: what it stands on, its colours, its shape."""
+    factor = 1.0
     if known.support and attributes.supported_by:
-        density *= HINT_FACTOR if known.support == attributes.supported_by else 1.0 / HINT_FACTOR**2
+        factor *= HINT_FACTOR if known.support == attributes.supported_by else 1.0 / HINT_FACTOR**2
     if known.colors and attributes.color:
-        density *= 1.4 if attributes.color in known.colors else 0.7
-    return density * _hint_factor(known.hints, attributes)
+        factor *= 1.4 if attributes.color in known.colors else 0.7
+    return factor * _shape_hints(known.hints, attributes)
 
 
-def _hint_factor(hints: frozenset[str], attributes: Attributes) -> float:
+def _shape_hints(hints: frozenset[str], attributes: Attributes) -> float:
     factor = 1.0
     level = _level_share(attributes)
     if math.isfinite(level):
@@ -222,25 +274,6 @@ def _hint_factor(hints: frozenset[str], attributes: Attributes) -> float:
     if "round" in hints and math.isfinite(attributes.roundness):
         factor *= HINT_FACTOR ** (1.0 if attributes.roundness > 0.75 else -0.5)
     return factor
-
-
-def _unknown_density(attributes: Attributes) -> float:
-    density = 1.0
-    for value in attributes.size_m:
-        if math.isfinite(value):
-            density /= UNKNOWN_LOG_SPAN
-    if math.isfinite(attributes.top_height_m):
-        density /= UNKNOWN_HEIGHT_SPAN_M
-    return density
-
-
-def _size_density(value: float, bounds: tuple[float, float], partial: bool) -> float:
-    low, high = (math.log(max(bound, SMALLEST_SIZE_M)) for bound in bounds)
-    at = math.log(max(value, SMALLEST_SIZE_M))
-    if partial and at < low:
-        at = low
-    outside = max(low - at, at - high, 0.0)
-    return math.exp(-0.5 * (outside / SIZE_SOFTNESS) ** 2) / (high - low + 2.0 * SIZE_SOFTNESS)
 
 
 def _soft_range(value: float, low: float, high: float, softness: float) -> float:

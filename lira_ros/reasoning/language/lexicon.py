@@ -288,7 +288,7 @@ PURPOSE_MARKERS = word_set(
 HYPERNYM_HEADS = word_set(
     """
     furniture appliance device machine fixture structure surface container cloth fabric tool seat unit barrier
-    opening panel curtain screen bowl basin tub equipment vessel receptacle utensil instrument food drink
+    opening panel equipment vessel receptacle utensil instrument food drink
     beverage place thing object item something furnishing artwork image decoration workstation storage clothing
     garment accessory electronic electronics gadget vehicle toy
     """

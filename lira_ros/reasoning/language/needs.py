@@ -7,52 +7,74 @@ from functools import lru_cache
 
 # Affordance -> words and phrases that ask for it. A word matches its inflections when it ends in "*".
 _NEEDS: dict[str, str] = {
-    "sit": "sit*|seat*|take a load off|feet hurt|legs hurt|legs are tired|feet are tired|standing all day|knees hurt|"
-    "tired of standing|stand any longer|rest my legs|rest my feet|have a rest|seating|read* comfortably|been standing",
+    "sit": (
+        "sit*|seat*|take a load off|feet hurt|legs hurt|legs are tired|feet are tired|"
+        "standing all day|to stand|stand around|knees hurt|tired of standing|stand any longer|"
+        "rest my legs|rest my feet|have a rest|seating|read* comfortably|been standing"
+    ),
     "relax": "relax*|unwind|chill|cozy|cosy",
-    "lie": "lie down|lying down|lay down|stretch out|recline|lie on|nap|feel faint|feel dizzy|to lie|lying",
+    "lie": ("lie down|lying down|lay down|stretch out|recline|lie on|nap|feel faint|feel dizzy|to lie|lying"),
     "sleep": "sleep*|nap|bedtime|go to bed|spend the night|overnight|fall asleep|rest at night",
     "feet": "put my feet up|feet up|rest my feet",
-    "put": "put my|put the|put this|put a|put down|put it|set down|set my|place my|place the|place a|lay my|"
-    "somewhere for my|rest my|drop my|to put|to place|surface for|put things",
+    "put": (
+        "put my|put the|put this|put a|put down|put it|set down|set my|place my|place the|place a|"
+        "lay my|somewhere for my|leave my|leave this|set this|rest this|park my|rest my|drop my|"
+        "to put|to place|surface for|put things"
+    ),
     "write_at": "write* a|to write on|study*|homework|do my work|paperwork|sign a|work on my|writing",
     "work_at": "work on|work at|working|workplace|desk work|do some work|place to work",
-    "eat_at": "have dinner|have lunch|have breakfast|eat together|dine|dining|meal together|serve dinner|eat at",
+    "eat_at": ("have dinner|have lunch|have breakfast|eat together|dine|dining|meal together|serve dinner|eat at"),
     "gather": "gather*|meeting|discuss*|sit around",
-    "eat": "hungry|eat*|snack*|starving|food|starve*|appetite|bite|craving|lunch|breakfast|vitamin*|something sweet",
-    "drink": "thirst*|drink*|sip|dehydrated|hydrate*|beverage|throat is dry|dry throat|parched|coffee from|tea from",
+    "eat": ("hungry|eat*|snack*|starving|food|starve*|appetite|bite|craving|lunch|breakfast|vitamin*|something sweet"),
+    "drink": ("thirst*|drink*|sip|dehydrated|hydrate*|beverage|throat is dry|dry throat|parched|coffee from|tea from"),
     "make_coffee": "coffee|caffeine|espresso",
     "boil": "boil*|cup of tea|make tea|some tea",
-    "wipe": "spill*|spilt|wipe*|puddle|mop up|clean up|cleaned up|sticky|wet table|blow my nose|runny nose|sneez*|mess",
+    "wipe": (
+        "spill*|spilt|wipe*|puddle|mop up|clean up|cleaned up|sticky|wet table|blow my nose|runny nose|sneez*|mess"
+    ),
     "clean": "sweep*|vacuum*|dust*|clean the floor|crumbs|floor is dirty|dirty floor",
-    "light": "dark|dim|light*|bright*en|see better|read at night|gloomy|cannot see|can not see|hard to see|illuminat*",
+    "light": (
+        "dark|dim|light*|bright*en|see better|read at night|gloomy|cannot see|can not see|hard to see|illuminat*"
+    ),
     "block_light": "too bright|sun*|glare|blinding|dazzl*|block* light|block the light|light out|reduce light",
     "privacy": "privacy|private|neighbors|neighbours|looking in|looking inside|watching me|hide from",
-    "cool": "keep* cold|keep* cool|keep* food|perishable*|stay* fresh|keep* fresh|chill*|refrigerat*|cold drink*|"
-    "cool and preserve|preserve*|get warm|melt*|spoil*|drinks cold",
+    "cool": (
+        "go bad|goes bad|going bad|gone bad|go off|ice cream|frozen|ice cubes|keep* cold|keep* cool|"
+        "keep* food|perishable*|stay* fresh|keep* fresh|chill*|refrigerat*|cold drink*|"
+        "cool and preserve|preserve*|get warm|melt*|spoil*|drinks cold"
+    ),
     "food_store": "store food|keep food|storing food|leftovers",
     "cook": "cook*|bake*|fry|frying|roast*|prepare dinner|make dinner|prepare a meal|simmer*",
-    "heat_food": "heat up|warm up my|warm up the|reheat*|food is cold|soup is cold|warm my|defrost*|cold food",
+    "heat_food": (
+        "heat up|gone cold|got cold|went cold|become cold|became cold|warm up my|warm up the|reheat*|"
+        "food is cold|soup is cold|warm my|defrost*|cold food"
+    ),
     "cook_at": "prepar* food|meal preparation|food preparation|chop*|make a sandwich",
     "toast": "toast*|slice of bread",
-    "wash_hands": "wash* my hands|wash* hands|hands are dirty|"
-    "dirty hands|rinse my hands|hands are sticky|clean my hands|"
-    "wash your hands|hands or dishes",
+    "wash_hands": (
+        "wash* my hands|wash* hands|hands are dirty|dirty hands|rinse my hands|hands are sticky|"
+        "clean my hands|wash your hands|hands or dishes"
+    ),
     "wash": "rinse*|wash* the|fill* a glass|running water|wash* dishes|wash* vegetables",
     "wash_dishes": "dirty dishes|dishes are dirty|wash* dishes|clean* the dishes|wash* the dishes|dirty plates",
     "wash_clothes": "laundry|dirty clothes|wash* my clothes|wash* clothes|clothes are dirty|shirt is dirty|stain*",
     "dry_clothes": "wet clothes|dry my clothes|dry clothes",
     "wash_body": "shower|bathe|bathing|take a bath|wash* myself|wash* the body|soak*",
     "bathe": "bath|bathe|bathing|soak*|immersion",
-    "toilet": "pee|toilet*|restroom|urinat*|defecat*|excret*|human waste|bodily waste|relieve myself|"
-    "go to the bathroom|nature calls|use the bathroom",
+    "toilet": (
+        "pee|toilet*|restroom|urinat*|defecat*|excret*|human waste|bodily waste|relieve myself|"
+        "go to the bathroom|nature calls|use the bathroom"
+    ),
     "splash": "splash*|water from|water inside",
-    "dispose": "throw* away|throw* this|throw* it|"
-    "discard*|dispose*|trash|garbage|rubbish|litter|recycl*|get rid of|"
-    "empty bottle|"
-    "throw out|throw*",
-    "store": "store*|storing|storage|put away|keep my|keep things|organize*|organise*|belongings|tidy up|keep items|"
-    "hold belongings|compartment*|items organized",
+    "dispose": (
+        "throw* away|throw* this|throw* it|discard*|dispose*|trash|garbage|rubbish|litter|recycl*|"
+        "get rid of|empty bottle*|empty carton*|empty can*|empty box*|wrapper*|used tissue*|leftover*|"
+        "throw out|throw*"
+    ),
+    "store": (
+        "store*|storing|storage|put away|keep my|keep things|organize*|organise*|belongings|tidy up|"
+        "keep items|hold belongings|compartment*|items organized"
+    ),
     "clothes": "hang my|fold* clothes|keep clothes|clothes in|my clothes|hats and",
     "hang": "hang my coat|hang my jacket|hang up|hang a",
     "books": "books|store books|keep books|display books",
@@ -72,17 +94,21 @@ _NEEDS: dict[str, str] = {
     "print": "print*|copy of|copies|ink on paper|on paper",
     "call": "call someone|call my|make a call|phone call|ring my|telephone|call for",
     "charge": "charge*|charging|battery|plug in|out of power|electric*ity",
-    "warm": "freez*|i am cold|feel cold|chilly|warm up|keep warm|keep me warm|stay warm|is cold|heat* the room|heating|"
-    "so cold|too cold|getting cold|shiver*|warm the room",
+    "warm": (
+        "freez*|i am cold|feel cold|chilly|warm up|keep warm|keep me warm|stay warm|is cold|"
+        "heat* the room|heating|so cold|too cold|getting cold|shiver*|warm the room"
+    ),
     "cover": "cover myself|cover up",
     "wear": "wear|put on|get dressed|going outside|cold outside",
     "cool_air": "too hot|so hot|sweat*|cool down|cool air|stuffy|is hot|heat wave|sweltering|cool me",
     "air": "fresh air|ventilat*|stuffy|smell*|light and air|let air|breez*",
     "look_out": "look outside|see outside|view outside|look out|daylight",
     "daylight": "daylight|natural light",
-    "look_at_self": "how i look|see myself|look at myself|my reflection|my hair|"
-    "my makeup|shave|check my appearance|outfit",
-    "decorate": "decorat*|beautif*|pretty|nicer|artistic|artwork|liven up|cheer up|on walls|hung on a wall|on a wall",
+    "look_at_self": (
+        "how i look|how do i look|my tie|my face|my lipstick|my teeth look|see myself|look at myself|"
+        "my reflection|my hair|my makeup|shave|check my appearance|outfit"
+    ),
+    "decorate": ("decorat*|beautif*|pretty|nicer|artistic|artwork|liven up|cheer up|on walls|hung on a wall|on a wall"),
     "nature": "nature|green|photosynthesi*|living thing",
     "water_it": "water the|needs water|watering|need* water*|wither*",
     "flowers": "flowers|bouquet|roses",
@@ -97,7 +123,7 @@ _NEEDS: dict[str, str] = {
     "rain": "rain*|stay dry|get wet",
     "head": "rest my head|neck hurts|under my head|stiff neck",
     "soft": "cozy|cosy",
-    "dry": "dry my hands|dry hands|dry off|hands are wet|wet hands|i am wet|dry myself|wet hair|dry the dishes",
+    "dry": ("dry my hands|dry hands|dry off|hands are wet|wet hands|i am wet|dry myself|wet hair|dry the dishes"),
     "groom": "brush my|comb|teeth|shave",
     "photograph": "photo*|take a picture|take pictures",
     "contain_liquid": "drink from|pour* some|for my coffee|for water|drink out of|hot coffee",

@@ -274,8 +274,14 @@ def _is_definition(tokens: list[str], draft: Draft) -> bool:
     article = tokens[0] in {"a", "an", "the"}
     if tokens[0] in {"a", "an"} or draft.head in lexicon.HYPERNYM_HEADS or draft.generic:
         clause = any(
-            token in lexicon.USES or (token == "to" and following not in lexicon.DEFINITE | {"left", "right"})
-            for token, following in zip(tokens, [*tokens[1:], "the"], strict=True)
+            token in lexicon.USES
+            or (
+                token == "to"
+                and following not in lexicon.DEFINITE | {"left", "right"}
+                and before
+                not in word_set("belonging belong belongs next close closer closest nearest adjacent need needs")
+            )
+            for before, token, following in zip(["", *tokens], tokens, [*tokens[1:], "the"], strict=False)
         )
         return clause and not (draft.generic and draft.relations and not article) and (article or bool(draft.head))
     return False

@@ -61,7 +61,8 @@ def rasterize(
         raise ValueError(
             f"triangles: expected indices 0 to {len(vertices) - 1}, got {triangles.min()} to {triangles.max()}"
         )
-    in_camera = transform_points(inverse(T_map_camera), np.ascontiguousarray(vertices, dtype=np.float64))
+    points = np.ascontiguousarray(vertices, dtype=np.float64)
+    in_camera = np.asarray(transform_points(inverse(T_map_camera), points), dtype=np.float64)
     indices = np.ascontiguousarray(triangles, dtype=np.int32)
     shape = (camera.height_px, camera.width_px)
     inverse_depth, triangle = np.zeros(shape, dtype=np.float32), np.full(shape, -1, dtype=np.int32)
@@ -71,20 +72,24 @@ def rasterize(
     return Raster(depth_m, triangle, barycentric)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
-def edge_functions(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> tuple[float, ...]:
-    """Return the three normals of the planes through the camera and an edge, as 9 numbers, and the volume a.(b x c).
+@numba.njit(nogil=True, cache=True, inline="always", error_model="numpy")
+def edge_functions(vertices: NDArray[np.float64], i: int, j: int, k: int) -> tuple[float, ...]:
+    """Return the three normals of the planes through the camera and an edge, as 9 numbers, and a volume.
 
-    The weight of corner i on the ray (x, y, 1) is normal_i . ray / sum; the depth is volume / sum.
+    i, j, k: rows of the corners a, b, c in (V, 3) camera points. The weight of a corner on the ray (x, y, 1) is
+    normal . ray / sum of all three; the depth is volume / sum, with the volume a . (b x c).
     """
-    ux, uy, uz = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
-    vx, vy, vz = c[1] * a[2] - c[2] * a[1], c[2] * a[0] - c[0] * a[2], c[0] * a[1] - c[1] * a[0]
-    wx, wy, wz = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-    volume = a[0] * ux + a[1] * uy + a[2] * uz
+    ax, ay, az = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+    bx, by, bz = vertices[j, 0], vertices[j, 1], vertices[j, 2]
+    cx, cy, cz = vertices[k, 0], vertices[k, 1], vertices[k, 2]
+    ux, uy, uz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+    vx, vy, vz = cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax
+    wx, wy, wz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    volume = ax * ux + ay * uy + az * uz
     return ux, uy, uz, vx, vy, vz, wx, wy, wz, volume
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def fill_triangles(
     vertices: NDArray[np.float64],
     triangles: NDArray[np.int32],
@@ -99,21 +104,21 @@ def fill_triangles(
     """Draw (V, 3) camera points into (H, W) inverse depth [1/m] (0 = empty) and triangle index, in place."""
     height, width = inverse_depth.shape
     for index in range(triangles.shape[0]):
-        corners = triangles[index]
-        a, b, c = vertices[corners[0]], vertices[corners[1]], vertices[corners[2]]
-        if a[2] <= near_m and b[2] <= near_m and c[2] <= near_m:
+        i, j, k = triangles[index, 0], triangles[index, 1], triangles[index, 2]
+        if vertices[i, 2] <= near_m and vertices[j, 2] <= near_m and vertices[k, 2] <= near_m:
             continue
         # Bounds of the part in front of the near plane.
         left, right, top, bottom = math.inf, -math.inf, math.inf, -math.inf
         for corner in range(3):
-            p, q = vertices[corners[corner]], vertices[corners[(corner + 1) % 3]]
-            if p[2] > near_m:
-                x, y = fx * p[0] / p[2] + cx, fy * p[1] / p[2] + cy
+            p, q = (i, j) if corner == 0 else (j, k) if corner == 1 else (k, i)
+            p_z, q_z = vertices[p, 2], vertices[q, 2]
+            if p_z > near_m:
+                x, y = fx * vertices[p, 0] / p_z + cx, fy * vertices[p, 1] / p_z + cy
                 left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
-            if (p[2] > near_m) != (q[2] > near_m):
-                part = (near_m - p[2]) / (q[2] - p[2])
-                x = fx * (p[0] + part * (q[0] - p[0])) / near_m + cx
-                y = fy * (p[1] + part * (q[1] - p[1])) / near_m + cy
+            if (p_z > near_m) != (q_z > near_m):
+                part = (near_m - p_z) / (q_z - p_z)
+                x = fx * (vertices[p, 0] + part * (vertices[q, 0] - vertices[p, 0])) / near_m + cx
+                y = fy * (vertices[p, 1] + part * (vertices[q, 1] - vertices[p, 1])) / near_m + cy
                 left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
         if right < 0.0 or left > width - 1 or bottom < 0.0 or top > height - 1:
             continue
@@ -123,7 +128,7 @@ def fill_triangles(
         last_row = math.floor(min(bottom, height - 1.0) + _SPAN_MARGIN_PX)
         if first_column > last_column or first_row > last_row:
             continue
-        ux, uy, uz, vx, vy, vz, wx, wy, wz, volume = edge_functions(a, b, c)
+        ux, uy, uz, vx, vy, vz, wx, wy, wz, volume = edge_functions(vertices, i, j, k)
         if abs(volume) < _SMALLEST_VOLUME_M3:
             continue
         sign = 1.0 if volume > 0.0 else -1.0
@@ -165,7 +170,7 @@ def fill_triangles(
                     triangle[row, column] = index
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _resolve(
     vertices: NDArray[np.float64],
     triangles: NDArray[np.int32],
@@ -183,9 +188,8 @@ def _resolve(
             index = triangle[row, column]
             if index < 0:
                 continue
-            corners = triangles[index]
             ux, uy, uz, vx, vy, vz, wx, wy, wz, volume = edge_functions(
-                vertices[corners[0]], vertices[corners[1]], vertices[corners[2]]
+                vertices, triangles[index, 0], triangles[index, 1], triangles[index, 2]
             )
             x, y = (column - cx) / fx, (row - cy) / fy
             u, v, w = ux * x + uy * y + uz, vx * x + vy * y + vz, wx * x + wy * y + wz

@@ -6,6 +6,7 @@ products, so that what is measured in the map is what a person would measure in 
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -64,7 +65,8 @@ def ceramic(color: Color) -> Material:
 
 def sofa(color: Color) -> list[Part]:
     """Return a three-seat sofa, 1.95 x 0.90 m, seat at 0.43 m, back at 0.82 m."""
-    body, legs = [], []
+    body: list[Shape] = []
+    legs: list[Shape] = []
     body.append(box((1.90, 0.80, 0.17), (0, 0.02, 0.195), 0.03))
     body.append(box((1.93, 0.24, 0.60), (0, 0.33, 0.49), 0.07))
     for side in (-1, 1):
@@ -170,7 +172,7 @@ def bookshelf(random: np.random.Generator) -> list[Part]:
     wood += [box((0.856, 0.29, 0.022), (0, 0.005, z)) for z in boards]
     wood.append(box((0.856, 0.008, 1.80), (0, 0.145, 0.95)))
     books: dict[int, list[Shape]] = {}
-    for low, high in zip(boards[:-1], boards[1:], strict=True):
+    for low, high in itertools.pairwise(boards):
         x = -0.42
         stop = 0.42 - random.choice([0.0, 0.14, 0.25])
         while x < stop - 0.06:
@@ -178,7 +180,7 @@ def bookshelf(random: np.random.Generator) -> list[Part]:
             height = min(random.uniform(0.19, 0.30), high - low - 0.04)
             depth = random.uniform(0.15, 0.21)
             tilt = 0.0 if x < stop - 0.12 else random.uniform(0, 9)
-            book = box((width - 0.002, depth, height), (0, 0, height / 2))
+            book = box((width - 0.002, depth, height), (0, 0, height / 2), step_m=0.3)
             shelf_top = low + 0.011
             books.setdefault(int(random.integers(len(BOOK_COLORS))), []).append(
                 book.moved((x + width / 2, 0.13 - depth / 2 - random.uniform(0.02, 0.05), shelf_top), 0, (0, -tilt))

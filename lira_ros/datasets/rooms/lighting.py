@@ -27,6 +27,9 @@ SKY = np.array([1.00, 1.06, 1.15]) * 3.4
 CEILING_LAMP = np.array([1.0, 0.93, 0.82]) * 1.9
 FLOOR_LAMP = np.array([1.0, 0.80, 0.55]) * 0.42
 AMBIENT = np.array([1.0, 0.985, 0.95]) * 0.50
+# The sun shines through the window on carpet and table: direction of its rays, and strength by eye, not so
+# strong that what lies in it turns white.
+SUN_DIRECTION = np.array([-0.42, -0.72, -0.55]) / math.sqrt(0.42**2 + 0.72**2 + 0.55**2)
 # What comes back from a thing in the way: furniture is darker and warmer than walls.
 BOUNCE = np.array([0.62, 0.57, 0.50]) * 0.36
 
@@ -56,7 +59,7 @@ def _distance_field(room: Room) -> tuple[NDArray[np.float32], NDArray[np.float64
     return (ndimage.distance_transform_edt(empty) * CELL_M).astype(np.float32), origin
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True, inline="always", error_model="numpy", fastmath=True)
 def _distance(field: NDArray[np.float32], x: float, y: float, z: float) -> float:
     """Return the distance at a position in cells; outside of the grid it is far from everything."""
     i, j, k = int(x), int(y), int(z)
@@ -72,7 +75,7 @@ def _distance(field: NDArray[np.float32], x: float, y: float, z: float) -> float
     return low * (1 - w) + high * w
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
 def _openness(
     field: NDArray[np.float32],
     origin: NDArray[np.float64],
@@ -102,7 +105,7 @@ def _openness(
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
 def _bake(
     vertices: NDArray[np.float64],
     normals: NDArray[np.float64],
@@ -115,8 +118,9 @@ def _bake(
     ambient: NDArray[np.float64],
     bounce: NDArray[np.float64],
     room_size: NDArray[np.float64],
+    sun: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    result = np.zeros((len(vertices), 3), dtype=np.float32)
+    result = np.zeros((len(vertices), 4), dtype=np.float32)
     direction, start, side, other = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     for index in range(len(vertices)):
         normal = normals[index]
@@ -143,6 +147,14 @@ def _bake(
             strength = open_ * cosine * facing / (square + 0.15)
             for channel in range(3):
                 result[index, channel] += strength * light_colors[light, channel]
+        # The sun: how much of it would arrive if there were no wall; the window cuts it out when a pixel is drawn.
+        cosine = -(sun[0] * normal[0] + sun[1] * normal[1] + sun[2] * normal[2])
+        if cosine > 0.0 and sun[1] != 0.0:
+            for axis in range(3):
+                direction[axis] = -sun[axis]
+            reach = max(0.0, (room_size[1] / 2 - start[1]) / direction[1])
+            # The frame of the window is left to the pixels.
+            result[index, 3] = cosine * _openness(field, origin, start, direction, reach - 0.25, 14.0)
         # Light from everywhere: white ceiling and walls where the ray is free, furniture where it is not.
         if abs(normal[0]) < 0.9:
             side[0], side[1], side[2] = 0.0, normal[2], -normal[1]
@@ -210,7 +222,11 @@ def _lights() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floa
 
 
 def bake(room: Room) -> NDArray[np.float32]:
-    """Return the light that arrives at every vertex, (V, 3) float32, linear, 1 = a white wall in daylight."""
+    """Return the light that arrives at every vertex, (V, 4) float32, linear.
+
+    Columns 0 to 2: red, green, blue from window, lamps and walls, 1 = a white wall in daylight. Column 3: part of
+    the sun that arrives where the window lets it in.
+    """
     field, origin = _distance_field(room)
     positions, colors, axes = _lights()
     return _bake(
@@ -225,4 +241,5 @@ def bake(room: Room) -> NDArray[np.float32]:
         AMBIENT,
         BOUNCE,
         np.array([plan.LENGTH_X_M, plan.LENGTH_Y_M, plan.HEIGHT_M]),
+        SUN_DIRECTION,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.datasets.rooms import room as plan
-from lira_ros.datasets.rooms.lighting import bake
+from lira_ros.datasets.rooms.lighting import SUN_DIRECTION, bake
 from lira_ros.datasets.rooms.room import Room
 from lira_ros.datasets.rooms.textures import PATTERNS, SIZE_PX, build_atlas
 from lira_ros.geometry.camera import Camera
@@ -21,8 +21,18 @@ from lira_ros.geometry.rasterizer import NEAR_M, edge_functions, fill_triangles
 OUTSIDE_DISTANCE_M = 3.0
 # Brightness that becomes 63 % of white; chosen so that the lit floor is of middle brightness.
 EXPOSURE = 1.75
+SUN = (1.0, 0.88, 0.68)
+SUN_X, SUN_Y, SUN_Z = (float(value) for value in SUN_DIRECTION)
+# The edge of a sunlit patch is as soft as the sun is wide (half a degree over about 3 m).
+SUN_EDGE_M = 0.03
 # Schlick's approximation of reflection at a polished dielectric, refractive index 1.5.
 REFLECTION_AT_NORMAL = 0.04
+
+
+# From the square root of light to the screen: a film-like shoulder, then the square root that screens expect
+# (gamma 2). A table, as the exponential of three channels would be a fifth of the time of a picture.
+TONE_STEPS = 1024
+_TONES = np.sqrt(1.0 - np.exp(-EXPOSURE * (np.arange(2 * TONE_STEPS) / TONE_STEPS) ** 2)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,7 @@ class Renderer:
             self._starts,
             np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
             np.asarray(T_map_camera, dtype=np.float64),
+            _TONES,
             triangle,
             color,
             depth_m,
@@ -112,7 +123,8 @@ class Renderer:
         return View(color, depth_m, object_ids, facing)
 
 
-@numba.njit(nogil=True, cache=True)
+# The two functions below are drawn into their one caller: handing over so many arrays costs more than they do.
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True, inline="always")
 def _texel(pixels: NDArray[np.uint8], start: int, size: int, u: float, v: float, out: NDArray[np.float64]) -> None:
     """Write the colour (0 to 1) at tile coordinates u, v of one level, interpolated and repeated."""
     x, y = (u - math.floor(u)) * size - 0.5, (v - math.floor(v)) * size - 0.5
@@ -127,7 +139,7 @@ def _texel(pixels: NDArray[np.uint8], start: int, size: int, u: float, v: float,
         out[channel] = (top * (1 - t) + bottom * t) * (1.0 / 255.0)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True, inline="always")
 def _surface_color(
     index: int,
     ray_x: float,
@@ -144,11 +156,12 @@ def _surface_color(
     pixels: NDArray[np.uint8],
     starts: NDArray[np.int64],
     pose: NDArray[np.float64],
+    tones: NDArray[np.float32],
     out: NDArray[np.float64],
 ) -> tuple[float, float]:
     """Write the display colour (0 to 1) of a triangle on a ray; return depth [m] and the cosine to its normal."""
     i, j, k = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-    ux, uy, uz, vx, vy, vz, wx, wy, wz, volume = edge_functions(vertices[i], vertices[j], vertices[k])
+    ux, uy, uz, vx, vy, vz, wx, wy, wz, volume = edge_functions(vertices, i, j, k)
     a, b, c = ux * ray_x + uy * ray_y + uz, vx * ray_x + vy * ray_y + vz, wx * ray_x + wy * ray_y + wz
     total = a + b + c
     if total == 0.0:
@@ -166,30 +179,50 @@ def _surface_color(
     nx, ny, nz = ux + vx + wx, uy + vy + wy, uz + vz + wz
     ray_length = math.sqrt(ray_x * ray_x + ray_y * ray_y + 1.0)
     cosine = abs(total) / (math.sqrt(nx * nx + ny * ny + nz * nz) * ray_length)
-    material = materials[material_ids[index]]
-    pattern = int(material[0])
+    material = material_ids[index]
+    pattern = int(materials[material, 0])
     # View direction in the map, from the camera.
     dx = (pose[0, 0] * ray_x + pose[0, 1] * ray_y + pose[0, 2]) / ray_length
     dy = (pose[1, 0] * ray_x + pose[1, 1] * ray_y + pose[1, 2]) / ray_length
     dz = (pose[2, 0] * ray_x + pose[2, 1] * ray_y + pose[2, 2]) / ray_length
-    if material[10] > 0.0:
+    outside = materials[material, 10] > 0.0
+    if outside:
         far = (plan.WINDOW_CENTER[1] + OUTSIDE_DISTANCE_M - pose[1, 3]) / max(dy, 0.05)
-        u = (pose[0, 3] + far * dx) * material[4] + 0.5
-        v = 0.5 + (pose[2, 3] + far * dz - 1.75) * material[5]
+        u = (pose[0, 3] + far * dx) * materials[material, 4] + 0.5
+        v = 0.5 + (pose[2, 3] + far * dz - 1.75) * materials[material, 5]
         v = min(max(v, 0.004), 0.996)
-        _texel(pixels, starts[pattern, 0], SIZE_PX, u, v, out)
-        return depth, cosine
-    u = (a * uv[i, 0] + b * uv[j, 0] + c * uv[k, 0]) * material[4] + material[6]
-    v = (a * uv[i, 1] + b * uv[j, 1] + c * uv[k, 1]) * material[5] + material[7]
+    else:
+        u = (a * uv[i, 0] + b * uv[j, 0] + c * uv[k, 0]) * materials[material, 4] + materials[material, 6]
+        v = (a * uv[i, 1] + b * uv[j, 1] + c * uv[k, 1]) * materials[material, 5] + materials[material, 7]
     # One pixel covers depth / focal, stretched where the surface is slanted: the mean of both directions.
-    cover = depth / focal / math.sqrt(max(cosine, 0.08)) * SIZE_PX * math.sqrt(abs(material[4] * material[5]))
+    cover = (
+        depth
+        / focal
+        / math.sqrt(max(cosine, 0.08))
+        * SIZE_PX
+        * math.sqrt(abs(materials[material, 4] * materials[material, 5]))
+    )
     level = 0
-    while cover > 1.4 and level < starts.shape[1] - 1:
+    while not outside and cover > 1.4 and level < starts.shape[1] - 1:
         cover *= 0.5
         level += 1
     _texel(pixels, starts[pattern, level], SIZE_PX >> level, u, v, out)
-    gloss, emission = material[8], material[9]
-    shine_r, shine_g, shine_b = 0.0, 0.0, 0.0
+    if outside:
+        return depth, cosine
+    px = a * map_vertices[i, 0] + b * map_vertices[j, 0] + c * map_vertices[k, 0]
+    py = a * map_vertices[i, 1] + b * map_vertices[j, 1] + c * map_vertices[k, 1]
+    pz = a * map_vertices[i, 2] + b * map_vertices[j, 2] + c * map_vertices[k, 2]
+    sun = a * light[i, 3] + b * light[j, 3] + c * light[k, 3]
+    if sun > 0.0:
+        # Back along the sunbeam to the window with its bar in the middle.
+        far = (plan.WINDOW_CENTER[1] - py) / SUN_Y
+        aside = abs(px + far * SUN_X - plan.WINDOW_CENTER[0])
+        above = abs(pz + far * SUN_Z - plan.WINDOW_CENTER[2])
+        sun *= min(max((plan.WINDOW_SIZE[0] / 2 - aside) / SUN_EDGE_M, 0.0), 1.0)
+        sun *= min(max((plan.WINDOW_SIZE[1] / 2 - above) / SUN_EDGE_M, 0.0), 1.0)
+        sun *= min(max((aside - 0.025) / SUN_EDGE_M + 0.5, 0.0), 1.0)
+    gloss, emission = materials[material, 8], materials[material, 9]
+    shine = 0.0
     if gloss > 0.0:
         mx = a * normals[i, 0] + b * normals[j, 0] + c * normals[k, 0]
         my = a * normals[i, 1] + b * normals[j, 1] + c * normals[k, 1]
@@ -202,9 +235,6 @@ def _surface_color(
         rx, ry, rz = dx - 2 * against * mx, dy - 2 * against * my, dz - 2 * against * mz
         fresnel = REFLECTION_AT_NORMAL + (1.0 - REFLECTION_AT_NORMAL) * (1.0 + max(against, -1.0)) ** 5
         # Where the mirrored ray leaves the room: through the window, at the ceiling lamp, or at something dim.
-        px = a * map_vertices[i, 0] + b * map_vertices[j, 0] + c * map_vertices[k, 0]
-        py = a * map_vertices[i, 1] + b * map_vertices[j, 1] + c * map_vertices[k, 1]
-        pz = a * map_vertices[i, 2] + b * map_vertices[j, 2] + c * map_vertices[k, 2]
         bright = 0.25
         soft = 0.05 + 0.35 * (1.0 - gloss)
         if ry > 0.05:
@@ -219,18 +249,16 @@ def _surface_color(
             bright += 4.0 * min(max((0.22 - away) / soft + 0.5, 0.0), 1.0)
         # Only lit places mirror: what is in the shadow does not see the window either.
         shine = gloss * fresnel * bright * min(1.0, 1.4 * (a * light[i, 1] + b * light[j, 1] + c * light[k, 1]))
-        shine_r, shine_g, shine_b = shine, shine, shine
     for channel in range(3):
-        albedo = out[channel] * material[1 + channel]
+        albedo = out[channel] * materials[material, 1 + channel]
         albedo *= albedo
         received = a * light[i, channel] + b * light[j, channel] + c * light[k, channel]
-        value = albedo * (received + emission) + (shine_r if channel == 0 else shine_g if channel == 1 else shine_b)
-        # A film-like shoulder, then the square root that screens expect (gamma 2).
-        out[channel] = math.sqrt(1.0 - math.exp(-EXPOSURE * value))
+        value = albedo * (received + emission + sun * SUN[channel]) + shine
+        out[channel] = tones[min(int(math.sqrt(max(value, 0.0)) * TONE_STEPS), len(tones) - 1)]
     return depth, cosine
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
 def _shade(
     vertices: NDArray[np.float64],
     triangles: NDArray[np.int32],
@@ -245,6 +273,7 @@ def _shade(
     starts: NDArray[np.int64],
     intrinsics: NDArray[np.float64],
     pose: NDArray[np.float64],
+    tones: NDArray[np.float32],
     triangle: NDArray[np.int32],
     color: NDArray[np.uint8],
     depth_m: NDArray[np.float32],
@@ -274,58 +303,47 @@ def _shade(
                 if turn < 0.95:
                     same = False
                     break
-            # Depth and id belong to the middle of the pixel; at an edge to its first quarter.
+            # Depth and id belong to the middle of the pixel; at an edge to its first quarter. There the colour is
+            # the mean of all quarters.
             x, y = (column - cx) / fx, (row - cy) / fy
-            depth, cosine = _surface_color(
-                first,
-                x,
-                y,
-                fx,
-                vertices,
-                triangles,
-                material_ids,
-                map_vertices,
-                normals,
-                uv,
-                light,
-                materials,
-                pixels,
-                starts,
-                pose,
-                value,
-            )
-            if not same:
-                mean[0], mean[1], mean[2] = 0.0, 0.0, 0.0
-                count = 0
-                for quarter in range(4):
-                    index = first if quarter == 0 else second if quarter == 1 else third if quarter == 2 else fourth
+            mean[0], mean[1], mean[2] = 0.0, 0.0, 0.0
+            count = 0
+            for sample in range(1 if same else 5):
+                index, ray_x, ray_y = first, x, y
+                if sample > 0:
+                    index = first if sample == 1 else second if sample == 2 else third if sample == 3 else fourth
+                    ray_x += (0.25 if sample % 2 == 0 else -0.25) / fx
+                    ray_y += (0.25 if sample > 2 else -0.25) / fy
                     if index < 0:
                         continue
-                    _surface_color(
-                        index,
-                        x + (0.25 if quarter % 2 else -0.25) / fx,
-                        y + (0.25 if quarter > 1 else -0.25) / fy,
-                        fx,
-                        vertices,
-                        triangles,
-                        material_ids,
-                        map_vertices,
-                        normals,
-                        uv,
-                        light,
-                        materials,
-                        pixels,
-                        starts,
-                        pose,
-                        value,
-                    )
-                    mean[0] += value[0]
-                    mean[1] += value[1]
-                    mean[2] += value[2]
-                    count += 1
-                value[0], value[1], value[2] = mean[0] / count, mean[1] / count, mean[2] / count
+                depth, cosine = _surface_color(
+                    index,
+                    ray_x,
+                    ray_y,
+                    fx,
+                    vertices,
+                    triangles,
+                    material_ids,
+                    map_vertices,
+                    normals,
+                    uv,
+                    light,
+                    materials,
+                    pixels,
+                    starts,
+                    pose,
+                    tones,
+                    value,
+                )
+                if sample == 0:
+                    seen_ids[row, column] = object_ids[first]
+                    facing[row, column] = cosine
+                    depth_m[row, column] = 0.0 if materials[material_ids[first], 10] > 0.0 else depth
+                    if not same:
+                        continue
+                mean[0] += value[0]
+                mean[1] += value[1]
+                mean[2] += value[2]
+                count += 1
             for channel in range(3):
-                color[row, column, channel] = int(min(max(value[channel], 0.0), 1.0) * 255.0 + 0.5)
-            seen_ids[row, column] = object_ids[first]
-            facing[row, column] = cosine
-            depth_m[row, column] = 0.0 if materials[material_ids[first], 10] > 0.0 else depth
+                color[row, column, channel] = int(min(max(mean[channel] / count, 0.0), 1.0) * 255.0 + 0.5)

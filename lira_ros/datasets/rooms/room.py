@@ -136,7 +136,7 @@ class Room:
         add("sideboard", "white", furniture.sideboard(), (2.27, board_y, 0), -90)
         add("bookshelf", "brown", furniture.bookshelf(random), (2.34, 1.28 + self._shift(0.1), 0), -90)
         add("floor lamp", "white", furniture.floor_lamp(), (LAMP_BULB[0], LAMP_BULB[1], 0))
-        add("potted plant", "green", furniture.potted_plant(random), (1.38, 1.66, 0), self._shift(90))
+        add("potted plant", "green", furniture.potted_plant(random), (1.38, 1.54, 0), self._shift(90))
         top = 0.74
         add(
             "mug",
@@ -254,7 +254,7 @@ class Room:
 
 
 def surface_samples(
-    room: Room, identity: int, spacing_m: float = 0.01
+    room: Room, identity: int, spacing_m: float = 0.015
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (N, 3) points and normals spread evenly over an object, about one in ``spacing_m`` squared."""
     mesh = room.mesh

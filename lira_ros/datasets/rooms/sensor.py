@@ -63,8 +63,8 @@ def measure_depth(
         for column in range(width):
             bits = _bits(np.uint64(key) * np.uint64(1 << 24) + np.uint64(row * width + column))
             other = _bits(bits)
-            shift_x = int(math.floor(lateral * _normal(bits) + 0.5))
-            shift_y = int(math.floor(lateral * _normal(other) + 0.5))
+            shift_x = math.floor(lateral * _normal(bits) + 0.5)
+            shift_y = math.floor(lateral * _normal(other) + 0.5)
             y, x = min(max(row + shift_y, 0), height - 1), min(max(column + shift_x, 0), width - 1)
             z = depth_m[y, x]
             # Within a surface the neighbour measures the same plane: only edges are jagged.

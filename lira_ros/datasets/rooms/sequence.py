@@ -24,7 +24,7 @@ from lira_ros.geometry.pose import inverse, transform_points
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 NANOSECONDS = 1_000_000_000
 # Truth holds what the walk shows: looked up in small pictures at this interval, with this tolerance in depth.
-VISIBILITY_INTERVAL_S = 1.0
+VISIBILITY_INTERVAL_S = 1.5
 VISIBILITY_WIDTH_PX = 320
 VISIBILITY_TOLERANCE_M = 0.02
 OBJECT_VOXEL_M = 0.02

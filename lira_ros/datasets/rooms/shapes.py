@@ -77,11 +77,12 @@ def _axis_positions(half: float, radius: float, step_m: float, arc: int) -> NDAr
     return np.concatenate([-bend[::-1], inner, bend])
 
 
-def box(size: Sequence[float], center: ArrayLike = (0, 0, 0), radius: float = 0.0, step_m: float = 0.08) -> Shape:
+def box(size: Sequence[float], center: ArrayLike = (0, 0, 0), radius: float = 0.0, step_m: float = 0.12) -> Shape:
     """Return a box of size (x, y, z) around a centre; edges rounded with ``radius``."""
     half = np.asarray(size, dtype=np.float64) / 2
     radius = min(radius, float(half.min()) * 0.999)
-    arc = 3 if radius > 0.02 else 2
+    # Small roundings need one facet only to catch the light.
+    arc = 3 if radius > 0.02 else 1
     shapes = []
     for axis in range(3):
         u_axis, v_axis = (axis + 1) % 3, (axis + 2) % 3
@@ -106,14 +107,9 @@ def box(size: Sequence[float], center: ArrayLike = (0, 0, 0), radius: float = 0.
     return joined(shapes)
 
 
-def turned(profile: Sequence[tuple[float, float]], segments: int = 24, sharp: bool = False) -> Shape:
-    """Return a surface of revolution about z from (radius, height) points, bottom to top outside.
-
-    sharp: every part of the profile gets its own normals, so that its corners show as edges.
-    """
+def turned(profile: Sequence[tuple[float, float]], segments: int = 24) -> Shape:
+    """Return a surface of revolution about z from (radius, height) points, bottom to top outside."""
     points = np.asarray(profile, dtype=np.float64)
-    if sharp:
-        return joined([turned([tuple(a), tuple(b)], segments) for a, b in zip(points[:-1], points[1:], strict=True)])
     edges = np.diff(points, axis=0)
     edge_normals = np.stack([edges[:, 1], -edges[:, 0]], axis=-1)
     edge_normals /= np.maximum(np.linalg.norm(edge_normals, axis=1, keepdims=True), 1e-12)

@@ -46,7 +46,7 @@ def _tinted(values: NDArray[np.float64], color: tuple[float, float, float]) -> I
 
 
 def _plain(random: np.random.Generator) -> Image:
-    return _tinted(0.97 + 0.012 * _noise(random, 30, 30) + 0.008 * _noise(random, 2, 2), (1, 1, 1))
+    return _tinted(0.97 + 0.005 * _noise(random, 30, 30) + 0.008 * _noise(random, 2, 2), (1, 1, 1))
 
 
 def _fabric(random: np.random.Generator) -> Image:

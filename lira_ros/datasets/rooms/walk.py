@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 ROUND_S = 60.0
 EYE_HEIGHT_M = 1.46
 # (seconds, camera x, camera y, looked at x, y, z): across the room from what is looked at, first everything
-# from afar, then closer to table, sideboard and sofa.
+# from afar, then closer to coffee table, sideboard and dining table.
 _STATIONS = (
     (0.0, 0.55, -0.05, -2.00, 0.30, 0.55),
     (4.5, 0.35, -0.20, -2.10, 1.10, 0.75),
@@ -26,12 +26,23 @@ _STATIONS = (
     (37.0, 0.20, 0.40, -1.95, -1.45, 0.35),
     (41.0, -0.15, -0.35, -1.75, -0.05, 0.45),
     (44.5, -0.10, -0.50, -0.95, 0.45, 0.42),
-    (48.0, 0.35, -0.05, 0.70, -1.10, 0.74),
-    (51.5, 0.75, 0.10, 1.45, -1.20, 0.72),
-    (55.0, 0.95, 0.20, 2.25, -0.55, 0.85),
-    (58.0, 0.75, 0.15, 2.20, 0.60, 0.50),
-    (60.0, 0.55, 0.05, 1.90, 1.60, 0.60),
+    (49.0, 0.00, -0.25, 1.38, 1.55, 0.60),
+    (53.0, 0.75, 0.05, 2.25, -0.45, 0.85),
+    (57.0, 0.80, 0.00, 1.30, -1.15, 0.74),
+    (60.0, 0.55, 0.05, 0.65, -1.10, 0.74),
 )
+
+
+def _stations() -> NDArray[np.float64]:
+    """Return (N, 5) rows of seconds, camera x, y, and the yaw and pitch [rad] of the look, yaw without jumps."""
+    stations = np.array(_STATIONS)
+    look = stations[:, 3:6] - np.concatenate([stations[:, 1:3], np.full((len(stations), 1), EYE_HEIGHT_M)], axis=1)
+    yaw = np.unwrap(np.arctan2(look[:, 1], look[:, 0]))
+    pitch = np.arctan2(look[:, 2], np.hypot(look[:, 0], look[:, 1]))
+    return np.concatenate([stations[:, :3], yaw[:, None], pitch[:, None]], axis=1)
+
+
+_TRACK = CubicSpline(_stations()[:, 0], _stations()[:, 1:], bc_type="clamped")
 
 
 def pose_at(time_s: float, seed: int) -> NDArray[np.float64]:
@@ -39,9 +50,7 @@ def pose_at(time_s: float, seed: int) -> NDArray[np.float64]:
 
     The hand sways by about a centimetre and half a degree, differently for each seed.
     """
-    stations = np.array(_STATIONS)
-    smooth = CubicSpline(stations[:, 0], stations[:, 1:], bc_type="clamped")
-    x, y, target_x, target_y, target_z = smooth(min(max(time_s, 0.0), ROUND_S))
+    x, y, yaw, pitch = _TRACK(min(max(time_s, 0.0), ROUND_S))
     phases = np.random.default_rng([seed, 5]).uniform(0, 2 * math.pi, 9)
 
     def sway(index: int, frequency_hz: float) -> float:
@@ -49,8 +58,7 @@ def pose_at(time_s: float, seed: int) -> NDArray[np.float64]:
         return 0.7 * math.sin(angle + phases[index]) + 0.3 * math.sin(2.3 * angle + phases[(index + 4) % 9])
 
     position = np.array([x, y, EYE_HEIGHT_M]) + 0.010 * np.array([sway(0, 0.45), sway(1, 0.6), 1.2 * sway(2, 0.9)])
-    forward = np.array([target_x, target_y, target_z]) - position
-    forward /= np.linalg.norm(forward)
+    forward = np.array([math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)])
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)

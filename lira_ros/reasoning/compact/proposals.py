@@ -333,6 +333,10 @@ CONTACT_REACH_PX = 4
 WINDOW_MARGIN_PX = 4
 CEILING_M = 2.0
 FLOOR_REACH_M = 2.0
+SLAB_M = 0.05
+UNSUPPORTED = 0.7
+MIN_QUALITY = 0.25
+EXAMINED = 2
 SURFACE_REACH_M = 0.6
 
 
@@ -419,6 +423,8 @@ def _stable_unions(nodes: list[_Node], minimum_px: int) -> list[tuple[_Node, flo
         clean = persistence / (persistence + 0.3)
         large = min(1.0, math.sqrt(node.pixels / (50.0 * minimum_px)))
         alone = 1.0 if node.death >= LAST_MERGE else 0.75
+        if alone < 1.0 and node.pixels < 2 * minimum_px:
+            continue
         chosen.append((node, clean * alone * (0.4 + 0.6 * large) / (1.0 + 0.1 * node.birth)))
     return chosen
 
@@ -451,6 +457,31 @@ def _take_atoms(image: NDArray[np.int32], count: int) -> _Atoms:
         if place is not None:
             boxes[label] = (place[0].start, place[1].start, place[0].stop, place[1].stop)
     return _Atoms(image, size, boxes)
+
+
+def _give_edges(view: _View, labels: NDArray[np.int32], surfaces: list[_Surface], regions: int) -> None:
+    """Give the side faces of a slab, which lie just below the border of its top, to the slab."""
+    image = labels.ravel()
+    total = np.bincount(image, minlength=regions + 1)[: regions + 1]
+    index = np.flatnonzero((image > 0) & (image <= regions))
+    for number, surface in enumerate(surfaces):
+        if surface.is_floor or not len(index):
+            continue
+        ground = view.ground.reshape(-1, 2)[index]
+        above = view.height.reshape(-1)[index] - (
+            ground @ surface.slope.astype(np.float32) + np.float32(surface.offset)
+        )
+        slack = view.noise.reshape(-1)[index]
+        low, high = surface.hull.reshape(-1, 2).min(axis=0) - SLAB_M, surface.hull.reshape(-1, 2).max(axis=0) + SLAB_M
+        beside = (above < 0.005 + slack) & (above > -SLAB_M - slack) & ((ground > low) & (ground < high)).all(axis=1)
+        inside = np.bincount(image[index[beside]], minlength=regions + 1)[: regions + 1]
+        for region in np.flatnonzero((inside > 0.8 * total) & (total > 0)):
+            mask = labels == region
+            sample = view.ground[mask]
+            sample = sample[:: max(1, len(sample) // 20)]
+            away = [abs(cv2.pointPolygonTest(surface.hull, (float(x), float(y)), True)) for x, y in sample]
+            if np.mean(np.array(away) < SLAB_M) > 0.7:
+                labels[mask] = regions + 1 + number
 
 
 def _furniture(
@@ -653,6 +684,7 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
     nodes = _merge_tree(np.bincount(labels.ravel(), minlength=1)[1:], pairs - 1, values, minimum_px)
     for number, surface in enumerate(surfaces):
         labels[surface.mask] = regions + 1 + number
+    _give_edges(view, labels, surfaces, regions)
     atoms = _take_atoms(labels, regions + len(surfaces))
 
     found: list[tuple[float, NDArray[np.bool_], str, int]] = []
@@ -668,21 +700,24 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
             large = min(1.0, surface.area_m2 / 0.3)
             found.append(((0.5 + 0.4 * large) * (0.6 if index in with_back else 1.0), members, "plane", index))
     for members in _standing(view, atoms, surfaces, minimum_px):
-        found.append((0.65, members, "object", -1))
+        large = min(1.0, math.sqrt(atoms.pixels(members) / (50.0 * minimum_px)))
+        found.append((0.35 + 0.35 * large, members, "object", -1))
     for node, quality in _stable_unions(nodes, minimum_px):
         members = np.zeros(len(atoms.size), dtype=np.bool_)
         members[np.asarray(node.regions) + 1] = True
         found.append((quality, members, "object", -1))
     found.sort(key=lambda item: -item[0])
 
-    points_map = transform_points(frame.T_map_camera, frame.camera.unproject(frame.depth_m))
-    proposals: list[Proposal] = []
-    kept = np.zeros((configuration.max_proposals, len(atoms.size)), dtype=np.float32)
+    limit = EXAMINED * configuration.max_proposals
+    kept = np.zeros((limit, len(atoms.size)), dtype=np.float32)
+    chosen: list[tuple[float, NDArray[np.bool_], tuple[slice, slice], str, str]] = []
     for quality, members, kind, own in found:
-        count = len(proposals)
-        if count >= configuration.max_proposals:
+        count = len(chosen)
+        if count >= limit:
             break
         members[atoms.size == 0] = False
+        if atoms.pixels(members) < minimum_px:
+            continue
         weighted = np.where(members, atoms.size, 0).astype(np.float32)
         both = kept[:count] @ weighted
         either = kept[:count] @ atoms.size.astype(np.float32) + weighted.sum() - both
@@ -694,8 +729,14 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
             continue
         kept[count] = members
         support = _support(view, mask, window, surfaces, wall, own)
-        proposals.append(_finish(view, keyframe, mask, window, points_map, quality, kind, support, configuration))
-    return proposals
+        chosen.append((quality * (1.0 if support else UNSUPPORTED), mask, window, kind, support))
+    chosen.sort(key=lambda item: -item[0])
+    points_map = transform_points(frame.T_map_camera, frame.camera.unproject(frame.depth_m))
+    return [
+        _finish(view, keyframe, mask, window, points_map, quality, kind, support, configuration)
+        for quality, mask, window, kind, support in chosen[: configuration.max_proposals]
+        if quality >= MIN_QUALITY
+    ]
 
 
 def _is_sliver(mask: NDArray[np.bool_]) -> bool:

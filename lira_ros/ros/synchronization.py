@@ -41,7 +41,7 @@ class CameraInputConfiguration:
 
     image_transport: str = parameter(
         "raw",
-        "raw: sensor_msgs/Image; compressed: color/image/compressed and depth/image/compressedDepth",
+        "raw: sensor_msgs/Image; compressed: /compressed and /compressedDepth below color/image and depth/image",
         choices=("raw", "compressed"),
     )
     images_rectified: bool = parameter(
@@ -92,12 +92,12 @@ class ImageSynchronizer:
         image_type = CompressedImage if compressed else Image
         color, depth = message_filters.SimpleFilter(), message_filters.SimpleFilter()
         info = message_filters.SimpleFilter()
-        self.color = node.subscribe(
-            image_type, "color/image" + ("/compressed" if compressed else ""), color.signalMessage, profile
-        )
-        self.depth = node.subscribe(
-            image_type, "depth/image" + ("/compressedDepth" if compressed else ""), depth.signalMessage, profile
-        )
+        # As image_transport does: the base name is remapped, the transport is appended to what it became.
+        color_topic, depth_topic = (node.resolve_topic_name(name) for name in ("color/image", "depth/image"))
+        if compressed:
+            color_topic, depth_topic = f"{color_topic}/compressed", f"{depth_topic}/compressedDepth"
+        self.color = node.subscribe(image_type, color_topic, color.signalMessage, profile)
+        self.depth = node.subscribe(image_type, depth_topic, depth.signalMessage, profile)
         self.info = node.subscribe(CameraInfo, "color/camera_info", info.signalMessage, profile)
         self.depth_info = node.subscribe(CameraInfo, "depth/camera_info", self._set_depth_info, profile, required=False)
         self._synchronizer = message_filters.ApproximateTimeSynchronizer(

@@ -34,7 +34,7 @@ from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 def mapping(spinner, wait_for, tmp_path):
     """Return a function that starts a mapping node with parameters and waits until it is active."""
 
-    def start(active=True, **values):
+    def start(active=True, cli_args=None, **values):
         values = {
             "map_directory": str(tmp_path),
             "mapping.voxel_size_m": 0.05,
@@ -45,7 +45,7 @@ def mapping(spinner, wait_for, tmp_path):
             **values,
         }
         overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
-        node = spinner.add(MappingNode(parameter_overrides=overrides))
+        node = spinner.add(MappingNode(parameter_overrides=overrides, cli_args=cli_args))
         if active:
             wait_for(lambda: node.state == "active", 60, "the start of the mapping node")
         return node
@@ -266,7 +266,11 @@ def test_accepted_input_variants(mapping, camera, peer, wait_for):
 
 
 def test_compressed_images(mapping, camera, peer, wait_for):
-    node = mapping(**{"camera.image_transport": "compressed"})
+    remapped = ["--ros-args"]
+    for name in ("color/image", "depth/image", "color/camera_info"):
+        remapped += ["-r", f"{name}:=/driver/{name}"]  # the base name is remapped, as with image_transport
+    node = mapping(cli_args=remapped, **{"camera.image_transport": "compressed"})
+    camera.namespace = "/driver/"
     camera.connect(peer, compressed=True)
     wait_for(camera.connected, what="the subscriptions")
     for _ in range(2):

@@ -207,3 +207,13 @@ def test_a_latched_input_may_be_silent_after_its_message(spinner, peer, wait_for
     peer.destroy_publisher(publisher)
     wait_for(lambda: entry.missing() is not None, what="the end of the publisher")
     assert entry.missing().endswith("no publisher")
+
+
+def test_qos_of_an_input_can_be_overridden(spinner, wait_for):
+    values = {
+        "qos_overrides./input.subscription.reliability": "best_effort",
+        "qos_overrides./input.subscription.depth": 7,
+    }
+    node = spinner.add(ExampleNode(parameter_overrides=overrides(**values)))
+    wait_for(lambda: node.state == "active", what="autostart")
+    assert qos.describe(node.inputs[0].profile) == "best effort, volatile, depth 7"

@@ -54,7 +54,7 @@ class MappingConfiguration:
     )
     max_blocks: int = parameter(
         0,
-        "Most blocks of 8x8x8 voxels in the map, 0 = as many as fit into memory (14 KiB each)",
+        "Most blocks of 8x8x8 voxels in the map, 0 = as many as half of the memory holds (14 KiB each)",
         minimum=0,
         maximum=100_000_000,
     )

@@ -14,6 +14,8 @@ from lira_ros.mapping import kernels
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 
 BYTES_PER_BLOCK = kernels.CHANNELS * VOXELS_PER_BLOCK * 4
+# A volume without a limit of its own stops here, before the machine starts to swap.
+_MEMORY_SHARE = 0.5
 _FIRST_TABLE_SLOTS = 1 << 13
 # Blocks whose memory is asked for ahead of need, about what a frame at 2 cm adds at most.
 _BLOCKS_AHEAD = 64
@@ -62,10 +64,10 @@ class Volume:
     """
 
     def __init__(self, voxel_size_m: float, truncation_m: float, maximum_blocks: int = 0) -> None:
-        """Make an empty volume; maximum_blocks 0 means as many as the memory of the machine holds."""
+        """Make an empty volume; maximum_blocks 0 means as many as half of the machine's memory holds."""
         self.voxel_size_m = voxel_size_m
         self.truncation_m = truncation_m
-        fitting = max(1, _physical_memory_bytes() // BYTES_PER_BLOCK)
+        fitting = max(1, int(_MEMORY_SHARE * _physical_memory_bytes()) // BYTES_PER_BLOCK)
         self._maximum_blocks = min(maximum_blocks, fitting) if maximum_blocks > 0 else fitting
         self._reserve()
 

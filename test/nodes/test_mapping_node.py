@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.parameter import Parameter
@@ -423,3 +425,31 @@ def test_the_last_fragment_is_closed_when_the_camera_stops(mapping, camera, peer
     feed(camera, 4, node, wait_for)
     wait_for(lambda: len(fragments) == 1, what="the fragment")
     assert fragments[0].id == 1
+
+
+def test_the_map_survives_deactivation_and_not_cleanup(mapping, camera, peer, wait_for, call_service):
+    node = mapping()
+    camera.connect(peer)
+    wait_for(camera.connected, what="the subscriptions")
+    feed(camera, 3, node, wait_for)
+
+    def change(*transitions):
+        for transition in transitions:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            assert call_service(peer, ChangeState, "/mapping_node/change_state", request).success
+
+    change(Transition.TRANSITION_DEACTIVATE)
+    wait_for(lambda: not camera.connected(), what="the end of the subscriptions")
+    assert call_service(peer, SaveMap, "save_map", SaveMap.Request(name="inactive")).success
+    change(Transition.TRANSITION_ACTIVATE)
+    wait_for(camera.connected, what="the subscriptions")
+    feed(camera, 2, node, wait_for)
+    assert mapped(node) == 5
+    session = node._session
+    change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+    assert node.state == "unconfigured"
+    change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+    wait_for(camera.connected, what="the subscriptions")
+    assert mapped(node) == 0
+    assert node._session != session
+    feed(camera, 1, node, wait_for)

@@ -29,6 +29,8 @@ CONTACT_M = 0.12
 AROUND_M = 0.2
 # Share of a thing's footprint that must be over the other one.
 OVERLAP_SHARE = 0.3
+# What rests on something has its middle over it, give or take what the footprint is wrong by [m].
+BALANCE_M = 0.05
 # Things hang or stand above another within this horizontal gap, a picture over a sofa for example [m].
 ABOVE_GAP_M = 0.35
 # Left, right, before and behind need this much offset to mean anything [m].
@@ -49,6 +51,11 @@ class Shape:
     centroid: NDArray[np.float64]
     tree: cKDTree
     outline: NDArray[np.float64]  # (E, 3) half planes a x + b y + c <= 0 of the convex outline seen from above
+
+    @property
+    def outline_middle(self) -> NDArray[np.float64]:
+        """Return the (2,) middle of the footprint."""
+        return 0.5 * (self.low + self.high)[:2]
 
     @property
     def size_m(self) -> float:
@@ -176,8 +183,9 @@ class SpatialRelations:
             return Evidence(False, float("inf"), f"not {words}")
         clearance = float(one.low[2] - heights.max())
         rises = one.high[2] > heights.max() + 0.01
+        balanced = (one.outline_middle @ other.outline[:, :2].T + other.outline[:, 2] <= BALANCE_M).all()
         smaller = np.prod((one.high - one.low)[:2]) <= 1.5 * np.prod((other.high - other.low)[:2])
-        holds = clearance <= CONTACT_M and bool(rises) and bool(smaller)
+        holds = clearance <= CONTACT_M and bool(rises) and bool(smaller) and bool(balanced)
         return Evidence(holds, abs(clearance), words if holds else f"not {words}")
 
     def _under(self, target: Instance, anchor: Instance) -> Evidence:

@@ -43,6 +43,18 @@ TRUSTED_LABEL = 0.8
 FLOOR_REACH_M = 0.12
 
 
+# How labels of data sets put relations into words.
+_LABEL_WORDS: dict[RelationKind, tuple[str, ...]] = {
+    RelationKind.HOLDS: ("with", "covered", "containing", "full"),
+    RelationKind.NEAR: ("next", "beside", "near", "by", "at"),
+    RelationKind.ON: ("on",),
+    RelationKind.UNDER: ("under", "below"),
+    RelationKind.ABOVE: ("above", "over"),
+    RelationKind.INSIDE: ("in", "inside"),
+    RelationKind.BEHIND: ("behind",),
+}
+
+
 @dataclass(frozen=True)
 class _Finding:
     """How one instance stands to one constraint."""
@@ -254,7 +266,7 @@ class _Scene:
             words = f"{found.words} the {named}"
             if best is None or (found.holds, -found.measure_m) > (best[0].holds, -best[0].measure_m):
                 best = (found, words, certainty)
-        if (best is None or not best[0].holds) and self._label_says(index, wanted):
+        if (best is None or not best[0].holds) and self._label_says(index, kind, wanted):
             return Evidence(True, 0.0, kind.value), f"its name says so ({self.instances[index].label})", 0.9
         if best is None:
             missing = wanted.text or "such thing"
@@ -275,22 +287,16 @@ class _Scene:
             return Evidence(True, 0.0, "at")
         return None
 
-    def _label_says(self, index: int, wanted: Phrase) -> bool:
-        """Whether the label of an instance mentions the anchor ("red crate with plastic bag")."""
-        label = self.instances[index].label.lower()
-        head = wanted.head
-        if not head or self.instances[index].label_confidence < TRUSTED_LABEL:
+    def _label_says(self, index: int, kind: RelationKind, wanted: Phrase) -> bool:
+        """Whether the label of an instance states the relation itself ("red crate with plastic bag")."""
+        instance = self.instances[index]
+        if not wanted.head or instance.label_confidence < TRUSTED_LABEL:
             return False
-        words = [lexicon.singular(word.strip("(),.")) for word in label.split()]
-        return (
-            head in words[1:]
-            and head != words[0]
-            and words.index(head) > 0
-            and any(
-                word in {"with", "next", "beside", "on", "under", "near", "in", "covered", "behind"}
-                for word in words[: words.index(head)]
-            )
-        )
+        words = [lexicon.singular(word.strip("(),.")) for word in instance.label.lower().split()]
+        if wanted.head not in words[1:]:
+            return False
+        before = words[: words.index(wanted.head, 1)]
+        return any(word in _LABEL_WORDS.get(kind, ()) for word in before)
 
     # ---- exclusion, narrowing, rank, count ------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from lira_ros.reasoning.knowledge import (
     core_noun,
     find_class,
     kinds,
+    size_fit,
 )
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.encoder import EncoderError, SentenceEncoder, find_encoder
@@ -43,6 +44,12 @@ NAME_FULL_COSINE = 0.85
 SIMILAR_NAME = 0.8
 # Words before the noun choose among things of that name; a thing without them keeps this share.
 NOUN_SHARE = 0.62
+# ... and this share when the noun is a kind of things ("furniture", "appliance").
+KIND_SHARE = 0.35
+# A thing of a rare colour and of the right size may be what was named, even when measures cannot tell its class;
+# black, white, gray, brown and beige things are too many for that.
+COLOR_SCORE, COMMON_COLOR_SCORE = 0.5, 0.3
+COMMON_COLORS = frozenset({"black", "white", "gray", "brown", "beige", "silver"})
 # What counts as matching when the colour or shape of a thing was not measured.
 NOT_MEASURED = 0.6
 # Without an encoder, open words count when they occur in the name or use of a class.
@@ -117,11 +124,24 @@ class Relevance:
             return 0.0, "", "nothing is known of it"
         best = max(scored, key=lambda item: (item[0] * item[1], item[2]))
         likely = max(scored, key=lambda item: (item[1], item[2]))
+        by_color = self._color_score(phrase, likely[1], attributes)
+        if by_color > total:
+            return by_color, likely[2], f"it has the colour and the size of {_article(phrase.head)}"
         if total < CONFORM_SCORE and (best[1] < 0.5 or best[0] < CONFORM_SCORE):
             chance = f" ({100 * best[0] * best[1]:.0f} % may be {_article(best[2])})" if best[0] >= 0.5 else ""
             return total, likely[2], f"it is rather {_article(likely[2])} than {_article(phrase.text)}{chance}"
         sure = "it is" if best[1] >= 0.8 else "it may be"
         return total, best[2], f"{sure} {_article(best[2])}"
+
+    def _color_score(self, phrase: Phrase, sureness: float, attributes: Attributes) -> float:
+        """Return the score by colour and size alone, for things whose class only measures tell."""
+        wanted = find_class(_noun(phrase)) if phrase.head else None
+        if wanted is None or sureness >= 0.8 or not attributes.color or not phrase.colors:
+            return 0.0
+        if max(color_similarity(color, attributes.color) for color in phrase.colors) < 0.8:
+            return 0.0
+        common = attributes.color in COMMON_COLORS
+        return (COMMON_COLOR_SCORE if common else COLOR_SCORE) * size_fit(wanted, attributes)
 
     def _match_need(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
         if not phrase.text:
@@ -171,6 +191,13 @@ class Relevance:
         modifiers = _modifiers(phrase)
         if not modifiers:
             return base
+        if wanted is None and phrase.head in kinds() | lexicon.HYPERNYM_HEADS:
+            # "An appliance in which ice cream stays hard": the words after the kind decide.
+            meant = max(
+                self._modifier_score(phrase, modifiers, label, core),
+                self._need_score(phrase, label, needs_of(phrase.text)),
+            )
+            return base * (KIND_SHARE + (1.0 - KIND_SHARE) * meant)
         return base * (NOUN_SHARE + (1.0 - NOUN_SHARE) * self._modifier_score(phrase, modifiers, label, core))
 
     def _modifier_score(self, phrase: Phrase, modifiers: list[str], label: str, core: str) -> float:
@@ -317,7 +344,7 @@ def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offe
     if wanted is not None and offered is not None:
         if offered.name in wanted.kinds or label_head in wanted.kinds:
             # "a table" may be the coffee table that is meant, "a dining table" is another one.
-            return 0.5 if core == label_head else 0.33
+            return 0.42 if core == label_head else 0.33
         if wanted.name in offered.kinds:
             return 0.9
         shared = wanted.kinds & offered.kinds & {"drinkware", "food", "reading"}

@@ -184,6 +184,20 @@ def class_likelihoods(attributes: Attributes, *, partial: bool = False) -> dict[
     return {name: weight / scale for name, weight in sorted(kept.items(), key=lambda item: (-item[1], item[0]))}
 
 
+def size_fit(known: KnownClass, attributes: Attributes) -> float:
+    """Return in [0, 1] how well measured sizes and height fit a class, whatever else they fit."""
+    fit = 1.0
+    for value, (low, high) in zip(attributes.size_m, (known.length_m, known.width_m, known.height_m), strict=True):
+        if math.isfinite(value):
+            at, low, high = (math.log(max(length, SMALLEST_SIZE_M)) for length in (value, low, high))
+            fit *= _soft_range(at, low, high, SIZE_SOFTNESS)
+    if math.isfinite(attributes.top_height_m):
+        fit *= _soft_range(attributes.top_height_m, *known.top_m, HEIGHT_SOFTNESS_M)
+    if known.support and attributes.supported_by and known.support != attributes.supported_by:
+        fit /= HINT_FACTOR
+    return fit
+
+
 @dataclass(frozen=True)
 class _Columns:
     """The table of classes by column, each (number of classes,) but for the sizes with three rows."""

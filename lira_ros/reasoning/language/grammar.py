@@ -74,6 +74,8 @@ class Draft:
             mine = getattr(self, name)
             mine += [item for item in getattr(other, name) if item not in mine]
         self.rank = other.rank or self.rank
+        if other.rank is not None and other.pronoun and not other.plural:
+            self.count = None  # "there are two bins, show me the smaller one"
         self.count = other.count if self.count is None else self.count
         self.purpose = self.purpose or other.purpose
         self.alternatives += other.alternatives
@@ -182,7 +184,7 @@ class Cursor:
 
     def _is_content(self, word: str, offset: int) -> bool:
         """Whether a word can be part of a noun phrase here."""
-        if word == "can" and self._peek(offset - 1) in lexicon.CAN_NOUNS:
+        if word == "can" and self._peek(offset - 1) in lexicon.CAN_NOUNS | {"a", "the", "one", "tin", "empty"}:
             return True
         if (
             not word
@@ -315,7 +317,9 @@ class Cursor:
             if (word in lexicon.ADVERBS or shaded) and not words and word != "only":
                 self.position += 1
                 continue
-            if not self._is_content(word, 0):
+            if not self._is_content(word, 0) or any(self._match(opener) for opener in lexicon.EXCLUSIONS):
+                break
+            if self._fronting and word in {"stands", "sits", "lies", "hangs", "stand"}:
                 break
             if words and (word in lexicon.POSTURES or word in lexicon.ADVERBS) and self._leads_to_relation():
                 break
@@ -511,7 +515,7 @@ class Cursor:
             return True
         if word == "but":
             self.position += 1
-            if draft.plural and not draft.head and self._peek() in lexicon.DEFINITE:
+            if draft.generic and not draft.words and self._peek() in lexicon.DEFINITE:
                 return self._excluded_things(draft, depth)  # "everything but the sofa"
             return True
         if word == "not":
@@ -549,6 +553,10 @@ class Cursor:
             self.position += 1
             self.predicate(draft, depth)
             return True
+        if word == "has" and (following in lexicon.PAST_STATES or following.endswith("ed")) and not depth:
+            self.is_statement = True
+            self.open_clause(draft)
+            return True
         if word in lexicon.HAS or word in {"with", "without"}:
             self.position += 1
             self._possession(draft, depth, negated=word == "without", opener=word)
@@ -569,6 +577,8 @@ class Cursor:
             return True
         if depth:
             return False
+        if draft.head and word in lexicon.STATEMENT_VERBS:
+            self.is_statement = True
         if not draft.words and not draft.pronoun and self._is_content(word, 0) and draft.generic:
             other = self.noun_phrase(depth)
             draft.merge(other)
@@ -1001,6 +1011,9 @@ class Cursor:
             return
         if self._lateral_at() is not None or self._relation_at() is not None or self._class_name(draft, depth):
             return
+        if word in {"there", "here"}:
+            self.position += 1
+            return
         if word in lexicon.CLASS_WORDS or word in word_set("of used made belonging that which with"):
             return
         offset = 0
@@ -1134,6 +1147,11 @@ class Cursor:
         if found is None or depth >= MAX_DEPTH:
             return False
         kind, length = found
+        if self._peek(length) in {"which", "whom"}:
+            # "furniture in which books are kept": a use, not a place.
+            draft.purpose = True
+            self.open_clause(draft)
+            return True
         start = self.position
         opener = self._peek()
         self.position += length

@@ -336,15 +336,20 @@ AMBIGUOUS_VERBS = word_set(
 )
 VIEWER = word_set("me you us robot camera yourself myself here viewer observer")
 EXTENT_WORDS = word_set("size distance height length width area volume extent footprint surface")
-INDEFINITE_PRONOUNS = word_set("something anything everything somewhere anywhere someplace nothing")
+INDEFINITE_PRONOUNS = word_set("whatever something anything everything somewhere anywhere someplace nothing")
 PLACED_ON_TOP = phrases(
     "on top of it|on top of them|on its top|on its surface|on the top|lying on it|on top|on it|"
     "on them|in it|inside it|inside of it|in them|over it|inside"
 )
 EXCLUSIONS = phrases(
-    "not including|other than|apart from|aside from|rather than|instead of|except for|"
+    "but no|not including|other than|apart from|aside from|rather than|instead of|except for|"
     "with the exception of|except|excluding|nor|different from"
 )
+# Verbs that make a sentence about a thing a statement of what is going on ("the milk will go bad").
+STATEMENT_VERBS = word_set(
+    "will got gets goes went stopped broke smells stinks hurts cries wants needs keeps became stays"
+)
+PAST_STATES = word_set("gone become been got run gotten fallen broken grown")
 USES = word_set(
     """
     used use provide provides designed intended typically usually generally commonly often meant for where
@@ -362,6 +367,7 @@ NEED_QUESTIONS = phrases(
 # Things that stand on others: "the desk with a lamp" relates two things, "the chair with wheels" does not.
 SMALL_THINGS = word_set(
     """
+    teapot dish sponge ball cushion picture kettle cutlery telephone candle
     lamp laptop computer monitor screen television tv book mug cup glass bottle vase plant flower bowl plate
     basket fruit apple banana phone keyboard mouse printer box bag backpack pillow blanket towel clock radio
     speaker candle kettle toaster microwave newspaper magazine paper crate toy remote hat jacket coat cat dog

@@ -43,12 +43,10 @@ def _distance_field(room: Room) -> tuple[NDArray[np.float32], NDArray[np.float64
     empty = np.ones(shape, dtype=bool)
     corners = mesh.vertices[mesh.triangles[mesh.casts_shadow]]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    for pieces in (1, 2, 4, 8, 16, 64):
-        chosen = corners[(longest <= pieces * CELL_M) & (longest > pieces * CELL_M / 2 if pieces > 1 else True)]
-        if pieces == 64:
-            chosen = corners[longest > 16 * CELL_M]
-        if not len(chosen):
-            continue
+    # Triangles of like size together: each is covered by points no farther apart than a cell.
+    needed = 2 ** np.ceil(np.log2(np.maximum(longest / CELL_M, 1.0))).astype(int)
+    for pieces in np.unique(needed):
+        chosen = corners[needed == pieces]
         i, j = np.meshgrid(np.arange(pieces + 1), np.arange(pieces + 1))
         inside = i + j <= pieces
         weights = np.stack([pieces - i[inside] - j[inside], i[inside], j[inside]], axis=-1) / pieces

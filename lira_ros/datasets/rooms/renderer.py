@@ -104,7 +104,6 @@ class Renderer:
             mesh.triangles,
             mesh.object_ids,
             mesh.material_ids,
-            mesh.vertices,
             mesh.normals,
             mesh.uv,
             self._light,
@@ -148,7 +147,6 @@ def _surface_color(
     vertices: NDArray[np.float64],
     triangles: NDArray[np.int32],
     material_ids: NDArray[np.int16],
-    map_vertices: NDArray[np.float64],
     normals: NDArray[np.float32],
     uv: NDArray[np.float32],
     light: NDArray[np.float32],
@@ -209,9 +207,9 @@ def _surface_color(
     _texel(pixels, starts[pattern, level], SIZE_PX >> level, u, v, out)
     if outside:
         return depth, cosine
-    px = a * map_vertices[i, 0] + b * map_vertices[j, 0] + c * map_vertices[k, 0]
-    py = a * map_vertices[i, 1] + b * map_vertices[j, 1] + c * map_vertices[k, 1]
-    pz = a * map_vertices[i, 2] + b * map_vertices[j, 2] + c * map_vertices[k, 2]
+    px = pose[0, 3] + depth * ray_length * dx
+    py = pose[1, 3] + depth * ray_length * dy
+    pz = pose[2, 3] + depth * ray_length * dz
     sun = a * light[i, 3] + b * light[j, 3] + c * light[k, 3]
     if sun > 0.0:
         # Back along the sunbeam to the window with its bar in the middle.
@@ -264,7 +262,6 @@ def _shade(
     triangles: NDArray[np.int32],
     object_ids: NDArray[np.uint16],
     material_ids: NDArray[np.int16],
-    map_vertices: NDArray[np.float64],
     normals: NDArray[np.float32],
     uv: NDArray[np.float32],
     light: NDArray[np.float32],
@@ -324,7 +321,6 @@ def _shade(
                     vertices,
                     triangles,
                     material_ids,
-                    map_vertices,
                     normals,
                     uv,
                     light,

@@ -79,7 +79,12 @@ class RoomSequence:
             depth_m = measure_depth(depth_m, view.facing, self.camera.fx, 2 * key)
             gain = 1.0 + 0.02 * math.sin(0.9 * index / self.rate_hz)
             color = expose(color, gain, 2 * key + 1)
-        return Frame(self._stamp(index), color, depth_m, self.camera, self._pose(index))
+        return Frame(self.stamp_ns(index), color, depth_m, self.camera, self._pose(index))
+
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of a frame [ns] without drawing it."""
+        # From one period on: a stamp of zero means "not set" or "latest" in ROS.
+        return round((index + 1) * NANOSECONDS / self.rate_hz)
 
     def instance_image(self, index: int) -> NDArray[np.uint16] | None:
         """Return the (H, W) object ids of a frame (0 = floor, wall, ceiling)."""
@@ -94,10 +99,6 @@ class RoomSequence:
     def instructions(self) -> tuple[ReferenceInstruction, ...]:
         """Return instructions with the ids of the conforming objects."""
         return instructions(self.room)
-
-    def _stamp(self, index: int) -> int:
-        # From one period on: a stamp of zero means "not set" or "latest" in ROS.
-        return round((index + 1) * NANOSECONDS / self.rate_hz)
 
     def _pose(self, index: int) -> NDArray[np.float64]:
         return pose_at(index / self.rate_hz, self.room.seed)

@@ -131,7 +131,7 @@ class Open3dMethod:
 
     def mesh(self) -> int:
         """Extract the whole mesh and return its number of triangles."""
-        return len(self.grid.extract_triangle_mesh(0.4).triangle.indices)
+        return len(self.grid.extract_triangle_mesh(1.5).triangle.indices)
 
     def blocks(self) -> int:
         """Return the number of blocks in the map."""

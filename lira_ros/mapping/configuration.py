@@ -33,14 +33,14 @@ class MappingConfiguration:
     drop_discontinuities: bool = parameter(True, "Drop depth at occlusion edges, where it mixes front and back")
     weighting: str = parameter(
         "depth_noise",
-        "Weight of a measurement: constant (LIRA) or depth_noise (1 / z^2, at most 1; nvblox, voxblox)",
+        "Weight of a measurement: constant (1; LIRA) or depth_noise ((2 m / z)^2, at most 4; nvblox, voxblox)",
         choices=("constant", "depth_noise"),
     )
     weight_cap: float = parameter(
         128.0, "Largest weight of a voxel within a fragment (128: PCL KinFu)", minimum=1.0, maximum=1e6
     )
     mesh_weight: float = parameter(
-        0.4, "Least weight of voxels between which a surface is drawn", minimum=0.0, maximum=1000.0
+        1.5, "Least weight of voxels between which a surface is drawn", minimum=0.0, maximum=1000.0
     )
     keyframe_angle_deg: float = parameter(
         15.0, "Turn since the last keyframe that makes another one [degrees] (LIRA)", minimum=0.0, maximum=180.0

@@ -77,14 +77,15 @@ def _slot_of(key: int, slots: int) -> int:
 
 @inlined
 def observation_weight(depth_m: float, constant: bool) -> float:
-    """Weigh one depth measurement: 1, or 1 / z^2 with z in metres and at most 1.
+    """Weigh one depth measurement: 1, or (2 m / z)^2 and at most 4.
 
     The noise of a depth camera grows with the square of the distance (Nguyen et al. 2012); 1 / z^2 is the weight of
-    voxblox (Oleynikova et al., IROS 2017) and of nvblox. Below 1 m the noise floor takes over.
+    voxblox (Oleynikova et al., IROS 2017) and of nvblox. It is scaled so that a measurement from 2 m counts as one,
+    and bounded below 1 m, where the noise floor takes over.
     """
     if constant:
         return np.float32(1.0)
-    return min(np.float32(1.0), np.float32(1.0) / (depth_m * depth_m))
+    return min(np.float32(4.0), np.float32(4.0) / (depth_m * depth_m))
 
 
 @inlined

@@ -41,7 +41,7 @@ def reference(coordinates, frames, constant_weight, weight_cap):
         signed = depth - points[..., 2]
         close |= np.abs(signed + TRUNCATION_M) < 1e-5
         use = (depth > 0) & (signed >= -TRUNCATION_M)
-        sample_weight = np.ones_like(depth) if constant_weight else np.minimum(1, 1 / np.maximum(depth, 1e-3) ** 2)
+        sample_weight = np.ones_like(depth) if constant_weight else np.minimum(4, 4 / np.maximum(depth, 1e-3) ** 2)
         total = weight + sample_weight
         tsdf = np.where(use, (tsdf * weight + np.minimum(1, signed / TRUNCATION_M) * sample_weight) / total, tsdf)
         weight = np.where(use, np.minimum(total, weight_cap), weight)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "fusion"))
-from box_scene import Box, answer, keyframe, true_masks  # noqa: E402
+from box_scene import Box, answer, keyframe, true_masks
 
-from lira_ros.fusion.configuration import FusionConfiguration  # noqa: E402
-from lira_ros.fusion.instance_fusion import InstanceFusion  # noqa: E402
-from lira_ros.geometry.camera import Camera  # noqa: E402
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.geometry.camera import Camera
 
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
 TARGET_MS = 60.0
@@ -38,7 +38,7 @@ def main() -> None:
     scene, fusion = boxes(), InstanceFusion(FusionConfiguration())
     milliseconds, candidates = [], []
     rng = np.random.default_rng(1)
-    for i in range(60):
+    for i in range(40):
         angle = 0.35 * i
         position = (1.6 * np.cos(angle), 1.6 * np.sin(angle), 1.7)
         target = (0.5 * np.cos(angle + 1.5 * rng.random()), 0.5 * np.sin(angle), 0.0)

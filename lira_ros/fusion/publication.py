@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance
+from lira_ros.fusion.contracts import Instance, OrientedBox
 from lira_ros.fusion.evidence import CONFIRMED_SIGHTINGS, InstanceEvidence, without_flying_voxels
 from lira_ros.fusion.lifting import cells_of, find_slot, unpack, voxel_bounds
 from lira_ros.fusion.surface import FragmentSurface, FragmentSurfaces
+from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.measurement import measure
 
 # A thing on or in a larger one is told from a part of it by its colour: smaller than this share of the larger one,
@@ -28,8 +29,31 @@ THING_COLOR_DISTANCE = 25.0
 # it is another reading of them that fewer views say; what is left of it is no thing that anybody saw.
 LOST_SHARE = 0.5
 
+# Attributes and box are measured again when more than this share of the voxels came or went: below that they
+# change by less than a voxel, and measuring costs more than the rest of a keyframe.
+REMEASURE_SHARE = 0.02
+
 # Ids of removed instances that are remembered for changed_since().
 MAX_REMEMBERED_REMOVALS = 10000
+
+
+@dataclass
+class _Measured:
+    """Attributes and box, and what they were measured on."""
+
+    keys: NDArray[np.int64]
+    up: NDArray[np.float64]
+    floor_height_m: float
+    supported_by: str
+    attributes: Attributes
+    box: OrientedBox
+
+    def holds(self, keys: NDArray[np.int64], up: NDArray[np.float64], floor_height_m: float, supported_by: str) -> bool:
+        """Tell whether it still holds for these voxels and this direction of gravity."""
+        if self.up is not up or repr(self.floor_height_m) != repr(floor_height_m) or self.supported_by != supported_by:
+            return False
+        both = len(np.intersect1d(self.keys, keys, assume_unique=True))
+        return len(keys) + len(self.keys) - 2 * both <= REMEASURE_SHARE * len(self.keys)
 
 
 @dataclass
@@ -46,6 +70,7 @@ class _Entry:
     lab: NDArray[np.float32]  # (3,) mean colour in CIELAB
     confirmed: bool
     instance: Instance | None = None
+    measured: _Measured | None = None
 
 
 class Publication:
@@ -103,6 +128,7 @@ class Publication:
             entry = self._derive(evidence[instance_id])
             if instance_id in self._entries:
                 entry.instance = self._entries[instance_id].instance
+                entry.measured = self._entries[instance_id].measured
             self._entries[instance_id] = entry
         for instance_id, owned in self._compete():
             entry = self._entries[instance_id]
@@ -167,12 +193,13 @@ class Publication:
         colors = voxels.colors[keep] / np.maximum(voxels.color_weights[keep], np.float32(1e-9))[:, None]
         keys, firm = self._surfaces.snap(keys, configuration.voxel_size_m)
         keys, support, colors = keys[firm], support[firm], colors[firm]
-        # Of voxels drawn to the same place the best supported speaks.
-        order = np.lexsort((-support, keys))
-        keys, support, colors = keys[order], support[order], colors[order]
-        first = np.ones(len(keys), dtype=bool)
-        first[1:] = keys[1:] != keys[:-1]
-        keys, support, colors = keys[first], support[first], colors[first]
+        if not (keys[1:] > keys[:-1]).all():
+            # Of voxels drawn to the same place the best supported speaks.
+            order = np.lexsort((-support, keys))
+            keys, support, colors = keys[order], support[order], colors[order]
+            first = np.ones(len(keys), dtype=bool)
+            first[1:] = keys[1:] != keys[:-1]
+            keys, support, colors = keys[first], support[first], colors[first]
         low, high, _ = voxel_bounds(keys)
         size = configuration.voxel_size_m
         strength = support * np.float32(evidence.mean_score())
@@ -201,7 +228,12 @@ class Publication:
             return None
         voxels = unpack(keys)
         voxel_colors = np.clip(np.rint(colors), 0, 255).astype(np.uint8)
-        points = voxels.astype(np.float32) * np.float32(configuration.voxel_size_m)
+        supported_by = evidence.supported_by()
+        if item.measured is None or not item.measured.holds(keys, up, floor_height_m, supported_by):
+            points = voxels.astype(np.float32) * np.float32(configuration.voxel_size_m)
+            attributes = measure(points, voxel_colors, up, floor_height_m, supported_by=supported_by)
+            box = oriented_box(points, up, 0.5 * configuration.voxel_size_m)
+            item.measured = _Measured(keys, up, floor_height_m, supported_by, attributes, box)
         label, confidence = evidence.label()
         total = sum(evidence.names.values())
         return Instance(
@@ -209,8 +241,8 @@ class Publication:
             label=label,
             label_confidence=confidence,
             existence=item.existence,
-            attributes=measure(points, voxel_colors, up, floor_height_m, supported_by=evidence.supported_by()),
-            box=oriented_box(points, up, 0.5 * configuration.voxel_size_m),
+            attributes=item.measured.attributes,
+            box=item.measured.box,
             voxel_size_m=configuration.voxel_size_m,
             voxels=voxels,
             voxel_colors=voxel_colors,

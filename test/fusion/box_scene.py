@@ -35,9 +35,21 @@ def look_at(position, target):
     return T
 
 
+def _window(box, T_camera_map, camera):
+    """Return the part of the image that a box can cover."""
+    ends = np.array([box.low, box.high])
+    corners = np.array([ends[(i, j, k), (0, 1, 2)] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    pixels, z = camera.project(corners @ T_camera_map[:3, :3].T + T_camera_map[:3, 3])
+    if z.min() < 0.05:
+        return slice(None), slice(None)
+    low, high = np.maximum(np.floor(pixels.min(axis=0)), 0).astype(int), np.ceil(pixels.max(axis=0)).astype(int)
+    return slice(low[1], max(0, high[1] + 1)), slice(low[0], max(0, high[0] + 1))
+
+
 def render(boxes, T_map_camera, camera=CAMERA):
     """Return depth [m] and object ids (0 = floor at z = 0 or nothing) of a view."""
     v, u = np.mgrid[0 : camera.height_px, 0 : camera.width_px]
+    T_camera_map = np.linalg.inv(T_map_camera)
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)], axis=-1)
     rays = rays @ T_map_camera[:3, :3].T
     origin = T_map_camera[:3, 3]
@@ -45,11 +57,13 @@ def render(boxes, T_map_camera, camera=CAMERA):
         floor = np.where(rays[..., 2] < 0, -origin[2] / rays[..., 2], np.inf)
         depth, ids = floor, np.zeros(u.shape, dtype=np.uint16)
         for box in boxes:
-            a, b = (np.array(box.low) - origin) / rays, (np.array(box.high) - origin) / rays
+            window = _window(box, T_camera_map, camera)
+            part = rays[window]
+            a, b = (np.array(box.low) - origin) / part, (np.array(box.high) - origin) / part
             near, far = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
-            hit = (near <= far) & (near > 0) & (near < depth)
-            depth = np.where(hit, near, depth)
-            ids[hit] = box.id
+            hit = (near <= far) & (near > 0) & (near < depth[window])
+            depth[window] = np.where(hit, near, depth[window])
+            ids[window][hit] = box.id
     return np.where(depth < 8.0, depth, 0.0).astype(np.float32), ids
 
 

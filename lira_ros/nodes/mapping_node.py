@@ -76,9 +76,6 @@ class MappingNodeConfiguration(NodeConfiguration):
     jpeg_quality: int = parameter(
         95, "Quality of the colour images of keyframes", minimum=1, maximum=100, read_only=False
     )
-    png_level: int = parameter(
-        1, "Compression of the depth images of keyframes; 1 is fast, 9 small", minimum=0, maximum=9, read_only=False
-    )
     camera: CameraInputConfiguration = section(CameraInputConfiguration)
     mapping: MappingConfiguration = section(MappingConfiguration)
 
@@ -247,9 +244,7 @@ class MappingNode(LiraNode):
         if update.keyframe is not None:
             c = self.configuration
             began_s = time.monotonic()
-            message = keyframe_to_message(
-                update.keyframe, self._session, c.map_frame, jpeg_quality=c.jpeg_quality, png_level=c.png_level
-            )
+            message = keyframe_to_message(update.keyframe, self._session, c.map_frame, jpeg_quality=c.jpeg_quality)
             self._keyframes.publish(message)
             self.statistics.latency("encode keyframe", time.monotonic() - began_s)
         self._publish_fragment(update.fragment)

@@ -25,9 +25,7 @@ from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
 
 
-def keyframe_to_message(
-    keyframe: Keyframe, session: int, map_frame: str, *, jpeg_quality: int = 95, png_level: int = 1
-) -> KeyframeMessage:
+def keyframe_to_message(keyframe: Keyframe, session: int, map_frame: str, *, jpeg_quality: int = 95) -> KeyframeMessage:
     """Encode a keyframe: colour as JPEG, depth as PNG of millimetres (depth is rounded to 1 mm)."""
     frame = keyframe.frame
     header = Header(stamp=stamp_from_ns(frame.stamp_ns), frame_id=map_frame)
@@ -36,7 +34,7 @@ def keyframe_to_message(
         id=keyframe.id,
         session=session,
         color=color_to_compressed(frame.color, header, jpeg_quality),
-        depth=depth_to_compressed(frame.depth_m, header, png_level),
+        depth=depth_to_compressed(frame.depth_m, header),
         camera=camera_to_info(frame.camera, header),
         pose=pose_to_message(frame.T_map_camera),
         up=vector_to_message(keyframe.up),

@@ -11,6 +11,7 @@ import numpy as np
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
+from lira_ros.geometry.registration import registered_depth
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import Volume
@@ -30,6 +31,7 @@ def warm_up() -> float:
         T_map_camera = np.eye(4)
         T_map_camera[0, 3] = 0.1 * stamp_ns
         mapper.add_frame(Frame(stamp_ns, color, depth_m, camera, T_map_camera), np.ones((24, 32), np.uint16))
+    registered_depth(depth_m, camera, camera, np.eye(4))
     mapper.mesh()
     mapper.labels(np.zeros((1, 3)))
     # More blocks than the first table holds, so that growing it is compiled too.

@@ -195,3 +195,11 @@ def test_a_label_with_more_than_half_of_the_votes_wins(votes):
         if sum(c for v, c in votes if v == candidate) > total / 2:
             assert label == candidate
             assert confidence > 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(blocks)
+def test_unique_blocks_are_the_set_of_them(coordinates):
+    unique = kernels.unique_blocks(np.array(coordinates + coordinates[:3], dtype=np.int32))
+    assert unique.dtype == np.int32
+    assert [tuple(row) for row in unique.tolist()] == sorted(set(coordinates))

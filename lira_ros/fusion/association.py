@@ -240,6 +240,7 @@ class Association:
         """Return (M, C) scores for the assignment; -inf where the two cannot be the same."""
         configuration = self._configuration
         scores = np.full(overlaps.shape, -np.inf)
+        colors = [item.colors.mean(axis=0) for item in lifted]
         for m, evidence in enumerate(view.instances):
             embedding = evidence.unit_embedding()
             label, confidence = evidence.label()
@@ -256,7 +257,7 @@ class Association:
                 if label and candidate.label:
                     agreement = 1.0 if label == candidate.label else -1.0
                     score += LABEL_WEIGHT * agreement * min(confidence, candidate.label_confidence)
-                difference = np.abs(evidence.color - item.colors.mean(axis=0)).max() / 255.0
+                difference = np.abs(evidence.color - colors[c]).max() / 255.0
                 scores[m, c] = score + COLOR_WEIGHT * (1.0 - float(difference))
         return scores
 

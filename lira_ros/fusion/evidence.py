@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.lifting import cells_of, pack, unpack
+from lira_ros.fusion.lifting import cells_of, contained_in, pack, unpack
 from lira_ros.reasoning.contracts import Candidate
 
 # Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.
@@ -68,10 +68,7 @@ class VoxelEvidence:
 
     def contains(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of (K,) keys are among the voxels."""
-        if len(self.keys) == 0:
-            return np.zeros(len(keys), dtype=np.bool_)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return self.keys[at] == keys
+        return contained_in(keys, self.keys)
 
     def add(
         self,

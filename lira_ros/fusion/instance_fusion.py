@@ -42,7 +42,7 @@ from lira_ros.fusion.evidence import (
     InstanceEvidence,
     Vote,
 )
-from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
+from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, contained_in, look_up
 from lira_ros.fusion.publication import Publication
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
@@ -459,7 +459,7 @@ class InstanceFusion:
                 own[near] = item.candidate.mask.ravel()[pixel[near]]
                 other = np.zeros(len(relation), dtype=bool)
                 other[near] = label[pixel[near]]
-                lifted_now = np.isin(voxels.keys, item.keys, assume_unique=True)
+                lifted_now = contained_in(voxels.keys, item.keys)
                 hit = (own & visible) | lifted_now
                 voxels.hits[hit] += weight[hit]
                 voxels.views[hit] += weight[hit]

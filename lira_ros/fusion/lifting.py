@@ -67,8 +67,24 @@ def pack(voxels: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def unpack(keys: NDArray[np.int64]) -> NDArray[np.int32]:
     """Unpack (N,) int64 keys into (N, 3) int32 voxel coordinates, the inverse of pack()."""
-    parts = (keys >> (2 * KEY_BITS), (keys >> KEY_BITS) & KEY_MASK, keys & KEY_MASK)
-    return np.stack([part - KEY_OFFSET for part in parts], axis=-1).astype(np.int32)
+    voxels = np.empty((len(keys), 3), dtype=np.int32)
+    _unpack(keys, voxels)
+    return voxels
+
+
+@numba.njit(nogil=True, cache=True)
+def _unpack(keys: NDArray[np.int64], voxels: NDArray[np.int32]) -> None:
+    for i in range(len(keys)):
+        voxels[i, 0] = (keys[i] >> (2 * KEY_BITS)) - KEY_OFFSET
+        voxels[i, 1] = ((keys[i] >> KEY_BITS) & KEY_MASK) - KEY_OFFSET
+        voxels[i, 2] = (keys[i] & KEY_MASK) - KEY_OFFSET
+
+
+def contained_in(keys: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which of (N,) keys are among (M,) sorted others."""
+    if len(others) == 0:
+        return np.zeros(len(keys), dtype=np.bool_)
+    return others[np.minimum(np.searchsorted(others, keys), len(others) - 1)] == keys
 
 
 def cells_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:

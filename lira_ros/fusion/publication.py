@@ -15,7 +15,7 @@ from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, OrientedBox
 from lira_ros.fusion.evidence import CONFIRMED_SIGHTINGS, InstanceEvidence, without_flying_voxels
-from lira_ros.fusion.lifting import cells_of, find_slot, unpack, voxel_bounds
+from lira_ros.fusion.lifting import cells_of, contained_in, find_slot, unpack, voxel_bounds
 from lira_ros.fusion.surface import FragmentSurface, FragmentSurfaces
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.measurement import measure
@@ -52,7 +52,7 @@ class _Measured:
         """Tell whether it still holds for these voxels and this direction of gravity."""
         if self.up is not up or repr(self.floor_height_m) != repr(floor_height_m) or self.supported_by != supported_by:
             return False
-        both = len(np.intersect1d(self.keys, keys, assume_unique=True))
+        both = int(np.count_nonzero(contained_in(keys, self.keys)))
         return len(keys) + len(self.keys) - 2 * both <= REMEASURE_SHARE * len(self.keys)
 
 
@@ -213,7 +213,7 @@ class Publication:
             high=high * size,
             existence=evidence.existence(),
             owned=owned,
-            lab=cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).reshape(3),
+            lab=cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).reshape(3).astype(np.float32),
             confirmed=evidence.observations() >= CONFIRMED_SIGHTINGS,
         )
 

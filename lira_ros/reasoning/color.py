@@ -102,8 +102,8 @@ def color_shares(colors: NDArray[np.uint8]) -> dict[str, float]:
     doubtful = (lab[:, 0] < _DEEP_SHADE_L) | (lab[:, 0] > _HIGHLIGHT_L)
     weight = np.where(doubtful, _UNRELIABLE_WEIGHT, 1.0)
     total = np.bincount(_classify(lab), weights=weight, minlength=len(COLORS))
-    total /= total.sum()
-    return {COLORS[i]: float(total[i]) for i in np.argsort(-total, kind="stable") if total[i] > 0}
+    share = total / total.sum()
+    return {COLORS[i]: float(share[i]) for i in np.argsort(-share, kind="stable") if share[i] > 0}
 
 
 def color_name(colors: NDArray[np.uint8]) -> str:

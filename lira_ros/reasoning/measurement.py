@@ -124,8 +124,9 @@ def _outline(ground: NDArray[np.float64]) -> tuple[float, float, float, float]:
     _, radius = cv2.minEnclosingCircle(hull)
     roundness = area / max(math.pi * float(radius) ** 2, 1e-9)
     occupied = (counts.reshape(_GRID_CELLS + 1, _GRID_CELLS + 1) >= max(1.0, enough)).astype(np.uint8)
-    occupied = cv2.morphologyEx(cv2.copyMakeBorder(occupied, 4, 4, 4, 4, cv2.BORDER_CONSTANT), cv2.MORPH_CLOSE, _DISC)
-    contours, _ = cv2.findContours(occupied, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    bordered = cv2.copyMakeBorder(occupied, 4, 4, 4, 4, cv2.BORDER_CONSTANT)
+    closed = cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, _DISC)
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     # findContours runs through the centres of border cells: half a cell of every border pixel is missing.
     drawn = sum(cv2.contourArea(c) + 0.5 * len(c) for c in contours) * cell * cell
     fill = min(drawn, area) / max(length * width, 1e-9)

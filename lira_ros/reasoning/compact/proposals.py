@@ -30,7 +30,7 @@ class ProposalConfiguration:
     """How finely a keyframe is taken apart."""
 
     max_depth_m: float = parameter(6.0, "Depth beyond which nothing is proposed [m]", minimum=0.5, maximum=50.0)
-    max_proposals: int = parameter(40, "Most proposals of one keyframe, best first", minimum=1, maximum=200)
+    max_proposals: int = parameter(30, "Most proposals of one keyframe, best first", minimum=1, maximum=200)
     min_pixels: int = parameter(
         80, "Smallest proposal [pixels at 640 x 480; scaled to the size of the image]", minimum=10, maximum=10000
     )
@@ -217,8 +217,7 @@ def _level_surfaces(view: _View, minimum_px: int) -> list[_Surface]:
 
 def _hull(view: _View, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     ground = view.ground[mask]
-    hull: NDArray[np.float32] = cv2.convexHull(np.ascontiguousarray(ground[:: max(1, len(ground) // 2000)]))
-    return hull
+    return np.asarray(cv2.convexHull(np.ascontiguousarray(ground[:: max(1, len(ground) // 2000)])), dtype=np.float32)
 
 
 def _is_object_top(surface: _Surface, others: list[_Surface], view: _View) -> bool:
@@ -257,7 +256,7 @@ def _walls(view: _View, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     image_top[: max(2, free.shape[0] // 60)] = True
     for _ in range(WALL_LIMIT):
         sector = np.floor((azimuth + np.pi) / (2 * np.pi) * bins).astype(int) % bins
-        best = (0.0, 0, 0.0)
+        best = (0.0, 0.0, 0.0)
         votes = np.bincount(sector[alive], weights=area[alive], minlength=bins)
         votes = votes + np.roll(votes, 1) + np.roll(votes, -1)
         for candidate in np.argsort(-votes)[:4]:
@@ -273,8 +272,8 @@ def _walls(view: _View, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
             )
             distance = ground[near] @ np.array([np.cos(angle), np.sin(angle)])
             low = distance.min()
-            histogram = np.bincount(((distance - low) / width).astype(int), weights=area[near])
-            histogram = np.convolve(histogram, np.ones(2), mode="full")[: len(histogram)]
+            slices = np.bincount(((distance - low) / width).astype(int), weights=area[near])
+            histogram = np.convolve(slices, np.ones(2), mode="full")[: len(slices)]
             peak = int(np.argmax(histogram))
             if histogram[peak] > best[0]:
                 best = (float(histogram[peak]), angle, low + peak * width)
@@ -688,11 +687,11 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
     atoms = _take_atoms(labels, regions + len(surfaces))
 
     found: list[tuple[float, NDArray[np.bool_], str, int]] = []
-    with_back = set()
+    with_back: set[int] = set()
     for members, index, back in _furniture(view, atoms, nodes, surfaces, minimum_px):
         found.append((0.75, members, "object", index))
-        if back:
-            with_back.add(index)
+        if back:  # neither the seat nor the top of the back is a table
+            with_back |= {number for number in range(len(surfaces)) if members[regions + 1 + number]}
     for index, surface in enumerate(surfaces):
         if not surface.is_floor:
             members = np.zeros(len(atoms.size), dtype=np.bool_)
@@ -742,7 +741,7 @@ def propose_instances(keyframe: Keyframe, configuration: ProposalConfiguration |
 def _is_sliver(mask: NDArray[np.bool_]) -> bool:
     """Tell whether a mask is all border: the rim of a surface at a depth edge, not a thing."""
     core = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return cv2.countNonZero(core) < 0.15 * np.count_nonzero(mask)
+    return bool(cv2.countNonZero(core) < 0.15 * np.count_nonzero(mask))
 
 
 def _finish(
@@ -776,5 +775,5 @@ def _finish(
         quality=float(min(1.0, max(0.0, quality))),
         supported_by=support,
         kind=kind,
-        truncated=far or at_border > 2 * border * border,
+        truncated=bool(far or at_border > 2 * border * border),
     )

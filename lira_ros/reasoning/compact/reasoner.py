@@ -15,10 +15,10 @@ from lira_ros.reasoning.color import appearance
 from lira_ros.reasoning.compact.proposals import Proposal, ProposalConfiguration, propose_instances
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction
-from lira_ros.reasoning.knowledge import class_likelihoods
+from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Match, Relevance
-from lira_ros.reasoning.roles import assign_role
+from lira_ros.reasoning.roles import assign_role, prepare_roles
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,12 @@ class CompactReasoner:
     def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
         """Return all things seen in a keyframe with their role for the instruction, most certain first."""
         start = time.perf_counter()
+        sightings = self._sightings(keyframe)
+        prepare_roles(
+            self._relevance, instruction.constraint, sorted({name for item in sightings for name in item.names})
+        )
         candidates = tuple(
-            self._candidate(number, sighting, instruction.constraint)
-            for number, sighting in enumerate(self._sightings(keyframe), 1)
+            self._candidate(number, sighting, instruction.constraint) for number, sighting in enumerate(sightings, 1)
         )
         return CandidateSet(
             keyframe_id=keyframe.id,
@@ -87,13 +90,14 @@ class CompactReasoner:
 
     def _candidate(self, number: int, sighting: _Sighting, constraint: Constraint) -> Candidate:
         role, match = assign_role(self._relevance, constraint, sighting.names, sighting.attributes)
-        likely = max(sighting.names, key=lambda name: sighting.names[name], default="")
-        label = match.label if match is not None and match.label in sighting.names else likely
+        # The label does not depend on the instruction: the fusion counts the votes of all of them.
+        label = max(sighting.names, key=lambda name: sighting.names[name], default=UNKNOWN)
+        known = label != UNKNOWN
         return Candidate(
             id=number,
             mask=sighting.proposal.mask,
-            label=label,
-            label_confidence=float(min(1.0, max(0.0, sighting.names.get(label, 0.0)))),
+            label=label if known else "",
+            label_confidence=float(min(1.0, max(0.0, sighting.names[label]))) if known else 0.0,
             score=sighting.proposal.quality,
             role=role,
             attributes=sighting.attributes,
@@ -112,7 +116,7 @@ def _look(keyframe: Keyframe, proposal: Proposal) -> _Sighting:
 def _conclusion(label: str, match: Match | None) -> str:
     if match is not None and match.reason:
         return match.reason
-    if not label:
+    if label == UNKNOWN:
         return "no name fits"
     article = "an" if label[0] in "aeiou" else "a"
     return f"could be {article} {label}"

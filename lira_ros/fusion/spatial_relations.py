@@ -18,7 +18,7 @@ from lira_ros.reasoning.constraint import RelationKind
 from lira_ros.reasoning.measurement import horizontal_axes
 
 # Points that stand for an instance when gaps are measured; enough for 2 cm on furniture.
-SAMPLES = 600
+SAMPLES = 1000
 # "Near" reaches half the size of the bigger thing, at least an arm's length and at most a step and a half [m].
 NEAR_MIN_M, NEAR_MAX_M, NEAR_SHARE = 0.35, 1.0, 0.5
 # From here on things are "far from" one another indoors [m].
@@ -105,7 +105,9 @@ class SpatialRelations:
             points = instance.box.corners()
         points = points @ self._axes.T
         half = 0.5 * instance.voxel_size_m
-        sampled = points[:: max(1, len(points) // SAMPLES)]
+        # Voxels are sorted: every n-th one would leave out whole layers. The same points always give the same sample.
+        chosen = np.random.default_rng(0).permutation(len(points))[:SAMPLES]
+        sampled = points[np.sort(chosen)]
         shape = Shape(
             sampled,
             points.min(axis=0) - half,
@@ -185,7 +187,8 @@ class SpatialRelations:
         rises = one.high[2] > heights.max() + 0.01
         balanced = (one.outline_middle @ other.outline[:, :2].T + other.outline[:, 2] <= BALANCE_M).all()
         smaller = np.prod((one.high - one.low)[:2]) <= 1.5 * np.prod((other.high - other.low)[:2])
-        holds = clearance <= CONTACT_M and bool(rises) and bool(smaller) and bool(balanced)
+        roofed = _share_below(one, other) > OVERLAP_SHARE  # on a lower shelf or between legs: not on top
+        holds = not roofed and clearance <= CONTACT_M and bool(rises) and bool(smaller) and bool(balanced)
         return Evidence(holds, abs(clearance), words if holds else f"not {words}")
 
     def _under(self, target: Instance, anchor: Instance) -> Evidence:
@@ -238,7 +241,7 @@ class SpatialRelations:
         }[kind]
         holds = along >= OFFSET_M and along >= OFFSET_RATIO * abs(across)
         words = kind.value if holds else f"not {kind.value}"
-        return Evidence(holds, self.gap(target, anchor), f"{words} (as seen from the camera)")
+        return Evidence(holds, self.gap(target, anchor), f"seen from the camera {words}")
 
     def _view(self, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the horizontal unit vectors forward (from the viewer to a place) and right."""
@@ -262,12 +265,25 @@ def _outline(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.array([[-1.0, 0.0, low[0]], [0.0, -1.0, low[1]], [1.0, 0.0, -high[0]], [0.0, 1.0, -high[1]]])
 
 
+def _share_below(one: Shape, other: Shape) -> float:
+    """Return the share of one's points that have a part of the other above the top of the whole thing."""
+    roof = other.points[other.points[:, 2] > one.high[2] + 0.02]
+    if len(roof) == 0:
+        return 0.0
+    distances, _ = cKDTree(roof[:, :2]).query(one.points[:, :2], distance_upper_bound=_spacing(other))
+    return float(np.isfinite(distances).mean())
+
+
+def _spacing(shape: Shape) -> float:
+    """Return how far apart samples of a shape are, seen from above [m]."""
+    area = max(float(np.prod((shape.high - shape.low)[:2])), 1e-4)
+    return max(0.06, 1.5 * math.sqrt(area / len(shape.points)))
+
+
 def _overlap(one: Shape, other: Shape) -> float:
     """Return the share of one's points that are over or under the other one, seen from above."""
     tree = cKDTree(other.points[:, :2])
-    # Samples of a large thing are apart: look as far as their spacing.
-    spacing = math.sqrt(max(float(np.prod((other.high - other.low)[:2])), 1e-4) / len(other.points))
-    distances, _ = tree.query(one.points[:, :2], distance_upper_bound=max(0.06, 1.5 * spacing))
+    distances, _ = tree.query(one.points[:, :2], distance_upper_bound=_spacing(other))
     near = float(np.isfinite(distances).mean())
     # A thing hides what is under it: points inside the other's outline count when the other is around them.
     inside = (one.points[:, :2] @ other.outline[:, :2].T + other.outline[:, 2] <= 0.0).all(axis=1)

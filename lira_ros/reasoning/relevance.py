@@ -52,6 +52,8 @@ COLOR_SCORE, COMMON_COLOR_SCORE = 0.5, 0.3
 COMMON_COLORS = frozenset({"black", "white", "gray", "brown", "beige", "silver"})
 # What counts as matching when the colour or shape of a thing was not measured.
 NOT_MEASURED = 0.6
+# A thing of another colour never conforms, but may be named as the closest miss.
+WRONG_COLOR = 0.08
 # Without an encoder, open words count when they occur in the name or use of a class.
 WORD_OVERLAP_SCORE = 0.7
 
@@ -251,7 +253,7 @@ class Relevance:
         label_words = set(re.findall(r"[a-z]+", said)) if names and max(names.values()) >= 0.8 else set()
         if phrase.colors:
             fit = max(_color_fit(color, attributes.color, label_words) for color in phrase.colors)
-            factor *= fit if fit >= 0.3 else 0.3 * fit
+            factor *= fit if fit >= 0.3 else max(WRONG_COLOR, 0.3 * fit)
             wanted = " or ".join(dict.fromkeys(phrase.colors))
             if attributes.color:
                 notes.append(f"{attributes.color}" if fit >= 0.8 else f"{attributes.color}, not {wanted}")
@@ -336,17 +338,18 @@ def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offe
             return 1.0
         # One line of the table holds close kin too ("jacket", "trousers").
         return 0.95 if noun in wanted.synonyms[:1] or label_head in wanted.synonyms[:1] else 0.85
+    # "the dining table" is not the side table, although both are tables.
     specific = wanted is not None and noun != head and offered is not None and wanted.name != offered.name
     if head == label_head and label_head and not specific:
         return 0.95
-    if offered is not None and (noun in offered.kinds or head in offered.kinds):
+    if offered is not None and (noun in offered.kinds or (head in offered.kinds and not specific)):
         return 0.9
     if wanted is not None and offered is not None:
         if offered.name in wanted.kinds or label_head in wanted.kinds:
             # "a table" may be the coffee table that is meant, "a dining table" is another one.
             return 0.42 if core == label_head else 0.33
         if wanted.name in offered.kinds:
-            return 0.9
+            return 0.33 if specific else 0.9
         shared = wanted.kinds & offered.kinds & {"drinkware", "food", "reading"}
         return 0.3 if shared else 0.0
     if wanted is not None and label_head in wanted.kinds:

@@ -319,6 +319,8 @@ class Cursor:
                 continue
             if not self._is_content(word, 0) or any(self._match(opener) for opener in lexicon.EXCLUSIONS):
                 break
+            if words and (word in {"several", "people"} or (word in lexicon.NUMBERS and word != "one")):
+                break  # "somewhere several people can sit"
             if self._fronting and word in {"stands", "sits", "lies", "hangs", "stand"}:
                 break
             if words and (word in lexicon.POSTURES or word in lexicon.ADVERBS) and self._leads_to_relation():
@@ -577,9 +579,10 @@ class Cursor:
             return True
         if depth:
             return False
+        draft.purpose = draft.purpose or (word in {"several", "people"} or word in lexicon.NUMBERS)
         if draft.head and word in lexicon.STATEMENT_VERBS:
             self.is_statement = True
-        if not draft.words and not draft.pronoun and self._is_content(word, 0) and draft.generic:
+        if not (draft.words or draft.pronoun or draft.purpose) and self._is_content(word, 0) and draft.generic:
             other = self.noun_phrase(depth)
             draft.merge(other)
             return True

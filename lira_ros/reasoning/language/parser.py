@@ -155,7 +155,7 @@ class _Reading:
     def _add_clause(self, tokens: list[str]) -> None:
         start, requested = strip_lead_ins(tokens)
         rest = tokens[start:]
-        if not rest:
+        if not rest or (len(rest) == 1 and rest[0] in lexicon.REQUEST_VERBS - lexicon.AMBIGUOUS_VERBS):
             return
         if not requested and _is_need(rest, self.target is not None):
             draft = _parse_need(rest)

@@ -240,6 +240,6 @@ def normals_camera(depth_m: NDArray[np.float32], camera: Camera) -> NDArray[np.f
     normals = np.zeros((*depth_m.shape, 3), dtype=np.float32)
     inverse = np.divide(np.float32(1.0), depth_m, out=np.zeros(depth_m.shape, dtype=np.float32), where=depth_m > 0)
     step = max(1, round(NORMAL_REFERENCE_STEP_PX * camera.height_px / NORMAL_REFERENCE_ROWS))
-    intrinsics = (float(value) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
-    _normals(inverse, step, *intrinsics, normals)
+    fx, fy, cx, cy = float(camera.fx), float(camera.fy), float(camera.cx), float(camera.cy)
+    _normals(inverse, step, fx, fy, cx, cy, normals)
     return normals

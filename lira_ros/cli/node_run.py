@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from lira_ros.cli.processes import NodeCommand, NodeProcesses, ProcessError
+from lira_ros.configuration import build
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.runner import Request
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.surface import Mesh
-from lira_ros.configuration import build
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, parse
 

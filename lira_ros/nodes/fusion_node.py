@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2
@@ -135,7 +135,7 @@ class FusionNode(LiraNode):
         """Return the size of the map."""
         if self.state not in ("inactive", "active"):
             return {}
-        return {"instructions": len(self._map.instructions), **self._map.fusion.statistics()}
+        return {"instructions": len(self._map.instructions), **asdict(self._map.fusion.statistics())}
 
     # ---- worker ------------------------------------------------------------------------------------------------
 

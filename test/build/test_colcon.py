@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COLCON = shutil.which("colcon", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-BUILD_TIMEOUT_S = 280
+BUILD_TIMEOUT_S = 560
 
 pytestmark = pytest.mark.skipif(COLCON is None, reason="colcon is not installed here; make setup installs it")
 
@@ -60,6 +60,7 @@ def test_both_packages_are_found_in_a_workspace_with_base_paths(tmp_path):
 
 
 @pytest.mark.slow_build
+@pytest.mark.timeout(BUILD_TIMEOUT_S + 60)
 def test_colcon_builds_both_packages_and_they_run(tmp_path):
     environment = workspace_environment(tmp_path)
     install = tmp_path / "install"

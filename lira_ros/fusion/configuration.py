@@ -52,7 +52,7 @@ class FusionConfiguration:
         2.0, "Observations from which a fragment's voxel may refine instances", minimum=0.0, maximum=1000.0
     )
     max_instances: int = parameter(
-        500, "Most instances kept; the least certain are forgotten first", minimum=1, maximum=100000
+        500, "Most instances kept; unconfirmed ones not seen for longest are forgotten first", minimum=1, maximum=100000
     )
     max_instance_voxels: int = parameter(
         100000, "Most voxels kept for one instance; later ones are not taken up", minimum=100, maximum=10000000

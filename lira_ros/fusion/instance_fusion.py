@@ -509,8 +509,16 @@ class InstanceFusion:
         excess = len(self._evidence) - self._configuration.max_instances
         if excess <= 0:
             return
-        # The least certain go first, of equals the youngest.
-        weakest = sorted(self._evidence.values(), key=lambda item: (item.existence(), item.observations(), -item.id))
+        # What was never confirmed and not seen for longest goes first, then the least certain.
+        weakest = sorted(
+            self._evidence.values(),
+            key=lambda item: (
+                item.observations() >= CONFIRMED_SIGHTINGS,
+                item.last_seen_ns if item.observations() < CONFIRMED_SIGHTINGS else 0,
+                item.existence(),
+                item.id,
+            ),
+        )
         for evidence in weakest[:excess]:
             self._remove(evidence.id)
             self._counts["pruned"] += 1

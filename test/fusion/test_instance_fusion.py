@@ -371,8 +371,11 @@ def test_a_keyframe_id_used_twice_is_refused(room):
         fusion.add_keyframe(dataclasses.replace(key, frame=frame))
 
 
-def test_instances_are_bounded(room):
-    fusion = fuse(room, configuration=FusionConfiguration(max_instances=2))
+def test_instances_are_bounded_and_confirmed_ones_stay(room):
+    fusion = fuse(room[:4], only=(1, 2), configuration=FusionConfiguration(max_instances=2))
+    confirmed = [item.id for item in fusion.instances()]
+    fuse(room[4:6], fusion)
+    assert [item.id for item in fusion.instances()] == confirmed
     assert fusion.statistics().instances == 2
 
 

@@ -314,7 +314,7 @@ class Cursor:
             if self._color(draft) or self._shape(draft):
                 continue
             shaded = word.endswith("ly") and following in lexicon.COLORS.keys() | lexicon.SHAPES.keys()
-            if (word in lexicon.ADVERBS or shaded) and not words and word != "only":
+            if (word in lexicon.ADVERBS or shaded) and not words and word not in {"only", "somewhere"}:
                 self.position += 1
                 continue
             if not self._is_content(word, 0) or any(self._match(opener) for opener in lexicon.EXCLUSIONS):

@@ -18,7 +18,7 @@ from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, In
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Match, Relevance
-from lira_ros.reasoning.roles import assign_role, prepare_roles
+from lira_ros.reasoning.roles import assign_role
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,9 @@ class CompactReasoner:
     def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
         """Return all things seen in a keyframe with their role for the instruction, most certain first."""
         start = time.perf_counter()
-        sightings = self._sightings(keyframe)
-        prepare_roles(
-            self._relevance, instruction.constraint, sorted({name for item in sightings for name in item.names})
-        )
         candidates = tuple(
-            self._candidate(number, sighting, instruction.constraint) for number, sighting in enumerate(sightings, 1)
+            self._candidate(number, sighting, instruction.constraint)
+            for number, sighting in enumerate(self._sightings(keyframe), 1)
         )
         return CandidateSet(
             keyframe_id=keyframe.id,

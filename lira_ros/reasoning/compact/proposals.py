@@ -56,12 +56,12 @@ class Proposal:
 
 
 # Where no source is named, the value was chosen on real table scenes and a real office kitchen with
-# benchmark/proposals.py; recall changes little when it is moved by a quarter.
+# benchmark/proposals.py.
 
 WORKING_PIXELS = 640 * 480  # larger images are thinned out to about this, which bounds the time
 
 # Surfaces.
-LEVEL_COSINE = math.cos(math.radians(20.0))  # normals of depth cameras stray by about 10 degrees
+LEVEL_COSINE = math.cos(math.radians(20.0))  # wide, for normals are noisy and borders round
 UPRIGHT_COSINE = math.sin(math.radians(20.0))
 MIN_SURFACE_M2 = 0.06  # a sheet of A4: the smallest thing that carries others
 TILT_PRIOR_M2 = 0.01  # a patch of 0.1 m half-width has as much to say of its tilt as gravity
@@ -79,7 +79,7 @@ CEILING_M = 2.0
 
 # Growing regions and merging them.
 REGION_SCALE_DEG = 1500.0  # k of Felzenszwalb and Huttenlocher: 10 degrees at 150 pixels
-VALLEY_DEG = 18.0  # a valley of this angle counts as much as a colour edge of LAB_STEP; LCCP uses 10 degrees
+VALLEY_DEG = 18.0  # a valley of this angle counts as much as a colour edge of LAB_STEP; PCL's LCCP uses 10 degrees
 LAB_STEP = 40.0
 CONTACT_REACH_PX = 4  # normals at a border are taken this far inside, about the half width of their window
 MIN_CONTACT_PX = 5

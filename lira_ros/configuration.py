@@ -93,7 +93,7 @@ def _checked(parameter_: Parameter, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ConfigurationError(f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})")
-    if kind in (int, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ConfigurationError(f"{name}: expected a finite number, got {value}")
         if info.minimum is not None and value < info.minimum:

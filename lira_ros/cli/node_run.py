@@ -126,20 +126,12 @@ def _replay(run: NodeRun) -> NodeCommand:
 
 
 def _wait_until_ready(client: Any, processes: NodeProcesses) -> None:
-    from lira_msgs.srv import GetInstanceMap, ListInstructions
-
     deadline_s = time.monotonic() + START_LIMIT_S
-    for service_type, name in ((ListInstructions, "list_instructions"), (GetInstanceMap, "get_instance_map")):
-        while True:
-            processes.check()
-            response = client.call(service_type, name, service_type.Request())
-            if response.code != service_type.Response.NOT_CONFIGURED:
-                break
-            if time.monotonic() > deadline_s:
-                raise ProcessError(
-                    f"{name}: the node is not configured after {START_LIMIT_S:.0f} s: {response.message}"
-                )
-            time.sleep(0.1)
+    while (reason := client.not_ready()) is not None:
+        processes.check()
+        if time.monotonic() > deadline_s:
+            raise ProcessError(f"the nodes are not ready after {START_LIMIT_S:.0f} s: {reason}")
+        time.sleep(0.1)
 
 
 def _submit_due(waiting: list[Request], now_s: float, client: Any, record: RunRecord) -> list[Request]:

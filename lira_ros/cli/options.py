@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,7 @@ from lira_ros.evaluation.runner import ground_truth
 from lira_ros.pipeline.pipeline import Pipeline, PipelineConfiguration
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
 from lira_ros.reasoning.contracts import Reasoner
-from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
-from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,7 @@ def make_pipeline(
     configuration: RunConfiguration, sequence: Sequence
 ) -> tuple[Callable[[Reasoner], Pipeline], Reasoner]:
     """Return what makes the pipeline around a reasoner, and the reasoner, for run_sequence()."""
-    encoder, note = load_encoder(configuration.language)
-    if note:
-        print(f"lira: {note}", file=sys.stderr)
-    relevance = Relevance(encoder)
+    relevance = create_relevance(configuration.language)
     reasoner = create_reasoner(configuration.reasoner, relevance, ground_truth(sequence))
     return lambda asked: Pipeline(configuration, asked, relevance), reasoner
 

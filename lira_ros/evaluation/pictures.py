@@ -10,7 +10,10 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -309,6 +312,10 @@ def _draw_header(draw: ImageDraw.ImageDraw, text: str, status: InstructionStatus
     draw.multiline_text((MARGIN_PX, 54), "\n".join(lines), font=_font(14), fill=MUTED, spacing=4)
 
 
+def _unit_color(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    return color[0] / 255, color[1] / 255, color[2] / 255
+
+
 def timeline_figure(record: RunRecord) -> Figure:
     """Draw what was found when: states over the recording, each first publication, and its delay."""
     names = list(record.instructions)
@@ -319,7 +326,7 @@ def timeline_figure(record: RunRecord) -> Figure:
         changes = [change for change in record.states if change.instruction_id == name]
         for index, change in enumerate(changes):
             until = changes[index + 1].at_s if index + 1 < len(changes) else end_s
-            color = tuple(c / 255 for c in STATE_COLORS[change.state])
+            color = _unit_color(STATE_COLORS[change.state])
             upper.barh(
                 row, max(until - change.at_s, end_s * 0.004), left=change.at_s, height=0.5, color=color, alpha=0.8
             )
@@ -328,7 +335,7 @@ def timeline_figure(record: RunRecord) -> Figure:
         shown = {instance.id for instance in record.conforming.get(name, ())}
         for publication in (p for p in record.publications if p.instruction_id == name):
             kept = publication.instance_id in shown
-            color = display_color(publication.instance_id) if kept else "lightgrey"
+            color = display_color(publication.instance_id) if kept else (0.83, 0.83, 0.83)
             upper.plot(publication.seen_s, row, "o", color=color, markeredgecolor="black", markersize=8, zorder=6)
             if kept:
                 upper.annotate(
@@ -343,15 +350,12 @@ def timeline_figure(record: RunRecord) -> Figure:
     upper.invert_yaxis()
     upper.set_title("What was found when", loc="left", fontweight="bold")
     states = [state for state in SearchState if any(change.state == state for change in record.states)]
-    handles = [
-        matplotlib.patches.Patch(color=tuple(c / 255 for c in STATE_COLORS[s]), alpha=0.8, label=STATE_WORDS[s])
-        for s in states
+    handles: list[Artist] = [
+        Patch(color=_unit_color(STATE_COLORS[state]), alpha=0.8, label=STATE_WORDS[state]) for state in states
     ]
-    handles.append(matplotlib.lines.Line2D([], [], marker=">", color="black", linestyle="", label="instruction given"))
+    handles.append(Line2D([], [], marker=">", color="black", linestyle="", label="instruction given"))
     handles.append(
-        matplotlib.lines.Line2D(
-            [], [], marker="o", color="white", markeredgecolor="black", linestyle="", label="first published"
-        )
+        Line2D([], [], marker="o", color="white", markeredgecolor="black", linestyle="", label="first published")
     )
     upper.legend(handles=handles, ncols=len(handles), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1.0))
     lower.set_xlabel("sensor stamp, seconds of the recording")

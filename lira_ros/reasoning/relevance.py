@@ -20,6 +20,7 @@ from lira_ros.reasoning.knowledge import (
     UNKNOWN,
     KnownClass,
     affordance_likelihoods,
+    classes,
     core_noun,
     find_class,
     kinds,
@@ -28,6 +29,7 @@ from lira_ros.reasoning.knowledge import (
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.encoder import EncoderError, SentenceEncoder, find_encoder
 from lira_ros.reasoning.language.needs import needs_of
+from lira_ros.reasoning.language.vector_store import encode_and_keep
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -80,12 +82,19 @@ class Match:
 
 
 def create_relevance(configuration: LanguageConfiguration) -> Relevance:
-    """Return the relevance with the configured encoder; without one, by word lists alone, and say so in the log."""
+    """Return the relevance with the configured encoder; without an installed one, by word lists alone, said in the log.
+
+    Raises EncoderError when a folder was configured and holds no usable encoder.
+    """
     try:
-        return Relevance(find_encoder(configuration.encoder_path))
+        relevance = Relevance(find_encoder(configuration.encoder_path))
     except EncoderError as error:
+        if configuration.encoder_path:
+            raise
         _LOGGER.warning("Meaning is compared by word lists only, open descriptions match less: %s", error)
         return Relevance(None)
+    relevance.learn_classes()
+    return relevance
 
 
 class Relevance:
@@ -118,6 +127,19 @@ class Relevance:
             if name and name not in self._label_vectors:
                 texts += _label_texts(name)
         self.encoder.encode(texts)
+
+    def learn_classes(self) -> None:
+        """Take in the vectors of all known classes, kept on disk, so that the first instruction does not wait."""
+        if self.encoder is None:
+            return
+        names = list(classes())
+        texts = [text for name in names for text in _label_texts(name)]
+        vectors = encode_and_keep(self.encoder, texts)
+        place = 0
+        for name in names:
+            count = len(_label_texts(name))
+            self._label_vectors[name] = _mean_direction(vectors[place : place + count])
+            place += count
 
     def _match_name(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
         scored = [(self.name_score(phrase, name), weight, name) for name, weight in names.items()]
@@ -239,8 +261,7 @@ class Relevance:
             return 1.0 if lexicon.singular(text) == lexicon.singular(label) else 0.0
         vector = self._label_vectors.get(label)
         if vector is None:
-            mean = self.encoder.encode(_label_texts(label)).mean(axis=0)
-            vector = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+            vector = _mean_direction(self.encoder.encode(_label_texts(label)))
             self._label_vectors[label] = vector
         return float(self.encoder.encode([text])[0] @ vector)
 
@@ -371,6 +392,11 @@ def _label_texts(label: str) -> list[str]:
         return [label]
     core = core_noun(label) or label
     return [template.format(name=core, use=known.use) for template in _TEMPLATES]
+
+
+def _mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    mean = vectors.mean(axis=0)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

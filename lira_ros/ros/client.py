@@ -85,6 +85,14 @@ class InstructionClient:
         finally:
             self.node.destroy_client(client)
 
+    def not_ready(self) -> str | None:
+        """Return why the reasoning or the fusion cannot answer yet, None when both are configured."""
+        for kind, name in ((ListInstructions, "list_instructions"), (GetInstanceMap, "get_instance_map")):
+            response = self.call(kind, name, kind.Request())
+            if response.code == kind.Response.NOT_CONFIGURED:
+                return f"{name}: {response.message}"
+        return None
+
     def submit(self, text: str, instruction_id: str = "", replace: bool = False) -> Reply:
         """Submit an instruction."""
         request = SubmitInstruction.Request(text=text, id=instruction_id, replace=replace)

@@ -98,6 +98,7 @@ class SentenceEncoder:
         except Exception as error:
             # A damaged file can fail in many ways inside the readers; all mean the same to a person.
             raise EncoderError(f"The sentence encoder in {self._folder} cannot be read ({error}). {mend}") from error
+        self.weights_sha256 = digest
         known = digest == WEIGHTS_SHA256
         self.info = f"all-MiniLM-L6-v2 in {self._folder}" + ("" if known else f" (other weights, sha256 {digest[:12]})")
         self._cache: OrderedDict[str, FloatArray] = OrderedDict()
@@ -185,7 +186,10 @@ class _Layer:
         }
 
     def linear(self, name: str, x: FloatArray) -> FloatArray:
-        return x @ self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
+        # One product of two matrices: NumPy multiplies a stack row by row, and each small product wakes the threads
+        # of the linear algebra library, which cost a hundred times as much on two busy cores.
+        rows = x.reshape(-1, x.shape[-1]) @ self._tensors[f"{name}.weight"]
+        return rows.reshape(*x.shape[:-1], -1) + self._tensors[f"{name}.bias"]
 
     def norm(self, name: str) -> tuple[FloatArray, FloatArray]:
         return self._tensors[f"{name}.LayerNorm.weight"], self._tensors[f"{name}.LayerNorm.bias"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, Judgement, SearchState
-from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
@@ -35,6 +35,9 @@ class ReasoningProgress:
     failure: str = ""
 
 
+# Every new keyframe is pending for a moment. A search that has found nothing in all others does not begin anew for
+# that: it says so only when this many, or this share of those answered, are still to be looked at.
+FEW_KEYFRAMES, FEW_SHARE = 3, 0.1
 # Answers to instructions that are not (yet) in the list are remembered for this many ids: the list and the answers
 # come over different topics, and either may arrive first.
 MAX_UNKNOWN_INSTRUCTIONS = 64
@@ -62,6 +65,7 @@ class ConformingMap:
         self._inference = inference
         self._searches: dict[str, _Search] = {}
         self._answered: dict[str, set[int]] = {}
+        self._lost: dict[str, set[int]] = {}  # answers that came and are not in the map
         self._progress: dict[str, ReasoningProgress] = {}
         self._keyframe_ids: set[int] = set()
         self._newest: Keyframe | None = None
@@ -93,7 +97,9 @@ class ConformingMap:
             kept[instruction.id] = search if search is not None and known else _Search(instruction)
         gone = tuple(name for name, search in self._searches.items() if kept.get(name) is not search)
         for name in gone:
+            self.fusion.forget_answers(name)
             self._answered.pop(name, None)
+            self._lost.pop(name, None)
             self._progress.pop(name, None)
         self._searches = kept
         return gone
@@ -103,31 +109,45 @@ class ConformingMap:
         self._progress[instruction_id] = progress
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
-        """Store the keyframe for candidates that come now or later."""
+        """Store the keyframe for candidates that come now or later; raises FusionError for an id used twice."""
+        self.fusion.add_keyframe(keyframe)
         self._keyframe_ids.add(keyframe.id)
         if self._newest is None or keyframe.frame.stamp_ns >= self._newest.frame.stamp_ns:
             self._newest = keyframe
-        self.fusion.add_keyframe(keyframe)
 
-    def add_candidates(self, candidates: CandidateSet) -> None:
+    def has_keyframe(self, keyframe_id: int) -> bool:
+        """Tell whether a keyframe came."""
+        return keyframe_id in self._keyframe_ids
+
+    def add_candidates(self, candidates: CandidateSet) -> Outcome:
         """Fuse a reasoner's answer. Raises FusionError naming what is wrong; the map is then unchanged."""
-        self.fusion.add_candidates(candidates)
-        self._answered.setdefault(candidates.instruction_id, set()).add(candidates.keyframe_id)
-        unknown = [name for name in self._answered if name not in self._searches]
-        for name in unknown[:-MAX_UNKNOWN_INSTRUCTIONS]:
-            del self._answered[name]
+        outcome = self.fusion.add_candidates(candidates)
+        self._note(self._answered, candidates.instruction_id, candidates.keyframe_id)
+        return outcome
+
+    def note_lost(self, instruction_id: str, keyframe_id: int) -> None:
+        """Take note of an answer that came and could not be used, so that nobody waits for it."""
+        self._note(self._lost, instruction_id, keyframe_id)
 
     def add_fragment(self, fragment: Fragment) -> None:
         """Refine instances with the voxels of a fragment."""
         self.fusion.add_fragment(fragment)
 
-    def reset(self) -> None:
-        """Forget everything that was seen; instructions stay and start anew."""
+    def reset(self, *, same_session: bool = False) -> None:
+        """Forget everything that was seen; instructions stay and start anew.
+
+        same_session: keyframe ids go on, and what was answered so far is not answered again.
+        """
         instructions = self.instructions
         self.fusion.reset()
         self._keyframe_ids.clear()
+        if same_session:
+            for name, answered in self._answered.items():
+                self._lost.setdefault(name, set()).update(answered)
+        else:
+            self._lost.clear()
+            self._progress.clear()
         self._answered.clear()
-        self._progress.clear()
         self._newest = None
         self._searches = {instruction.id: _Search(instruction) for instruction in instructions}
 
@@ -214,13 +234,15 @@ class ConformingMap:
 
     def _judge(self, search: _Search, instances: tuple[Instance, ...]) -> Judgement:
         answered, pending = self._counts(search)
+        settled = search.status.state == SearchState.NONE_CONFORM
+        few = pending <= max(FEW_KEYFRAMES, FEW_SHARE * answered)
         judgement = self._inference.judge(
             instances,
             search.instruction,
             up=self.up,
             camera_position=self._camera_position(),
             keyframes_answered=answered,
-            keyframes_pending=pending,
+            keyframes_pending=0 if settled and few else pending,
         )
         progress = self._progress.get(search.instruction.id)
         if progress is not None and progress.failure and judgement.state != SearchState.FOUND and answered == 0:
@@ -234,7 +256,14 @@ class ConformingMap:
         if progress is None:
             return len(answered), len(self._keyframe_ids - answered)
         # An answer that was given but is still on its way counts as pending.
-        return len(answered), max(progress.pending, progress.pending + progress.answered - len(answered))
+        arrived = len(answered | self._lost.get(search.instruction.id, set()))
+        return len(answered), progress.pending + max(0, progress.answered - arrived)
+
+    def _note(self, answers: dict[str, set[int]], instruction_id: str, keyframe_id: int) -> None:
+        answers.setdefault(instruction_id, set()).add(keyframe_id)
+        unknown = [name for name in answers if name not in self._searches]
+        for name in unknown[:-MAX_UNKNOWN_INSTRUCTIONS]:
+            del answers[name]
 
     def _camera_position(self) -> NDArray[np.float64]:
         return np.zeros(3) if self._newest is None else self._newest.frame.T_map_camera[:3, 3]

@@ -243,6 +243,10 @@ class InstanceFusion:
             self._dirty |= self._publication.touched_by(surface)
         self._publish()
 
+    def forget_answers(self, instruction_id: str) -> None:
+        """Let an instruction that is gone be answered anew when its id is used again; instances stay."""
+        self._answered = {key for key in self._answered if key[1] != instruction_id}
+
     def reset(self) -> None:
         """Forget everything; ``revision`` goes on, so that a delta since before is not mistaken for a current one."""
         published = tuple(instance.id for instance in self.instances())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
+from collections import deque
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
-from vision_msgs.msg import Detection3DArray, LabelInfo
-from visualization_msgs.msg import MarkerArray
 
 from lira_msgs.msg import (
     CandidateArray,
@@ -23,34 +22,29 @@ from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import GetInstanceMap, QueryInstances
 from lira_ros.configuration import parameter, section
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.conforming_map import ConformingMap, MapChange, ReasoningProgress
-from lira_ros.fusion.contracts import SearchState
-from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
+from lira_ros.fusion.contracts import InstructionStatus, SearchState
+from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
+from lira_ros.fusion.instance_map import Delta
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.reasoning.contracts import Instruction
-from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
 from lira_ros.reasoning.language.parser import InstructionError, parse
-from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
-from lira_ros.ros.conversions.instance import (
-    DetectionLabels,
-    InstanceMarkers,
-    detections_to_message,
-    instance_to_message,
-    instances_to_cloud,
-    map_to_message,
-    update_to_message,
-)
+from lira_ros.ros.conversions.instance import instance_to_message, map_to_message, update_to_message
 from lira_ros.ros.conversions.instruction import instruction_from_message, statuses_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.time import stamp_from_ns
-from lira_ros.ros.errors import ConversionError
-from lira_ros.ros.node import LiraNode, NodeConfiguration, run
+from lira_ros.ros.instance_output import InstanceOutput
+from lira_ros.ros.node import LARGEST_AGE_S, LiraNode, NodeConfiguration, run
+from lira_ros.ros.sessions import MappingSessions
 
 # Messages wait here while an earlier one is fused; candidates are answered for each keyframe and instruction.
 KEYFRAME_QUEUE, FRAGMENT_QUEUE, CANDIDATE_QUEUE = 200, 60, 400
+# Topics overtake each other by milliseconds, and the history that a late joiner gets takes a second or two.
+OVERDUE_S, OVERDUE_PERIOD_S = 5.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -84,23 +78,15 @@ class FusionNode(LiraNode):
 
     def configure(self) -> None:
         """Create the map and the publishers."""
-        encoder, note = load_encoder(self.configuration.language)
-        if note:
-            self.report("language", note)
-        inference = TargetInference(Relevance(encoder))
+        inference = TargetInference(create_relevance(self.configuration.language))
         self._map = ConformingMap(InstanceFusion(self.configuration.fusion), inference)
-        self._session = 0
-        self._map_frame = ""
+        self._sessions = MappingSessions(CANDIDATE_QUEUE)
         self._sequence = 0
         self._stale: set[str] = set()
-        self._markers = InstanceMarkers()
-        self._labels = DetectionLabels()
+        self._unmatched: deque[tuple[float, int]] = deque(maxlen=CANDIDATE_QUEUE)
         self._maps = self.publish_on(InstanceMap, "instance_map", qos.instance_maps())
         self._updates = self.publish_on(InstanceMapUpdate, "instance_map/updates", qos.stream())
-        self._marker_output = self.publish_on(MarkerArray, "instances/markers", qos.latched())
-        self._points = self.publish_on(PointCloud2, "instances/points", qos.latched())
-        self._detections = self.publish_on(Detection3DArray, "instances/detections", qos.latched())
-        self._label_info = self.publish_on(LabelInfo, "instances/label_info", qos.latched())
+        self._output = InstanceOutput(self)
         self._status = self.publish_on(InstructionStatusArray, "instruction_status", qos.latched())
         self.worker.add_queue("instructions", self._take_instructions, 1)
         self.worker.add_queue("progress", self._take_progress, 1)
@@ -109,6 +95,7 @@ class FusionNode(LiraNode):
         self.worker.add_queue("candidates", self._add_candidates, CANDIDATE_QUEUE)
         self.worker.add_periodic("publish", 1.0 / self.configuration.publish_rate_hz, self._publish_changes)
         self.worker.add_periodic("publish full maps", 1.0 / self.configuration.full_map_rate_hz, self._publish_maps)
+        self.worker.add_periodic("overdue", OVERDUE_PERIOD_S, self._report_overdue)
 
     def activate(self) -> None:
         """Listen to mapping and reasoning."""
@@ -127,15 +114,18 @@ class FusionNode(LiraNode):
                 required=required,
             )
 
-    def time_jumped(self) -> None:
-        """Start anew; the mapping starts a new session as well."""
-        self._forget()
+    def forget_queued(self) -> None:
+        """Keep everything: messages name their mapping session, and the mapping begins another when time goes back."""
 
     def diagnose(self) -> dict[str, object]:
         """Return the size of the map."""
         if self.state not in ("inactive", "active"):
             return {}
-        return {"instructions": len(self._map.instructions), **asdict(self._map.fusion.statistics())}
+        return {
+            "session": self._sessions.current,
+            "instructions": len(self._map.instructions),
+            **asdict(self._map.fusion.statistics()),
+        }
 
     # ---- worker ------------------------------------------------------------------------------------------------
 
@@ -147,10 +137,17 @@ class FusionNode(LiraNode):
             except InstructionError as error:
                 topic = self.resolve_topic_name("instructions")
                 self.report("instruction refused", f"{topic}: instruction {item.id!r}: {error}")
+        known = {item.id for item in self._map.instructions}
+        active = {item.id for item in instructions}
         for name in self._map.set_instructions(instructions):
-            self._stale.discard(name)
-        self._show()
+            status = InstructionStatus(name, SearchState.CANCELLED, "The instruction was cancelled.")
+            self._publish_cleared(self._map.status(name) if name in active else status)
+            if name not in active:  # who takes the last latched map of each instruction must not find the old one
+                self._maps.publish(map_to_message((), (), status, 0, self._map.stamp_ns, self._sessions.map_frame))
+                self._stale.discard(name)
+        self._stale |= active - known
         self._publish_status()
+        self._show()
 
     def _take_progress(self, message: InstructionStatusArray) -> None:
         for item in message.statuses:
@@ -159,77 +156,122 @@ class FusionNode(LiraNode):
             self._map.note_progress(item.instruction_id, progress)
 
     def _add_keyframe(self, message: KeyframeMessage) -> None:
-        self._enter_session(message.session)
-        self._map_frame = message.header.frame_id
-        self._map.add_keyframe(keyframe_from_message(message, self.resolve_topic_name("keyframes")))
+        topic = self.resolve_topic_name("keyframes")
+        keyframe = keyframe_from_message(message, topic)
+        self._begin_session(message.session, message.header.frame_id, f"{topic}: keyframe {message.id}")
+        self._map.add_keyframe(keyframe)
 
     def _add_fragment(self, message: VoxelFragment) -> None:
-        if message.session != self._session:
-            self.report("fragment of another session", f"fragment {message.id} of session {message.session} is ignored")
-            return
-        self._map.add_fragment(fragment_from_message(message, self.resolve_topic_name("fragments")))
+        topic = self.resolve_topic_name("fragments")
+        where = f"{topic}: fragment {message.id}"
+        if message.clear:
+            self._begin_session(message.session, message.header.frame_id, where)
+        elif self._is_current("fragments", message, where):
+            self._map.add_fragment(fragment_from_message(message, topic))
 
     def _add_candidates(self, message: CandidateArray) -> None:
         topic = self.resolve_topic_name("candidates")
-        where = f"{topic}: keyframe {message.keyframe_id}"
-        if message.session != self._session:
-            raise ConversionError(f"{where}: expected mapping session {self._session}, got {message.session}")
-        if self._map_frame and message.header.frame_id != self._map_frame:
-            raise ConversionError(f"{where}: expected frame {self._map_frame!r}, got {message.header.frame_id!r}")
-        self._map.add_candidates(candidates_from_message(message, topic))
+        if not self._is_current("candidates", message, f"{topic}: keyframe {message.keyframe_id}"):
+            return
+        try:
+            outcome = self._map.add_candidates(candidates_from_message(message, topic))
+        except ValueError:
+            self._map.note_lost(message.instruction_id, message.keyframe_id)
+            raise
+        if outcome is Outcome.WAITING:
+            self._unmatched.append((time.monotonic(), message.keyframe_id))
 
-    def _enter_session(self, session: int) -> None:
-        if session != self._session:
-            if self._session:
-                self.get_logger().info("a new mapping session has begun: the instance map starts anew")
-                self._forget()
-            self._session = session
+    def _is_current(self, queue: str, message: CandidateArray | VoxelFragment, where: str) -> bool:
+        """Tell whether a message is of the current session; one of a session to come is kept until that begins."""
+        self._sessions.refuse_ended(message.session, where)
+        if message.session != self._sessions.current:
+            self._sessions.keep(message.session, queue, message)
+            return False
+        self._sessions.check_frame(message.header.frame_id, where)
+        return True
 
-    def _forget(self) -> None:
-        self._map.reset()
-        self._session = 0
-        self._marker_output.publish(self._markers.clear())
-        for instruction, status in zip(self._map.instructions, self._map.statuses(), strict=True):
-            self._sequence += 1
-            update = update_to_message(
-                (), (), status, (0, 0), self._sequence, self._map.stamp_ns, self._map_frame, clear=True
-            )
-            self._updates.publish(update)
-            self._stale.add(instruction.id)
+    def _begin_session(self, session: int, map_frame: str, where: str) -> None:
+        before = self._sessions.current
+        if not self._sessions.begin(session, map_frame, where):
+            return
+        if before:
+            self.get_logger().info("a new mapping session has begun: the instance map starts anew")
+            self._forget()
+        for queue, message in self._sessions.take_early():
+            self.worker.put(queue, message)
+
+    def _forget(self, *, same_session: bool = False) -> None:
+        self._map.reset(same_session=same_session)
+        self._unmatched.clear()
+        self._output.clear()
+        for status in self._map.statuses():
+            self._publish_cleared(status)
+            self._stale.add(status.instruction_id)
         self._publish_status()
+        self._show()
+
+    def _report_overdue(self) -> None:
+        """Say which messages name a session or a keyframe that did not come; nothing else would ever tell."""
+        current = self._sessions.current
+        for item in self._sessions.take_overdue(OVERDUE_S):
+            topic = self.resolve_topic_name(item.queue)
+            what = (
+                f"keyframe {item.message.keyframe_id}" if item.queue == "candidates" else f"fragment {item.message.id}"
+            )
+            self.report(
+                f"{topic} of another session",
+                f"{topic}: {what}: expected mapping session {current or 'of a keyframe'}, got {item.session}",
+            )
+        while self._unmatched and self._unmatched[0][0] < time.monotonic() - OVERDUE_S:
+            _, keyframe_id = self._unmatched.popleft()
+            if not self._map.has_keyframe(keyframe_id):
+                topic = self.resolve_topic_name("candidates")
+                self.report(
+                    f"{topic} without keyframe",
+                    f"{topic}: keyframe {keyframe_id}: no such keyframe came within {OVERDUE_S:g} s; the answer waits",
+                )
+
+    # ---- output ------------------------------------------------------------------------------------------------
 
     def _publish_changes(self) -> None:
         if self.state != "active":
             return
+        states = {status.instruction_id: status.state for status in self._map.statuses()}
         changes = self._map.refresh()
         for change in changes:
             if change.delta is not None:
-                self._publish_update(change)
+                self._publish_update(change.status, change.delta)
+            if change.delta is not None or change.status.state != states[change.instruction_id]:
+                self._stale.add(change.instruction_id)
         if changes:
             self._publish_status()
         if any(change.delta is not None for change in changes):
             self._show()
 
-    def _publish_update(self, change: MapChange) -> None:
-        delta = change.delta
-        assert delta is not None
+    def _publish_update(self, status: InstructionStatus, delta: Delta) -> None:
         self._sequence += 1
-        self._stale.add(change.instruction_id)
-        revisions = (delta.base_revision, delta.revision)
         self._updates.publish(
             update_to_message(
                 delta.changed,
                 delta.removed,
-                change.status,
-                revisions,
+                status,
+                (delta.base_revision, delta.revision),
                 self._sequence,
                 self._map.stamp_ns,
-                self._map_frame,
+                self._sessions.map_frame,
             )
         )
         if delta.changed:
-            age_ns = self.get_clock().now().nanoseconds - max(item.last_seen_ns for item in delta.changed)
-            self.statistics.latency("sensor stamp to published instance", age_ns * 1e-9)
+            newest_ns = max(item.last_seen_ns for item in delta.changed)
+            age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
+            if 0 <= age_s < LARGEST_AGE_S:  # a bag without /clock has stamps of another day
+                self.statistics.latency("sensor stamp to published instance", age_s)
+
+    def _publish_cleared(self, status: InstructionStatus) -> None:
+        """Tell who applies updates that an instruction has no instances any more and starts again at revision 0."""
+        self._sequence += 1
+        stamp_ns, frame = self._map.stamp_ns, self._sessions.map_frame
+        self._updates.publish(update_to_message((), (), status, (0, 0), self._sequence, stamp_ns, frame, clear=True))
 
     def _publish_maps(self) -> None:
         # One latched topic holds the maps of all instructions: all are sent again when one has changed, so that the
@@ -248,35 +290,29 @@ class FusionNode(LiraNode):
             self._map.status(instruction_id),
             view.revision,
             self._map.stamp_ns,
-            self._map_frame,
+            self._sessions.map_frame,
         )
 
     def _publish_status(self) -> None:
-        self._status.publish(statuses_to_message(self._map.statuses(), self._map.stamp_ns, self._map_frame))
+        self._status.publish(statuses_to_message(self._map.statuses(), self._map.stamp_ns, self._sessions.map_frame))
 
     def _show(self) -> None:
-        shown = {item.id: self._map.view(item.id).instances for item in self._map.instructions}
-        stamp_ns = self._map.stamp_ns
-        self._marker_output.publish(self._markers.message(shown, stamp_ns, self._map_frame))
-        labels_before = self._labels.count
-        self._detections.publish(detections_to_message(shown, self._labels, stamp_ns, self._map_frame))
-        if self._labels.count != labels_before:
-            self._label_info.publish(self._labels.message(stamp_ns, self._map_frame))
-        unique = {instance.id: instance for instances in shown.values() for instance in instances}
-        self._points.publish(instances_to_cloud(unique.values(), stamp_ns, self._map_frame))
+        if self._sessions.current:  # before the first keyframe nothing has a frame
+            shown = {item.id: self._map.view(item.id).instances for item in self._map.instructions}
+            self._output.show(shown, self._map.stamp_ns, self._sessions.map_frame)
 
     # ---- services ----------------------------------------------------------------------------------------------
 
     def _get_map(self, request: GetInstanceMap.Request, response: GetInstanceMap.Response) -> None:
         names = [item.id for item in self._map.instructions]
+        wanted = request.instruction_id or (names[-1] if names else "")
         if not names:
-            response.code = GetInstanceMap.Response.NO_INSTRUCTION
-            response.message = "no instruction is active; submit one first"
+            message = "no instruction is active; submit one first"
+            self.refuse(response, "get_instance_map", GetInstanceMap.Response.NO_INSTRUCTION, message)
             return
-        wanted = request.instruction_id or names[-1]
         if wanted not in names:
-            response.code = GetInstanceMap.Response.UNKNOWN_ID
-            response.message = f"instruction_id {wanted!r}: no such instruction; active: {', '.join(names)}"
+            message = f"instruction_id {wanted!r}: no such instruction; active: {', '.join(names)}"
+            self.refuse(response, "get_instance_map", GetInstanceMap.Response.UNKNOWN_ID, message)
             return
         self._publish_changes()
         response.success = True
@@ -289,10 +325,8 @@ class FusionNode(LiraNode):
         if request.use_sphere and not (
             np.isfinite(center).all() and request.radius_m > 0 and math.isfinite(request.radius_m)
         ):
-            response.code = QueryInstances.Response.INVALID_REGION
-            response.message = (
-                f"expected a finite center and radius_m > 0, got {center.tolist()} and {request.radius_m}"
-            )
+            message = f"expected a finite center and radius_m > 0, got {center.tolist()} and {request.radius_m}"
+            self.refuse(response, "query_instances", QueryInstances.Response.INVALID_REGION, message)
             return
         query = None
         if request.text:
@@ -300,20 +334,20 @@ class FusionNode(LiraNode):
                 query = Instruction("query", request.text, parse(request.text))
             except InstructionError as error:
                 codes = QueryInstances.Response
-                response.code = codes.TEXT_TOO_LONG if error.code == "TEXT_TOO_LONG" else codes.NOT_UNDERSTOOD
-                response.message = error.message
+                code = codes.TEXT_TOO_LONG if error.code == "TEXT_TOO_LONG" else codes.NOT_UNDERSTOOD
+                self.refuse(response, "query_instances", code, error.message)
                 return
         sphere = (center, request.radius_m) if request.use_sphere else None
         instances = self._map.query(query, set(request.ids), request.label, sphere)
         response.success = True
         response.code = QueryInstances.Response.OK
         response.header.stamp = stamp_from_ns(self._map.stamp_ns)
-        response.header.frame_id = self._map_frame
+        response.header.frame_id = self._sessions.map_frame
         response.instances = [instance_to_message(i, with_voxels=request.include_voxels) for i in instances]
         response.message = f"{len(instances)} instances"
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
-        self._forget()
+        self._forget(same_session=True)
         response.success = True
         response.message = "all instances are forgotten; instructions stay"
 

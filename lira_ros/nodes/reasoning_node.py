@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
@@ -17,10 +18,9 @@ from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
 from lira_ros.reasoning.contracts import CandidateSet, ReasoningError
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
-from lira_ros.reasoning.language.configuration import LanguageConfiguration, load_encoder
 from lira_ros.reasoning.language.parser import InstructionError, describe
 from lira_ros.reasoning.overlay import draw_overlay
-from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
 from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration, Task
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_to_message
@@ -34,6 +34,7 @@ from lira_ros.ros.conversions.instruction import (
 )
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
+from lira_ros.ros.sessions import MappingSessions
 
 # Keyframes wait as messages (about 0.3 MB each) until the worker takes them into the store.
 KEYFRAME_QUEUE = 200
@@ -67,16 +68,14 @@ class ReasoningNode(LiraNode):
 
     def configure(self) -> None:
         """Load the back end; a missing model is said here and not on the first keyframe."""
-        encoder, note = load_encoder(self.configuration.language)
-        if note:
-            self.report("language", note)
         recording = self.configuration.recording
         truth = ground_truth(open_sequence(recording)) if recording else None
-        self._reasoner = create_reasoner(self.configuration.reasoner, Relevance(encoder), truth)
+        self._reasoner = create_reasoner(
+            self.configuration.reasoner, create_relevance(self.configuration.language), truth
+        )
         self._book = InstructionBook(self.configuration.instructions)
         self._scheduler = ReasoningScheduler(self.configuration.scheduler)
-        self._session = 0
-        self._map_frame = ""
+        self._sessions = MappingSessions(capacity=1)
         self._newest_ns = 0
         self._judged: dict[str, InstructionStatus] = {}
         self._overlay_s = float("-inf")
@@ -101,16 +100,15 @@ class ReasoningNode(LiraNode):
             required=False,
         )
 
-    def time_jumped(self) -> None:
-        """Start anew with the keyframes that come now; the mapping starts a new session as well."""
-        self._scheduler.clear_keyframes()
-        self._publish_status()
+    def forget_queued(self) -> None:
+        """Keep everything: messages name their mapping session, and the mapping begins another when time goes back."""
 
     def diagnose(self) -> dict[str, object]:
         """Return how much is asked and stored."""
         if self.state not in ("inactive", "active"):
             return {}
         return {
+            "session": self._sessions.current,
             "reasoner": self._reasoner.name,
             "instructions": len(self._book.active),
             "keyframes stored": self._scheduler.keyframe_count,
@@ -120,13 +118,14 @@ class ReasoningNode(LiraNode):
     # ---- worker ------------------------------------------------------------------------------------------------
 
     def _add_keyframe(self, message: KeyframeMessage) -> None:
-        keyframe = keyframe_from_message(message, self.resolve_topic_name("keyframes"))
-        if message.session != self._session:
+        topic = self.resolve_topic_name("keyframes")
+        keyframe = keyframe_from_message(message, topic)
+        if self._sessions.begin(message.session, message.header.frame_id, f"{topic}: keyframe {message.id}"):
             self._scheduler.clear_keyframes()
-            self._session = message.session
-        self._map_frame = message.header.frame_id
+            self._newest_ns = 0
         self._newest_ns = max(self._newest_ns, keyframe.frame.stamp_ns)
         self._scheduler.add_keyframe(keyframe)
+        self._publish_status()
 
     def _take_statuses(self, message: InstructionStatusArray) -> None:
         self._judged = {item.instruction_id: status_from_message(item) for item in message.statuses}
@@ -137,15 +136,19 @@ class ReasoningNode(LiraNode):
             return False
         try:
             answer = self._reasoner.propose(task.keyframe, task.instruction)
-        except ReasoningError as error:
-            again = self._scheduler.report_failed(task, str(error))
+        except Exception as error:  # a back end may wrap any model; whatever it raises means "no answer"
+            again = self._scheduler.report_failed(task, str(error) or type(error).__name__)
             outcome = "will be asked once more" if again else "is given up"
-            self.report("reasoner failed", f"keyframe {task.keyframe.id} for {task.instruction.id} {outcome}: {error}")
+            expected = isinstance(error, ReasoningError)
+            question = f"keyframe {task.keyframe.id} for {task.instruction.id} {outcome}"
+            self.report("reasoner failed", f"{self._reasoner.name}: {question}: {error if expected else repr(error)}")
+            if not expected:
+                self.get_logger().error(traceback.format_exc())
         else:
             self._scheduler.report_answered(task)
             self.statistics.latency("answer a keyframe", answer.latency_s)
             self.statistics.count("candidates", len(answer.candidates))
-            self._candidates.publish(candidates_to_message(answer, self._session, self._map_frame))
+            self._candidates.publish(candidates_to_message(answer, self._sessions.current, self._sessions.map_frame))
             self._publish_overlay(task, answer)
         self._publish_status()
         return True
@@ -157,7 +160,7 @@ class ReasoningNode(LiraNode):
             return
         self._overlay_s = now_s
         picture = draw_overlay(task.keyframe.frame.color, answer, task.instruction.text)
-        self._overlay.publish(image_to_message(picture, "rgb8", task.keyframe.frame.stamp_ns, self._map_frame))
+        self._overlay.publish(image_to_message(picture, "rgb8", task.keyframe.frame.stamp_ns, self._sessions.map_frame))
 
     def _own_status(self, instruction_id: str) -> InstructionStatus:
         progress = self._scheduler.progress(instruction_id)
@@ -173,7 +176,7 @@ class ReasoningNode(LiraNode):
 
     def _publish_status(self) -> None:
         statuses = [self._own_status(item.id) for item in self._book.active]
-        self._status.publish(statuses_to_message(statuses, self._newest_ns, self._map_frame))
+        self._status.publish(statuses_to_message(statuses, self._newest_ns, self._sessions.map_frame))
 
     def _publish_instructions(self) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -188,11 +191,9 @@ class ReasoningNode(LiraNode):
                 request.text, request.id, replace=request.replace, stamp_ns=self.get_clock().now().nanoseconds
             )
         except InstructionError as error:
-            response.code = getattr(SubmitInstruction.Response, error.code)
-            response.message = error.message
-            self.report(
-                f"instruction refused: {error.code}", f"{self.resolve_service_name('submit_instruction')}: {error}"
-            )
+            code = getattr(SubmitInstruction.Response, error.code)
+            self.statistics.count(f"instructions refused, {error.code}")
+            self.refuse(response, "submit_instruction", code, error.message)
             return
         self._scheduler.add_instruction(instruction)
         self._judged.pop(instruction.id, None)
@@ -208,8 +209,8 @@ class ReasoningNode(LiraNode):
         try:
             cancelled = self._book.cancel(request.id)
         except KeyError:
-            response.code = CancelInstruction.Response.UNKNOWN_ID
-            response.message = f"id {request.id!r}: no such instruction; active: {self._active_ids()}"
+            message = f"id {request.id[:80]!r}: no such instruction; active: {self._active_ids()}"
+            self.refuse(response, "cancel_instruction", CancelInstruction.Response.UNKNOWN_ID, message)
             return
         for name in cancelled:
             self._scheduler.remove_instruction(name)

@@ -136,6 +136,10 @@ class LiraNode(LifecycleNode):
     def time_jumped(self) -> None:
         """React to a clock that went back (a looped bag): forget what is newer; runs in the worker thread."""
 
+    def forget_queued(self) -> None:
+        """Drop what is queued from before the clock went back; runs in the executor thread, before time_jumped()."""
+        self.worker.clear()
+
     def autostart_failed(self) -> None:
         """React to a node that could not come up by itself; by default it waits unconfigured for a manager."""
 
@@ -233,7 +237,15 @@ class LiraNode(LifecycleNode):
                 self._refuse(response, None, f"{resolved}: {error}")
             return response
 
-        self.create_service(service_type, name, callback, callback_group=self._service_group)
+        self.create_service(
+            service_type, name, callback, qos_profile=qos.services(), callback_group=self._service_group
+        )
+
+    def refuse(self, response: Any, service: str, code: int, message: str) -> None:
+        """Answer a request with a code and a sentence, and count it in the diagnostics."""
+        response.code, response.message = code, message
+        resolved = self.resolve_service_name(service)
+        self.report(f"{resolved} refused", f"{resolved}: {message}")
 
     def report(self, key: str, text: str) -> None:
         """Report a problem: counted in diagnostics under ``key``, logged at once and then at most every 5 s."""
@@ -348,7 +360,9 @@ class LiraNode(LifecycleNode):
 
     def _transition_failed(self, transition: str, error: Exception) -> None:
         self._error = f"{transition} failed: {error}"
-        details = "" if isinstance(error, ValueError) else "\n" + traceback.format_exc()
+        # Errors of our own are sentences for people; of others the place is needed.
+        ours = isinstance(error, ValueError) or type(error).__module__.startswith("lira_ros.")
+        details = "" if ours else "\n" + traceback.format_exc()
         self.get_logger().error(f"{self.get_name()}: {self._error}{details}")
 
     def _failed(self, source: str, error: Exception) -> None:
@@ -376,7 +390,7 @@ class LiraNode(LifecycleNode):
         if self._state not in ("inactive", "active"):
             return
         self.report("clock jumped back", f"the clock went back by {-jump.delta.nanoseconds / 1e9:.1f} s: starting anew")
-        self.worker.clear()
+        self.forget_queued()
         self.worker.submit(self.time_jumped)
 
     def _guard_transitions(self) -> None:

@@ -18,6 +18,10 @@ INSTANCE_MAP_HISTORY = 64
 # Camera messages waiting in the middleware: a third of a second at 30 Hz. More would only add latency.
 SENSOR_DEPTH = 10
 
+# Requests that wait in the middleware while one is answered. With the ten of the default profile the eleventh of a
+# burst replaces the first, whose caller then waits for ever.
+SERVICE_DEPTH = 500
+
 
 def sensor_input(depth: int = SENSOR_DEPTH) -> QoSProfile:
     """Return the profile of camera and pose inputs: best effort, volatile, so that it matches every publisher."""
@@ -82,6 +86,11 @@ def image_output() -> QoSProfile:
 def diagnostics() -> QoSProfile:
     """Return the profile of /diagnostics, that of diagnostic_updater: reliable, volatile, depth 1."""
     return stream(depth=1)
+
+
+def services() -> QoSProfile:
+    """Return the profile of services: reliable, volatile, with room for bursts."""
+    return stream(SERVICE_DEPTH)
 
 
 def describe(profile: QoSProfile) -> str:

@@ -84,9 +84,9 @@ def run_nodes(run: NodeRun, progress: Callable[[float, RunRecord], None]) -> Run
                 processes.check(but=("replay_node",))
                 monitor.spin(0.2)
                 if monitor.frames:
-                    waiting = _submit_due(waiting, monitor.recording_s, client, record)
+                    waiting = _submit_due(waiting, monitor.recording_s, client, monitor)
                 progress(monitor.recording_s, record)
-            _submit_due(waiting, float("inf"), client, record)
+            _submit_due(waiting, float("inf"), client, monitor)
             _settle(monitor, processes, progress)
             record.duration_s = time.monotonic() - started_s
             files = client.save_map("map", SETTLE_LIMIT_S)
@@ -134,15 +134,17 @@ def _wait_until_ready(client: Any, processes: NodeProcesses) -> None:
         time.sleep(0.1)
 
 
-def _submit_due(waiting: list[Request], now_s: float, client: Any, record: RunRecord) -> list[Request]:
+def _submit_due(waiting: list[Request], now_s: float, client: Any, monitor: Any) -> list[Request]:
+    record: RunRecord = monitor.record
     for request in waiting:
         if request.at_s > now_s:
             continue
         reply = client.submit(request.text, request.instruction_id)
         if not reply.success:
             raise InstructionError("REFUSED", f"{request.text!r}: {reply.message}")
+        monitor.note_submitted(reply.id)
         record.instructions[reply.id] = Instruction(reply.id, request.text, parse(request.text))
-        record.submitted_s[reply.id] = request.at_s
+        record.submitted_s[reply.id] = monitor.recording_s
     return [request for request in waiting if request.at_s > now_s]
 
 

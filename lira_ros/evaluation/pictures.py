@@ -22,9 +22,11 @@ from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
 from lira_ros.fusion.display_color import display_color
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
+from lira_ros.geometry.mask import intersection_over_union
 from lira_ros.geometry.pose import inverse, transform_points
 from lira_ros.geometry.rasterizer import rasterize
 from lira_ros.mapping.surface import Mesh
+from lira_ros.reasoning.contracts import CandidateSet
 
 PANEL_HEIGHT_PX = 600
 MAP_WIDTH_PX = 880
@@ -49,6 +51,9 @@ STATE_WORDS = {
     SearchState.CANCELLED: "cancelled",
     SearchState.FAILED: "failed",
 }
+# A candidate's mask that overlaps this much with what the fused instance covers in the view shows it better: its
+# border is that of the picture and not of the voxels.
+SAME_MASK_IOU = 0.35
 # Packed voxel keys: 21 bits an axis reach +-1 million voxels, 20 km at 2 cm.
 KEY_OFFSET, KEY_BITS = 1 << 20, 21
 
@@ -167,7 +172,7 @@ def render_map(
         lit[_belongs(mesh.vertices, instance)] = instance.id
     if instances:
         grey = colors.mean(axis=1, keepdims=True)
-        colors = np.where((lit > 0)[:, None], colors, 0.45 * (0.6 * grey + 0.4 * colors) + 0.55 * 235.0)
+        colors = np.where((lit > 0)[:, None], colors, 0.62 * (0.45 * grey + 0.55 * colors) + 0.38 * 240.0)
         for instance in instances:
             chosen = lit == instance.id
             colors[chosen] = 0.35 * colors[chosen] + 0.65 * 255.0 * np.array(display_color(instance.id), np.float32)
@@ -252,12 +257,24 @@ def _draw_name(
     draw.text((x + 6 - left, y + 5 - top), text, font=_font(15, True), fill=(255, 255, 255))
 
 
-def _camera_panel(keyframe: Keyframe, instances: Sequence[Instance], height_px: int) -> Image.Image:
+def _best_mask(keyframe: Keyframe, instance: Instance, candidates: CandidateSet | None) -> NDArray[np.bool_]:
+    """Return the candidate mask that the instance was made of, or where its voxels are seen when there is none."""
+    looked_up = instance_mask(keyframe.frame, instance)
+    masks = [item.mask for item in candidates.candidates] if candidates is not None else []
+    overlaps = [intersection_over_union(mask, looked_up) for mask in masks if mask.shape == looked_up.shape]
+    if overlaps and max(overlaps) >= SAME_MASK_IOU:
+        return masks[int(np.argmax(overlaps))]
+    return looked_up
+
+
+def _camera_panel(
+    keyframe: Keyframe, instances: Sequence[Instance], candidates: CandidateSet | None, height_px: int
+) -> Image.Image:
     frame = keyframe.frame
     picture = frame.color.astype(np.float32)
     outlines = []
     for instance in instances:
-        mask = instance_mask(frame, instance)
+        mask = _best_mask(keyframe, instance, candidates)
         if mask.sum() < 12:
             continue
         # Depth has holes where colour has none: closing them shows the thing as a person sees it.
@@ -288,7 +305,8 @@ def instruction_picture(record: RunRecord, instruction_id: str) -> Image.Image:
     view = best_view(keyframes, instances)
     panels = [map_panel]
     if view is not None:
-        panels.append(_camera_panel(view, instances, PANEL_HEIGHT_PX))
+        candidates = record.candidates.get((view.id, instruction_id))
+        panels.append(_camera_panel(view, instances, candidates, PANEL_HEIGHT_PX))
     width = sum(panel.width for panel in panels) + MARGIN_PX * (len(panels) + 1)
     page = Image.new("RGB", (width, HEADER_HEIGHT_PX + PANEL_HEIGHT_PX + MARGIN_PX), BACKGROUND)
     _draw_header(ImageDraw.Draw(page), record.instructions[instruction_id].text, status, width)

@@ -88,8 +88,10 @@ class Instance:
 
     @property
     def centroid(self) -> NDArray[np.float64]:
-        """Return the (3,) mean of the voxel centres [m] in the map frame."""
-        return self.points.mean(axis=0, dtype=np.float64)
+        """Return the (3,) mean of the voxel centres [m] in the map frame; of the box when it came without voxels."""
+        if len(self.voxels) == 0:
+            return np.asarray(self.box.T_map_box[:3, 3], dtype=np.float64)
+        return np.asarray(self.points.mean(axis=0, dtype=np.float64))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Monitor:
         self._sensed_s: dict[int, float] = {}
         self._keyframe_s: dict[int, float] = {}
         self._candidates_s: dict[int, float] = {}
+        self._submitted_s: dict[str, float] = {}
         self._start_ns: int | None = None
         self._newest_ns = 0
         self._maps: dict[str, dict[int, Instance]] = {}
@@ -51,6 +52,10 @@ class Monitor:
     def frames(self) -> int:
         """Return how many images the camera has sent so far."""
         return len(self._sensed_s)
+
+    def note_submitted(self, instruction_id: str) -> None:
+        """Note that an instruction is being given: what was seen before it does not count as late."""
+        self._submitted_s[instruction_id] = time.monotonic()
 
     def spin(self, seconds: float) -> None:
         """Receive for a while."""
@@ -82,7 +87,9 @@ class Monitor:
         self.record.candidates[(candidates.keyframe_id, candidates.instruction_id)] = candidates
         self.record.latency.add("reasoner, one keyframe", candidates.latency_s)
         self._candidates_s[candidates.stamp_ns] = now_s
-        self._note("keyframe to candidates", self._keyframe_s.get(candidates.stamp_ns), now_s)
+        since_s = self._keyframe_s.get(candidates.stamp_ns)
+        if since_s is not None and since_s >= self._submitted_s.get(candidates.instruction_id, 0.0):
+            self._note("keyframe to candidates", since_s, now_s)
 
     def _update(self, message: InstanceMapUpdate) -> None:
         now_s = time.monotonic()
@@ -95,16 +102,17 @@ class Monitor:
             self.record.conforming[message.instruction_id] = tuple(held.values())
             return
         seen_ns = max(item.last_seen_ns for item in changed)
-        self._note("candidates to published instance", self._candidates_s.get(seen_ns), now_s)
-        delay_s = self._note("sensor stamp to published instance", self._sensed_s.get(seen_ns), now_s)
+        sensed_s = self._sensed_s.get(seen_ns)
+        delay_s = float("nan") if sensed_s is None else now_s - sensed_s
+        if sensed_s is not None and sensed_s >= self._submitted_s.get(message.instruction_id, 0.0):
+            self._note("candidates to published instance", self._candidates_s.get(seen_ns), now_s)
+            self._note("sensor stamp to published instance", sensed_s, now_s)
         self.record.note_conforming(message.instruction_id, tuple(held.values()), self._start_ns or 0, delay_s)
 
     def _statuses(self, message: InstructionStatusArray) -> None:
         for item in message.statuses:
             self.record.note_status(status_from_message(item), self.recording_s)
 
-    def _note(self, stage: str, before_s: float | None, now_s: float) -> float:
-        if before_s is None:
-            return float("nan")
-        self.record.latency.add(stage, now_s - before_s)
-        return now_s - before_s
+    def _note(self, stage: str, before_s: float | None, now_s: float) -> None:
+        if before_s is not None:
+            self.record.latency.add(stage, now_s - before_s)

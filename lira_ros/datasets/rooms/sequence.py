@@ -29,6 +29,9 @@ VISIBILITY_WIDTH_PX = 320
 VISIBILITY_TOLERANCE_M = 0.02
 OBJECT_VOXEL_M = 0.02
 
+# Drawing a frame of 640 x 480 takes about 0.1 s of one core, and the nodes need the rest of a small computer.
+DEFAULT_RATE_HZ = 6.0
+
 
 class RoomSequence:
     """Frames of the generated room, drawn when asked for; the same arguments give the same frames.
@@ -40,7 +43,7 @@ class RoomSequence:
     def __init__(
         self,
         seed: int = DEFAULT_SEED,
-        rate_hz: float = 10.0,
+        rate_hz: float = DEFAULT_RATE_HZ,
         width_px: int = CAMERA.width_px,
         duration_s: float = ROUND_S,
         noisy: bool = True,

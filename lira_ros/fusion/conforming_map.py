@@ -251,7 +251,8 @@ class ConformingMap:
 
     def _counts(self, search: _Search) -> tuple[int, int]:
         """Return how many keyframes are answered, and how many answers are still to come."""
-        answered = self._answered.get(search.instruction.id, set())
+        # An answer whose keyframe did not come yet is not in the map.
+        answered = self._answered.get(search.instruction.id, set()) & self._keyframe_ids
         progress = self._progress.get(search.instruction.id)
         if progress is None:
             return len(answered), len(self._keyframe_ids - answered)

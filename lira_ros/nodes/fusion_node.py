@@ -85,7 +85,7 @@ class FusionNode(LiraNode):
         self._stale: set[str] = set()
         self._unmatched: deque[tuple[float, int]] = deque(maxlen=CANDIDATE_QUEUE)
         self._maps = self.publish_on(InstanceMap, "instance_map", qos.instance_maps())
-        self._updates = self.publish_on(InstanceMapUpdate, "instance_map/updates", qos.stream())
+        self._updates = self.publish_on(InstanceMapUpdate, "instance_map/updates", qos.instance_updates())
         self._output = InstanceOutput(self)
         self._status = self.publish_on(InstructionStatusArray, "instruction_status", qos.latched())
         self.worker.add_queue("instructions", self._take_instructions, 1)
@@ -203,7 +203,6 @@ class FusionNode(LiraNode):
     def _forget(self, *, same_session: bool = False) -> None:
         self._map.reset(same_session=same_session)
         self._unmatched.clear()
-        self._output.clear()
         for status in self._map.statuses():
             self._publish_cleared(status)
             self._stale.add(status.instruction_id)

@@ -26,6 +26,7 @@ class InstanceOutput:
         self._markers = InstanceMarkers()
         self._labels = DetectionLabels()
         self._marker_output = node.publish_on(MarkerArray, "instances/markers", qos.latched())
+        self._marker_output.publish(self._markers.clear())
         self._points = node.publish_on(PointCloud2, "instances/points", qos.latched())
         self._detections = node.publish_on(Detection3DArray, "instances/detections", qos.latched())
         self._label_info = node.publish_on(LabelInfo, "instances/label_info", qos.latched())
@@ -40,7 +41,3 @@ class InstanceOutput:
         self._detections.publish(detections)
         unique = {instance.id: instance for instances in shown.values() for instance in instances}
         self._points.publish(instances_to_cloud(unique.values(), stamp_ns, map_frame))
-
-    def clear(self) -> None:
-        """Remove every marker, also those of an earlier run of this node."""
-        self._marker_output.publish(self._markers.clear())

@@ -40,7 +40,7 @@ class Monitor:
         node.create_subscription(CameraInfo, camera_info_topic, self._sensed, qos.sensor_input(100))
         node.create_subscription(KeyframeMessage, "keyframes", self._keyframe, qos.keyframes())
         node.create_subscription(CandidateArray, "candidates", self._candidates, qos.candidates())
-        node.create_subscription(InstanceMapUpdate, "instance_map/updates", self._update, qos.stream())
+        node.create_subscription(InstanceMapUpdate, "instance_map/updates", self._update, qos.instance_updates())
         node.create_subscription(InstructionStatusArray, "instruction_status", self._statuses, qos.latched())
 
     @property

@@ -83,6 +83,11 @@ def image_output() -> QoSProfile:
     return sensor_input(depth=2)
 
 
+def instance_updates() -> QoSProfile:
+    """Return the profile of the changes of instance maps: all instructions may change at once, a few times a second."""
+    return stream(4 * INSTANCE_MAP_HISTORY)
+
+
 def diagnostics() -> QoSProfile:
     """Return the profile of /diagnostics, that of diagnostic_updater: reliable, volatile, depth 1."""
     return stream(depth=1)

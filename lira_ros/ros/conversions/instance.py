@@ -24,6 +24,9 @@ from lira_ros.ros.conversions.points import points_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
 
+# Markers that disappeared and are still named in every message: two each of many instances, at 150 bytes.
+MAX_DELETED_MARKERS = 1000
+
 
 def instance_to_message(instance: Instance, *, with_voxels: bool = True) -> InstanceMessage:
     """Convert an instance; without voxels its voxel arrays are empty."""
@@ -135,11 +138,13 @@ def update_to_message(
 class InstanceMarkers:
     """Turn instance maps into markers for stock RViz, deleting what is gone so that nothing lingers.
 
-    One namespace an instruction and kind (box, name); the marker id is the instance id.
+    One namespace an instruction and kind (box, name); the marker id is the instance id. Every message also deletes
+    what earlier ones did: of a latched topic only the last message is sure to arrive.
     """
 
     def __init__(self) -> None:
         self._shown: set[tuple[str, int]] = set()
+        self._gone: dict[tuple[str, int], None] = {}  # in order of disappearance
 
     def message(
         self, instances_by_instruction: dict[str, Sequence[Instance]], stamp_ns: int, map_frame: str
@@ -154,17 +159,17 @@ class InstanceMarkers:
                     marker.id = instance.id
                     shown.add((marker.ns, marker.id))
                     markers.append(marker)
-        for ns, marker_id in sorted(self._shown - shown):
-            markers.append(Marker(ns=ns, id=marker_id, action=Marker.DELETE))
+        self._gone.update(dict.fromkeys(sorted(self._shown - shown)))
+        self._gone = {key: None for key in list(self._gone)[-MAX_DELETED_MARKERS:] if key not in shown}
         self._shown = shown
+        markers += [Marker(ns=ns, id=marker_id, action=Marker.DELETE) for ns, marker_id in self._gone]
         for marker in markers:
             marker.header.stamp = stamp_from_ns(stamp_ns)
             marker.header.frame_id = map_frame
         return MarkerArray(markers=markers)
 
     def clear(self) -> MarkerArray:
-        """Return the message that removes every marker."""
-        self._shown.clear()
+        """Return the message that removes every marker, also those of an earlier run."""
         return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
     @staticmethod

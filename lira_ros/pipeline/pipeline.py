@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lira_ros.configuration import section
+from lira_ros.configuration import ConfigurationError, section
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, MapChange, ReasoningProgress
 from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
@@ -36,9 +36,17 @@ class PipelineConfiguration:
 
 
 class Pipeline:
-    """Map frames, answer instructions, keep the map of what conforms. Not thread-safe: it has one owner."""
+    """Map frames, answer instructions, keep the map of what conforms. Not thread-safe: it has one owner.
+
+    Raises ConfigurationError when the rooms do not agree on the size of a voxel.
+    """
 
     def __init__(self, configuration: PipelineConfiguration, reasoner: Reasoner, relevance: Relevance) -> None:
+        if configuration.mapping.voxel_size_m != configuration.fusion.voxel_size_m:
+            raise ConfigurationError(
+                f"fusion.voxel_size_m: expected mapping.voxel_size_m, {configuration.mapping.voxel_size_m}, "
+                f"got {configuration.fusion.voxel_size_m}"
+            )
         self.mapper = Mapper(configuration.mapping)
         self.book = InstructionBook(configuration.instructions)
         self.scheduler = ReasoningScheduler(configuration.scheduler)

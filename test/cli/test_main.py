@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from lira_ros.cli.main import main
+from lira_ros.datasets.rooms import RoomSequence
+from lira_ros.datasets.writer import write_hololens_folder
+
+SMALL = ["--set", "mapping.voxel_size_m=0.04", "--set", "fusion.voxel_size_m=0.04"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recording") / "room"
+    write_hololens_folder(RoomSequence(seed=0, rate_hz=2.0, width_px=160, duration_s=6.0), path)
+    return path
+
+
+def test_run_writes_the_maps_the_pictures_and_a_table(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    code = main(["run", str(folder), "-i", "Find the sofa.", "--reasoner", "oracle", "--out", str(out), *SMALL])
+    printed = capsys.readouterr().out
+    assert code == 0
+    for expected in ("Find the sofa.", "FOUND", "frames/s", "p95 ms", "sensor stamp to published instance"):
+        assert expected in printed
+    names = {path.name for path in out.iterdir()}
+    assert {"instance_map.json", "map.ply", "instances.ply", "timeline.png", "01-find-the-sofa.png"} <= names
+    text = (out / "instance_map.json").read_text()
+    assert "sofa" in text
+    json.loads(text)
+
+
+def test_evaluate_prints_found_missed_and_wrong(folder, tmp_path, capsys):
+    questions = tmp_path / "questions.json"
+    questions.write_text(
+        json.dumps({"instructions": [{"text": "Find the sofa.", "ids": [1]}, {"text": "Find the bed.", "ids": []}]})
+    )
+    arguments = ["evaluate", str(folder), "--questions", str(questions), "--reasoner", "oracle", *SMALL]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "of 2 by IoU" in printed
+    assert "1/0/0 right" in printed
+    assert "NONE_CONFORM" in printed
+
+
+def test_every_parameter_can_be_listed(capsys):
+    assert main(["run", "--list-params"]) == 0
+    assert "mapping.voxel_size_m = 0.02" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["run", "room:0", "--set", "mapping.voxel_size_m=-1"], "mapping.voxel_size_m"),
+        (["run", "room:0", "--set", "mapping.voxel=1"], "unknown parameter mapping.voxel"),
+        (["run", "room:0", "--set", "nonsense"], "NAME=VALUE"),
+        (["run", "room:0", "--reasoner", "psychic"], "psychic"),
+        (["run", "room:0", "--params", "/no/file.yaml"], "/no/file.yaml"),
+        (["run", "room:zero"], "room:zero"),
+    ],
+)
+def test_mistakes_are_answered_with_one_sentence(arguments, said, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("lira: ")
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_an_instruction_that_is_refused_ends_the_run_with_its_reason(folder, tmp_path, capsys):
+    code = main(["run", str(folder), "-i", "?!", "--reasoner", "oracle", "--out", str(tmp_path), *SMALL])
+    assert code == 1
+    assert capsys.readouterr().err.startswith("lira: ")

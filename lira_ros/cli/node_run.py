@@ -108,13 +108,17 @@ def _saved_mesh(files: Sequence[str], values: Mapping[str, Any]) -> Mesh:
 
 def _commands(run: NodeRun) -> list[NodeCommand]:
     common = {"map_directory": str(run.output.resolve())}
+    # The oracle answers from the annotation of the recording that is replayed.
+    truth = {"recording": run.recording} if run.values.get("reasoner.backend") == "oracle" else {}
     if run.suite:
-        return [NodeCommand("suite", NAMESPACE, REMAPPINGS, {**run.values, **common})]
+        return [NodeCommand("suite", NAMESPACE, REMAPPINGS, {**run.values, **common, **truth})]
     commands = []
     for executable, sections in NODE_SECTIONS.items():
         parameters = {name: value for name, value in run.values.items() if name.split(".")[0] in sections}
         if executable == "mapping_node":
             parameters.update(common)
+        if executable == "reasoning_node":
+            parameters.update(truth)
         commands.append(NodeCommand(executable, NAMESPACE, REMAPPINGS, parameters))
     return commands
 
@@ -155,7 +159,6 @@ def _settle(monitor: Any, processes: NodeProcesses, progress: Callable[[float, R
         processes.check(but=("replay_node",))
         progress(monitor.recording_s, monitor.record)
         if monitor.settled():
-            monitor.spin(0.5)
             return
 
 

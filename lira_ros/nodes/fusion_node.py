@@ -306,8 +306,8 @@ class FusionNode(LiraNode):
         names = [item.id for item in self._map.instructions]
         wanted = request.instruction_id or (names[-1] if names else "")
         if not names:
-            message = "no instruction is active; submit one first"
-            self.refuse(response, "get_instance_map", GetInstanceMap.Response.NO_INSTRUCTION, message)
+            response.code = GetInstanceMap.Response.NO_INSTRUCTION
+            response.message = "no instruction is active; submit one first"
             return
         if wanted not in names:
             message = f"instruction_id {wanted!r}: no such instruction; active: {', '.join(names)}"

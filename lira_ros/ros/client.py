@@ -26,6 +26,9 @@ STATE_NAMES = {
     InstructionStatus.FAILED: "failed",
 }
 
+# How long a node that may still be starting is waited for before the caller looks whether its process is alive.
+READY_TIMEOUT_S = 1.0
+
 
 class ServiceError(RuntimeError):
     """A service is not there or did not answer in time; names it."""
@@ -88,7 +91,10 @@ class InstructionClient:
     def not_ready(self) -> str | None:
         """Return why the reasoning or the fusion cannot answer yet, None when both are configured."""
         for kind, name in ((ListInstructions, "list_instructions"), (GetInstanceMap, "get_instance_map")):
-            response = self.call(kind, name, kind.Request())
+            try:
+                response = self.call(kind, name, kind.Request(), READY_TIMEOUT_S)
+            except ServiceError as error:
+                return str(error)
             if response.code == kind.Response.NOT_CONFIGURED:
                 return f"{name}: {response.message}"
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo
 
 from lira_msgs.msg import CandidateArray, InstanceMapUpdate, InstructionStatusArray
@@ -18,6 +19,9 @@ from lira_ros.ros.conversions.instruction import status_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.time import stamp_to_ns
 
+# From node to node a message takes milliseconds; after this long without any, the nodes have nothing left to say.
+QUIET_S, LOST_S = 1.0, 5.0
+
 
 class Monitor:
     """Subscribe to everything that the suite says and note it in a RunRecord.
@@ -27,7 +31,6 @@ class Monitor:
 
     def __init__(self, client: InstructionClient, record: RunRecord, camera_info_topic: str) -> None:
         self.record = record
-        self.keyframe_messages = 0
         self._client = client
         self._sensed_s: dict[int, float] = {}
         self._keyframe_s: dict[int, float] = {}
@@ -35,9 +38,12 @@ class Monitor:
         self._submitted_s: dict[str, float] = {}
         self._start_ns: int | None = None
         self._newest_ns = 0
+        self._mapped_ns = 0
+        self._heard_s = time.monotonic()
         self._maps: dict[str, dict[int, Instance]] = {}
         node = client.node
         node.create_subscription(CameraInfo, camera_info_topic, self._sensed, qos.sensor_input(100))
+        node.create_subscription(PoseStamped, "pose", self._mapped, qos.stream(100))
         node.create_subscription(KeyframeMessage, "keyframes", self._keyframe, qos.keyframes())
         node.create_subscription(CandidateArray, "candidates", self._candidates, qos.candidates())
         node.create_subscription(InstanceMapUpdate, "instance_map/updates", self._update, qos.instance_updates())
@@ -64,8 +70,14 @@ class Monitor:
             self._client.executor.spin_once(timeout_sec=left_s)
 
     def settled(self) -> bool:
-        """Tell whether every instruction has been answered for every keyframe."""
+        """Tell whether all images are mapped, all instructions answered for all keyframes, and nothing more comes.
+
+        An image that was lost on the way is not waited for longer than LOST_S.
+        """
         statuses = self.record.statuses
+        quiet_s = QUIET_S if self._mapped_ns >= self._newest_ns else LOST_S
+        if time.monotonic() - self._heard_s < quiet_s:
+            return False
         return all(name in statuses and statuses[name].keyframes_pending == 0 for name in self.record.instructions)
 
     def _sensed(self, message: CameraInfo) -> None:
@@ -74,15 +86,19 @@ class Monitor:
         self._start_ns = stamp_ns if self._start_ns is None else self._start_ns
         self._newest_ns = max(self._newest_ns, stamp_ns)
 
+    def _mapped(self, message: PoseStamped) -> None:
+        self._heard_s = time.monotonic()
+        self._mapped_ns = max(self._mapped_ns, stamp_to_ns(message.header.stamp))
+
     def _keyframe(self, message: KeyframeMessage) -> None:
-        now_s = time.monotonic()
+        now_s = self._heard_s = time.monotonic()
         keyframe = keyframe_from_message(message, "keyframes")
         self.record.keyframes[keyframe.id] = keyframe
         self._keyframe_s[keyframe.frame.stamp_ns] = now_s
         self._note("sensor stamp to keyframe", self._sensed_s.get(keyframe.frame.stamp_ns), now_s)
 
     def _candidates(self, message: CandidateArray) -> None:
-        now_s = time.monotonic()
+        now_s = self._heard_s = time.monotonic()
         candidates = candidates_from_message(message, "candidates")
         self.record.candidates[(candidates.keyframe_id, candidates.instruction_id)] = candidates
         self.record.latency.add("reasoner, one keyframe", candidates.latency_s)

@@ -1,0 +1,151 @@
+"""From fused instances to published maps: progress, states, late lists, queries. Judging itself is faked by label."""
+
+import numpy as np
+from box_scene import Box, answer, walk
+
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
+from lira_ros.fusion.contracts import Conformity, Judgement, SearchState, Verdict
+from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.reasoning.constraint import Constraint, Phrase
+from lira_ros.reasoning.contracts import Instruction
+
+BOXES = (Box(1, (-0.2, -0.2, 0.0), (0.2, 0.2, 0.4)),)
+
+
+class ByLabel:
+    """Stands for the target inference: what bears the label asked for conforms."""
+
+    def judge(self, instances, instruction, *, up, camera_position, keyframes_answered, keyframes_pending):
+        fits = {item.id: item.label == instruction.constraint.phrase.head for item in instances}
+        verdicts = {
+            number: Verdict(Conformity.CONFORMS if good else Conformity.REJECTED, float(good), "by its label")
+            for number, good in fits.items()
+        }
+        if any(fits.values()):
+            return Judgement(SearchState.FOUND, "found", verdicts)
+        state = SearchState.SEARCHING if keyframes_pending else SearchState.NONE_CONFORM
+        return Judgement(state if keyframes_answered else SearchState.PENDING, "none", verdicts)
+
+
+def asked(label, name):
+    return Instruction(name, label, Constraint(Phrase(label, head=label)))
+
+
+def make(*instructions):
+    subject = ConformingMap(InstanceFusion(FusionConfiguration()), ByLabel())
+    subject.set_instructions(instructions)
+    return subject
+
+
+def answers(frames, name, label="box"):
+    for frame, ids in frames:
+        yield answer(frame, [ids == 1], [label], instruction_id=name)
+
+
+def feed(subject, frames, name, label="box"):
+    for frame, _ in frames:
+        subject.add_keyframe(frame)
+    for item in answers(frames, name, label):
+        subject.add_candidates(item)
+
+
+def test_what_conforms_is_published_as_a_growing_map():
+    subject = make(asked("box", "a"), asked("bed", "b"))
+    frames = walk(BOXES, 4)
+    feed(subject, frames, "a")
+    changes = {change.instruction_id: change for change in subject.refresh()}
+    assert changes["a"].status.state == SearchState.FOUND
+    assert changes["a"].delta.base_revision == 0
+    assert len(subject.view("a").instances) == 1
+    assert subject.view("b").instances == ()
+    (rejected,) = subject.rejected("b")
+    assert rejected.verdicts["b"].conformity == Conformity.REJECTED
+    assert subject.refresh() == ()
+
+
+def test_answers_may_come_before_the_list_of_instructions():
+    subject = make()
+    frames = walk(BOXES, 3)
+    feed(subject, frames, "a")
+    subject.set_instructions([asked("box", "a")])
+    subject.refresh()
+    assert subject.status("a").keyframes_answered == 3
+    assert subject.status("a").state == SearchState.FOUND
+
+
+def test_an_instruction_with_another_text_starts_anew_and_others_stay():
+    subject = make(asked("box", "a"), asked("box", "b"))
+    frames = walk(BOXES, 3)
+    feed(subject, frames, "a")
+    subject.refresh()
+    assert subject.set_instructions([asked("bed", "a"), asked("box", "b")]) == ("a",)
+    assert subject.view("a").instances == ()
+    assert subject.status("a").state == SearchState.PENDING
+    subject.refresh()
+    assert len(subject.view("b").instances) == 1
+
+
+def test_none_conforms_only_when_everything_is_answered_and_stays_while_few_are_pending():
+    subject = make(asked("bed", "a"))
+    frames = walk(BOXES, 12)
+    feed(subject, frames[:6], "a")
+    subject.note_progress("a", ReasoningProgress(answered=6, pending=1))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.SEARCHING
+    subject.note_progress("a", ReasoningProgress(answered=6, pending=0))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.NONE_CONFORM
+    subject.note_progress("a", ReasoningProgress(answered=6, pending=2))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.NONE_CONFORM
+    assert subject.status("a").keyframes_pending == 2
+    subject.note_progress("a", ReasoningProgress(answered=6, pending=6))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.SEARCHING
+
+
+def test_an_answer_on_its_way_counts_as_pending():
+    subject = make(asked("bed", "a"))
+    frames = walk(BOXES, 3)
+    feed(subject, frames[:2], "a")
+    subject.note_progress("a", ReasoningProgress(answered=3, pending=0))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.SEARCHING
+    assert subject.status("a").keyframes_pending == 1
+
+
+def test_a_reasoner_that_fails_is_said():
+    subject = make(asked("box", "a"))
+    subject.note_progress("a", ReasoningProgress(answered=0, pending=0, failure="no memory left"))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.FAILED
+    assert "no memory left" in subject.status("a").reason
+
+
+def test_queries_combine_text_id_label_and_place():
+    subject = make(asked("box", "a"))
+    feed(subject, walk(BOXES, 4), "a")
+    subject.refresh()
+    (found,) = subject.query()
+    assert subject.query(asked("box", "q"))[0].verdicts["q"].conformity == Conformity.CONFORMS
+    assert subject.query(asked("bed", "q")) == ()
+    assert subject.query(ids=(found.id,), label="box") == (found,)
+    assert subject.query(ids=(found.id + 1,)) == ()
+    assert subject.query(label="bed") == ()
+    assert subject.query(sphere=(np.add(found.centroid, (0.1, 0, 0)), 0.2)) == (found,)
+    assert subject.query(sphere=(np.add(found.centroid, (1.0, 0, 0)), 0.2)) == ()
+
+
+def test_a_reset_forgets_what_was_seen_and_keeps_what_is_asked():
+    subject = make(asked("box", "a"))
+    feed(subject, walk(BOXES, 3), "a")
+    subject.refresh()
+    subject.reset()
+    assert [item.id for item in subject.instructions] == ["a"]
+    assert subject.view("a").instances == ()
+    assert subject.stamp_ns == 0
+    np.testing.assert_array_equal(subject.up, (0, 0, 1))
+    feed(subject, walk(BOXES, 3), "a")
+    subject.refresh()
+    assert len(subject.view("a").instances) == 1

@@ -31,6 +31,10 @@ CLOCK_PERIOD_S = 0.02
 IMAGE_HISTORY = 30
 # At the end, reliable subscribers get so long for the last images [s].
 ACKNOWLEDGE_S = 5.0
+# What best-effort subscribers have not taken is lost when the publisher goes; a driver would go on publishing [s].
+LINGER_S = 1.0
+# A publisher may know a subscriber before that knows the publisher, and drops what comes until then [s].
+SETTLE_S = 0.5
 TRANSFORM_WAIT_S = 2.0  # discovery takes up to 1 s with the shipped DDS profile
 # camera_link (x forward, y left, z up) <- optical frame (x right, y down, z forward): REP-103.
 T_LINK_OPTICAL = from_quaternion((0.0, 0.0, 0.0), (-0.5, 0.5, -0.5, 0.5), "camera_link to optical frame")
@@ -83,7 +87,7 @@ class ReplayNode(LiraNode):
         self._waiting_report_s = time.monotonic() + REPORT_PERIOD_S
         self._images_wanted_s: float | None = None
         self._played = 0
-        self._finished = False
+        self._finished_s: float | None = None
         self._publish_static()
         self.worker.add_periodic("play", STEP_PERIOD_S, self._step)
 
@@ -115,7 +119,11 @@ class ReplayNode(LiraNode):
     # ---- worker ------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        if self.state != "active" or self._finished:
+        if self.state != "active":
+            return
+        if self._finished_s is not None:
+            if self.configuration.exit_at_end and time.monotonic() - self._finished_s >= LINGER_S:
+                self.end_process(0 if self._played else 1)
             return
         if self._next is None:
             self._next = self._read()
@@ -162,19 +170,18 @@ class ReplayNode(LiraNode):
         if self._images_wanted_s is None:
             self._images_wanted_s = now_s
         # Who wants images wants their pose too, unless it comes from elsewhere: TF is not waited for without end.
-        return self._tf.get_subscription_count() > 0 or now_s - self._images_wanted_s > TRANSFORM_WAIT_S
+        waited_s = now_s - self._images_wanted_s
+        return waited_s > TRANSFORM_WAIT_S or (waited_s > SETTLE_S and self._tf.get_subscription_count() > 0)
 
     def _finish(self) -> None:
         if self.configuration.loop and self._played > 0:
             self._indices = iter(range(len(self._sequence)))
             self._start_s = None
             return
-        self._finished = True
         for publisher in (self._tf, self._color, self._depth, self._color_info, self._depth_info):
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
         self.get_logger().info(f"played {self._played} frames of {self.configuration.recording}")
-        if self.configuration.exit_at_end:
-            self.end_process(0 if self._played else 1)
+        self._finished_s = time.monotonic()
 
     # ---- output ------------------------------------------------------------------------------------------------
 

@@ -94,6 +94,8 @@ class Monitor:
         now_s = self._heard_s = time.monotonic()
         keyframe = keyframe_from_message(message, "keyframes")
         self.record.keyframes[keyframe.id] = keyframe
+        # The first images may be sent before they are listened to here; keyframes are latched.
+        self._start_ns = min(keyframe.frame.stamp_ns, self._start_ns or keyframe.frame.stamp_ns)
         self._keyframe_s[keyframe.frame.stamp_ns] = now_s
         self._note("sensor stamp to keyframe", self._sensed_s.get(keyframe.frame.stamp_ns), now_s)
 

@@ -360,6 +360,8 @@ class LiraNode(LifecycleNode):
 
     def _transition_failed(self, transition: str, error: Exception) -> None:
         self._error = f"{transition} failed: {error}"
+        if not self.context.ok():
+            return  # the process ends while the node starts; nothing is wrong
         # Errors of our own are sentences for people; of others the place is needed.
         ours = isinstance(error, ValueError) or type(error).__module__.startswith("lira_ros.")
         details = "" if ours else "\n" + traceback.format_exc()

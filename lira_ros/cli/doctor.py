@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
         sign = "ok  " if finding.well else ("FAIL" if finding.required else "note")
         print(f"{sign}  {finding.subject:<{width}}  {finding.message}")
     failed = [finding for finding in findings if finding.required and not finding.well]
-    print(f"\n{len(failed)} things to mend." if failed else "\nEverything that is needed is here.")
+    names = ", ".join(finding.subject for finding in failed)
+    print(f"\nTo be mended: {names}." if failed else "\nEverything that is needed is here.")
     return 1 if failed else 0
 
 
@@ -62,7 +63,7 @@ def _platform() -> list[Finding]:
         Finding("python", version_fits, f"{platform.python_version()} (3.10 to 3.12 are tested)", required=False),
         Finding("processor", True, f"{cores} cores, {platform.machine()}"),
         Finding(
-            "disk", disk_gb > 1, f"{disk_gb:.0f} GB free here" + ("" if disk_gb > 1 else ": make at least 1 GB free")
+            "disk", disk_gb > 1, f"{disk_gb:.3g} GB free here" + ("" if disk_gb > 1 else ": make at least 1 GB free")
         ),
         Finding(
             "shared memory",

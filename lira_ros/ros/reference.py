@@ -7,13 +7,14 @@ they are current.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import rclpy
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
 
 from lira_ros.configuration import Parameter, parameters_of
 from lira_ros.nodes.fusion_node import FusionNode
@@ -28,6 +29,49 @@ NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode)
 # The replay node publishes what a recording holds, which is not known without one.
 NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)
 NAMESPACE = "/lira"
+# Inputs that a node has only when it is told to; the others come with the defaults.
+OPTIONS: dict[type[LiraNode], tuple[tuple[str, str], ...]] = {
+    MappingNode: (("pose_source", "pose"), ("pose_source", "odometry"))
+}
+
+TOPIC_MEANINGS = {
+    "color/image": "colour image: rgb8, bgr8, rgba8, bgra8 or mono8; also compressed (`camera.image_transport`)",
+    "depth/image": "depth image: 16UC1 in millimetres or 32FC1 in metres, registered to colour or reprojected",
+    "color/camera_info": "intrinsics of the colour image",
+    "depth/camera_info": "intrinsics of depth, needed when it is not registered to colour",
+    "camera_pose": "pose of the camera's optical frame, instead of TF (`pose_source: pose`)",
+    "odometry": "odometry of the robot, instead of TF (`pose_source: odometry`)",
+    "keyframes": "colour, depth, camera, pose and gravity of one stamp",
+    "fragments": "submaps: blocks of TSDF voxels in a frame of their own",
+    "pose": "pose of the camera for each frame that was mapped",
+    "trajectory": "the poses of the keyframes so far",
+    "map/points": "the whole map as coloured points",
+    "map/mesh": "the coloured surface, block by block; only what changed",
+    "instructions": "the active instructions, whole list",
+    "candidates": "answer of the back end for one keyframe and one instruction: masks, names, attributes, reasons",
+    "reasoning_status": "how many keyframes are answered and pending for each instruction, and failures",
+    "reasoning/overlay": "a keyframe with the masks of its candidates, for people",
+    "instruction_status": "state of each instruction (SEARCHING, FOUND, NONE_CONFORM ...) with a reason",
+    "instance_map": "full map of one instruction: the instances that conform; the last one of each is latched",
+    "instance_map/updates": "what changed in the map of one instruction, from one revision to the next",
+    "instances/markers": "boxes and names of the instances that conform; those that are gone are deleted",
+    "instances/points": "their voxels with an `instance_id` each",
+    "instances/detections": "the same as detections of vision_msgs",
+    "instances/label_info": "names of the class ids of the detections",
+}
+
+SERVICE_MEANINGS = {
+    "save_map": "save the map to files in `map_directory`",
+    "load_map": "load a map that was saved; it replaces the current one",
+    "~/pause": "take in no more frames",
+    "~/resume": "take in frames again",
+    "submit_instruction": "give an instruction, or replace one; answers how it was understood",
+    "cancel_instruction": "cancel one instruction, or all",
+    "list_instructions": "the active instructions and where they stand",
+    "get_instance_map": "the full map of one instruction, on request with the instances that were rejected and why",
+    "query_instances": "instances by id, label, place or free text, without giving an instruction",
+    "~/reset": "start again with an empty map; the instructions stay",
+}
 
 # What rclpy adds to every node; nothing of ours.
 STANDARD_NAMES = ("parameter_events", "rosout", "transition_event", "tf", "tf_static", "clock", "diagnostics")
@@ -48,7 +92,8 @@ STANDARD_SERVICES = (
 
 
 def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    escaped = (cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
+    return "| " + " | ".join(escaped) + " |"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -64,61 +109,89 @@ def _relative(name: str, node: LiraNode) -> str:
 
 def _service_type(service: object) -> str:
     kind = service.srv_type  # type: ignore[attr-defined]
-    return f"{kind.__module__.split('.')[0]}/srv/{kind.__name__}"
+    return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
+
+
+def _meaning(meanings: dict[str, str], name: str) -> str:
+    if name not in meanings:
+        raise ValueError(f"{name}: its meaning is missing in {__name__}")
+    return meanings[name]
+
+
+def _live_nodes() -> Iterator[LiraNode]:
+    """Bring up one node after another, those with options once more for each of them."""
+    context = Context()
+    rclpy.init(context=context)
+    try:
+        for node_class in NODES:
+            for option in ((), *((item,) for item in OPTIONS.get(node_class, ()))):
+                values = (("autostart", False), *option)
+                node = node_class(
+                    context=context,
+                    namespace=NAMESPACE,
+                    use_global_arguments=False,
+                    parameter_overrides=[RosParameter(name, value=value) for name, value in values],
+                )
+                try:
+                    for transition in (node.trigger_configure, node.trigger_activate):
+                        if transition() != TransitionCallbackReturn.SUCCESS:
+                            raise RuntimeError(f"{node_class.node_name} could not be brought up to read its interfaces")
+                    yield node
+                finally:
+                    node.shut_down()
+                    node.destroy_node()
+    finally:
+        context.try_shutdown()
 
 
 def interface_tables() -> tuple[str, str]:
-    """Return the tables of topics and of services of the three nodes, read off live nodes."""
-    context = Context()
-    rclpy.init(context=context)
-    topics: list[tuple[str, ...]] = []
-    services: list[tuple[str, ...]] = []
-    try:
-        for node_class in NODES:
-            node = node_class(
-                context=context,
-                namespace=NAMESPACE,
-                use_global_arguments=False,
-                parameter_overrides=[RosParameter("autostart", value=False)],
-            )
-            try:
-                for transition in (node.trigger_configure, node.trigger_activate):
-                    if transition() != TransitionCallbackReturn.SUCCESS:
-                        raise RuntimeError(f"{node_class.node_name} could not be brought up to read its interfaces")
-                topics += _topics(node)
-                services += _services(node)
-            finally:
-                node.shut_down()
-                node.destroy_node()
-    finally:
-        context.try_shutdown()
+    """Return the tables of topics and of services of the three nodes, read off live nodes.
+
+    Raises ValueError for a topic or service without a meaning, and for a meaning without its topic or service.
+    """
+    topics: dict[tuple[str, ...], None] = {}
+    services: dict[tuple[str, ...], None] = {}
+    for node in _live_nodes():
+        topics.update(dict.fromkeys(_topics(node)))
+        services.update(dict.fromkeys(_services(node)))
+    for meanings, rows, column in ((TOPIC_MEANINGS, topics, 2), (SERVICE_MEANINGS, services, 1)):
+        unused = set(meanings) - {row[column].strip("`") for row in rows}
+        if unused:
+            raise ValueError(f"{', '.join(sorted(unused))}: has a meaning in {__name__}, but no node has it")
+    order = [node_class.node_name for node_class in NODES]
+    ordered = sorted(topics, key=lambda row: (order.index(row[0]), row[1] == "out"))
     return (
-        _table(("node", "", "topic", "type", "QoS"), topics),
-        _table(("node", "service", "type"), services),
+        _table(("node", "", "topic", "type", "QoS", "meaning"), ordered),
+        _table(("node", "service", "type", "meaning"), services),
     )
 
 
 def _topics(node: LiraNode) -> list[tuple[str, ...]]:
     rows = []
     for entry in node.inputs:
-        kind = "in" if entry.required else "in (optional)"
-        rows.append(
-            (node.node_name, kind, f"`{_relative(entry.topic, node)}`", entry.type_name, qos.describe(entry.profile))
-        )
+        kind = "in" if entry.required else "in, optional"
+        name = _relative(entry.topic, node)
+        rows.append(_topic_row(node, kind, name, entry.type_name, entry.profile))
     for publisher in node.publishers:
         name = _relative(publisher.topic_name, node)
         if name.split("/")[-1] not in STANDARD_NAMES:
-            kind = type_name(publisher.msg_type)
-            rows.append((node.node_name, "out", f"`{name}`", kind, qos.describe(publisher.qos_profile)))
+            rows.append(_topic_row(node, "out", name, type_name(publisher.msg_type), publisher.qos_profile))
     return rows
+
+
+def _topic_row(node: LiraNode, kind: str, name: str, message_type: str, profile: QoSProfile) -> tuple[str, ...]:
+    meaning = _meaning(TOPIC_MEANINGS, name)
+    short_type = message_type.replace("/msg/", "/")
+    return (node.node_name, kind, f"`{name}`", short_type, qos.describe(profile), meaning)
 
 
 def _services(node: LiraNode) -> list[tuple[str, ...]]:
     rows = []
     for service in node.services:
         name = _relative(service.srv_name, node)
-        if name.removeprefix("~/") not in STANDARD_SERVICES:
-            rows.append((node.node_name, f"`{name}`", _service_type(service)))
+        if name.split("/")[-1] not in STANDARD_SERVICES:
+            meaning = _meaning(SERVICE_MEANINGS, name)
+            rows.append((node.node_name, f"`{name}`", _service_type(service), meaning))
     return rows
 
 
@@ -129,7 +202,16 @@ def _limits(parameter: Parameter) -> str:
     low, high = info.minimum, info.maximum
     if low is None and high is None:
         return ""
-    return f"{'' if low is None else f'{low:g}'} .. {'' if high is None else f'{high:g}'}"
+    if low is None or high is None:
+        return f"at most {high:g}" if low is None else f"at least {low:g}"
+    return f"{low:g} to {high:g}"
+
+
+def _default(parameter: Parameter) -> str:
+    value = parameter.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value != "" else "empty"
 
 
 def parameter_tables() -> str:
@@ -139,7 +221,7 @@ def parameter_tables() -> str:
         rows = [
             (
                 f"`{item.name}`",
-                f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`",
+                _default(item),
                 _limits(item),
                 item.info.description + ("" if item.info.read_only else " (can be changed while running)"),
             )

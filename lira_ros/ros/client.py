@@ -72,18 +72,17 @@ class InstructionClient:
         """Call a service and return its response; raises ServiceError when nobody answers in time."""
         client = self.node.create_client(service_type, name)
         limit_s = self._timeout_s if timeout_s is None else timeout_s
+        resolved = self.node.resolve_service_name(name)
         try:
             deadline_s = time.monotonic() + limit_s
             while not client.service_is_ready():
                 if time.monotonic() > deadline_s:
-                    raise ServiceError(
-                        f"{client.srv_name}: no such service within {limit_s:.0f} s; are the nodes running?"
-                    )
+                    raise ServiceError(f"{resolved}: no such service within {limit_s:g} s; are the nodes running?")
                 self.executor.spin_once(timeout_sec=0.05)
             future = client.call_async(request)
             self.executor.spin_until_future_complete(future, timeout_sec=max(0.1, deadline_s - time.monotonic()))
             if not future.done():
-                raise ServiceError(f"{client.srv_name}: no answer within {limit_s:.0f} s")
+                raise ServiceError(f"{resolved}: no answer within {limit_s:g} s")
             return future.result()
         finally:
             self.node.destroy_client(client)

@@ -1,5 +1,6 @@
 import pytest
 
+from lira_ros.reasoning import relevance as relevance_module
 from lira_ros.reasoning.constraint import Phrase
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.knowledge import class_likelihoods
@@ -164,8 +165,17 @@ def test_needs_by_words(text, need):
     assert need in needs_of(text)
 
 
-def test_without_encoder_it_says_so_and_works(caplog, tmp_path):
-    relevance = create_relevance(LanguageConfiguration(encoder_path=str(tmp_path / "none")))
+def test_a_named_encoder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(EncoderError, match="none"):
+        create_relevance(LanguageConfiguration(encoder_path=str(tmp_path / "none")))
+
+
+def test_without_installed_encoder_it_says_so_and_works(caplog, monkeypatch):
+    def missing(folder=""):
+        raise EncoderError("no sentence encoder is installed")
+
+    monkeypatch.setattr(relevance_module, "find_encoder", missing)
+    relevance = create_relevance(LanguageConfiguration())
     assert relevance.encoder is None
     assert "word lists" in caplog.text
     assert score(relevance, "the couch", "sofa") >= 0.9

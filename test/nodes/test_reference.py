@@ -3,7 +3,7 @@
 import pytest
 
 from lira_ros.configuration import parameters_of
-from lira_ros.ros import reference
+from lira_ros.nodes import reference
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +12,7 @@ def readme(repository):
 
 
 def test_the_tables_of_the_readme_are_current(readme):
-    assert reference.renew(readme) == readme, "run python -m lira_ros.ros.reference README.md"
+    assert reference.renew(readme) == readme, "run python -m lira_ros.nodes.reference README.md"
 
 
 def test_the_tables_name_what_the_suite_offers(readme):

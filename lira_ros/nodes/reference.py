@@ -1,6 +1,6 @@
 """Write the tables of topics, services and parameters into the README, from the nodes themselves.
 
-``python -m lira_ros.ros.reference README.md`` renews the tables between the marker comments; a test checks that
+``python -m lira_ros.nodes.reference README.md`` renews the tables between the marker comments; a test checks that
 they are current.
 """
 

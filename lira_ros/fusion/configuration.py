@@ -36,7 +36,7 @@ class FusionConfiguration:
         0.5, "Overlap of two instances in voxels from which they are one", minimum=0.1, maximum=1.0
     )
     min_support: float = parameter(
-        0.4, "Share of the views of a voxel that must have put it into the instance", minimum=0.05, maximum=0.95
+        0.5, "Share of the views of a voxel that must have put it into the instance", minimum=0.05, maximum=0.95
     )
     min_voxels: int = parameter(
         10, "Instances of fewer voxels are not published, candidates of fewer are not fused", minimum=1, maximum=100000

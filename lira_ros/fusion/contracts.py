@@ -37,6 +37,7 @@ class Verdict:
     conformity: Conformity
     score: float  # [0, 1] how well it fits
     reason: str
+    label: str = ""  # the name under which it conforms, "" = the label of the instance
 
 
 @dataclass(frozen=True)

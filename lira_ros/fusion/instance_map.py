@@ -94,7 +94,10 @@ class InstanceMapView:
             if before is not None and self._source_of(before, instance) and before.verdicts == self._only(verdict):
                 conforming[instance.id] = before
             else:
-                conforming[instance.id] = replace(instance, verdicts=self._only(verdict))
+                named = replace(instance, verdicts=self._only(verdict))
+                if verdict.label and verdict.label != instance.label:
+                    named = replace(named, label=verdict.label, label_confidence=verdict.score)
+                conforming[instance.id] = named
         changed = tuple(item for key, item in sorted(conforming.items()) if self._instances.get(key) is not item)
         removed = tuple(sorted(set(self._instances) - set(conforming)))
         if not changed and not removed:

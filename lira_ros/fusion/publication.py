@@ -29,6 +29,10 @@ THING_COLOR_DISTANCE = 25.0
 # it is another reading of them that fewer views say; what is left of it is no thing that anybody saw.
 LOST_SHARE = 0.5
 
+# A mask that once ran over an edge leaves voxels that hardly any view repeats. What has fewer hits than this share of
+# the well seen part of the instance is such a stray, unless as many views as confirm an instance agree on it.
+STRAY_SHARE = 0.2
+
 # Attributes and box are measured again when more than this share of the voxels came or went: below that they
 # change by less than a voxel, and measuring costs more than the rest of a keyframe.
 REMEASURE_SHARE = 0.02
@@ -188,7 +192,7 @@ class Publication:
     def _derive(self, evidence: InstanceEvidence) -> _Entry:
         configuration = self._configuration
         voxels = evidence.voxels
-        keep = voxels.share() >= configuration.min_support
+        keep = (voxels.share() >= configuration.min_support) & (voxels.hits >= _least_hits(voxels.hits))
         keys, support = voxels.keys[keep], voxels.support()[keep]
         colors = voxels.colors[keep] / np.maximum(voxels.color_weights[keep], np.float32(1e-9))[:, None]
         keys, firm = self._surfaces.snap(keys, configuration.voxel_size_m)
@@ -252,6 +256,13 @@ class Publication:
             names={name: evidence.names[name] / total for name in sorted(evidence.names)} if total > 0 else {},
             embedding=evidence.unit_embedding(),
         )
+
+
+def _least_hits(hits: NDArray[np.float32]) -> float:
+    """Return the views that must have put a voxel into an instance with these (N,) hits."""
+    if len(hits) == 0:
+        return 0.0
+    return min(float(CONFIRMED_SIGHTINGS), STRAY_SHARE * float(np.percentile(hits, 75)))
 
 
 @numba.njit(inline="always")

@@ -25,6 +25,8 @@ NEAR_MIN_M, NEAR_MAX_M, NEAR_SHARE = 0.35, 1.0, 0.5
 FAR_M = 1.5
 # A thing stands on another when its bottom is this close to the surface under it: voxels, depth noise, drift [m].
 CONTACT_M = 0.12
+# What reaches down to the floor is on nothing but a rug or a step of this height [m].
+LOW_ANCHOR_M = 0.2
 # The surface under a thing is hidden by it; its height is read this far around its footprint [m].
 AROUND_M = 0.2
 # Share of a thing's footprint that must be over the other one.
@@ -132,6 +134,14 @@ class SpatialRelations:
             self._gaps[key] = max(0.0, distance - half)
         return self._gaps[key]
 
+    def covered_share(self, first: Instance, second: Instance, reach_m: float) -> float:
+        """Return the share of the points of the first within ``reach_m`` of the second."""
+        one, other = self.shape(first), self.shape(second)
+        if (one.low > other.high + reach_m).any() or (other.low > one.high + reach_m).any():
+            return 0.0
+        distances, _ = other.tree.query(one.points, distance_upper_bound=reach_m + _spacing(other))
+        return float(np.isfinite(distances).mean())
+
     def camera_distance(self, instance: Instance) -> float:
         """Return the distance from the viewer to the nearest point of an instance [m]."""
         return float(self.shape(instance).tree.query(self._camera)[0])
@@ -172,6 +182,8 @@ class SpatialRelations:
         return self._beside(kind, target, anchor)
 
     def _on(self, target: Instance, anchor: Instance, words: str = "on") -> Evidence:
+        if _stands_on_floor(target) and anchor.attributes.top_height_m > LOW_ANCHOR_M:
+            return Evidence(False, float("inf"), f"not {words}")
         one, other = self.shape(target), self.shape(anchor)
         if _horizontal_gap(one, other) > AROUND_M or one.low[2] > other.high[2] + 2 * CONTACT_M:
             return Evidence(False, float("inf"), f"not {words}")
@@ -249,6 +261,10 @@ class SpatialRelations:
         norm = float(np.linalg.norm(forward))
         forward = forward / norm if norm > 1e-6 else np.array([1.0, 0.0])
         return forward, np.array([forward[1], -forward[0]])
+
+
+def _stands_on_floor(instance: Instance) -> bool:
+    return instance.attributes.supported_by == "floor" and instance.attributes.bottom_height_m < CONTACT_M
 
 
 def _horizontal_gap(one: Shape, other: Shape) -> float:

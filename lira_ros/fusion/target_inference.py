@@ -24,7 +24,7 @@ from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance
 # "Nothing conforms" is said after at least this many keyframes: a single view shows a corner of a room.
 MIN_KEYFRAMES = 3
 # Relative to the best fit, how good another one must be: when one thing is meant, for needs, and otherwise.
-UNIQUE_SHARE, NEED_SHARE, PLURAL_SHARE = 0.85, 0.75, 0.5
+UNIQUE_SHARE, NEED_SHARE, PLURAL_SHARE = 0.85, 0.75, 0.6
 # Rivals in a comparison are what could well be the same kind of thing.
 RIVAL_SHARE = 0.6
 # A thing is what was excluded when it fits that this well, relative to how well it fits the target's words.
@@ -39,6 +39,10 @@ NEAREST_LIMIT_M = 1.5
 VOTE_SHARE = 0.2
 # From this confidence on a label is an observation of its own and not a guess from measures.
 TRUSTED_LABEL = 0.8
+# After this many keyframes a thing that one view alone showed is rather a wrong mask than a thing just found.
+SETTLED_KEYFRAMES = 10
+# A part lies in its whole: it is smaller than this share of it, and this share of it is within this reach [m] of it.
+PART_SIZE_SHARE, PART_SHARE, PART_REACH_M = 0.5, 0.8, 0.05
 # A thing this close to the floor stands on it even when the view does not show it [m].
 FLOOR_REACH_M = 0.12
 
@@ -62,6 +66,7 @@ class _Finding:
     conforms: bool
     score: float
     reason: str
+    label: str = ""  # the name under which it was judged
 
 
 class TargetInference:
@@ -93,12 +98,15 @@ class TargetInference:
         for gone in self._names.keys() - ids:
             del self._names[gone]
         scene = _Scene(self._relevance, self._relations, ordered, [self._names_of(instance) for instance in ordered])
-        findings = scene.evaluate(instruction.constraint)
+        findings = scene.without_parts(scene.evaluate(instruction.constraint))
+        if keyframes_answered >= SETTLED_KEYFRAMES:
+            findings = scene.seen_twice(findings)
         verdicts = {
             instance.id: Verdict(
                 Conformity.CONFORMS if finding.conforms else Conformity.REJECTED,
                 round(float(min(1.0, max(0.0, finding.score))), 4),
                 _sentence(finding.reason),
+                finding.label if finding.conforms and instance.label_confidence < TRUSTED_LABEL else "",
             )
             for instance, finding in zip(ordered, findings, strict=True)
         }
@@ -175,7 +183,7 @@ class _Scene:
         matches = self.match(constraint.phrase)
         anything = not constraint.phrase.text and not constraint.phrase.implicit
         findings = [
-            _Finding(match.score >= CONFORM_SCORE, match.score, self._about(index, match))
+            _Finding(match.score >= CONFORM_SCORE, match.score, self._about(index, match), match.label)
             for index, match in enumerate(matches)
         ]
         if anything:
@@ -188,6 +196,35 @@ class _Scene:
         if constraint.rank is not None:
             findings = self._rank(constraint.rank, constraint, findings)
         return findings
+
+    def seen_twice(self, findings: list[_Finding]) -> list[_Finding]:
+        """Leave out what a single view showed: one wrong mask makes such a thing."""
+        return [
+            replace(finding, conforms=False, score=0.5 * finding.score, reason=f"{finding.reason}, but seen only once")
+            if finding.conforms and instance.observations < 2 and instance.label_confidence < TRUSTED_LABEL
+            else finding
+            for instance, finding in zip(self.instances, findings, strict=True)
+        ]
+
+    def without_parts(self, findings: list[_Finding]) -> list[_Finding]:
+        """Leave out what is a part of something larger that conforms as well."""
+        conforming = [
+            index
+            for index, finding in enumerate(findings)
+            if finding.conforms and self.instances[index].label_confidence < TRUSTED_LABEL
+        ]
+        result = list(findings)
+        for index in conforming:
+            part = self.instances[index]
+            for other in conforming:
+                whole = self.instances[other]
+                if len(part.voxels) > PART_SIZE_SHARE * len(whole.voxels):
+                    continue
+                if self._relations.covered_share(part, whole, PART_REACH_M) >= PART_SHARE:
+                    words = f"{findings[index].reason}, but it is a part of the {self._name(other)}"
+                    result[index] = replace(findings[index], conforms=False, score=0.5, reason=words)
+                    break
+        return result
 
     def _about(self, index: int, match: Match) -> str:
         return f"{match.reason}{_size_words(self.instances[index].attributes)}"
@@ -328,11 +365,16 @@ class _Scene:
             share = UNIQUE_SHARE
         elif phrase.implicit:
             share = NEED_SHARE
-        best = max(conforming)
-        leader = next(i for i, finding in enumerate(findings) if finding.conforms and finding.score == best)
+        # Of two that fit alike, the one that is meant is rather the one that surely exists.
+        certain = [
+            finding.score * (instance.existence if phrase.unique and constraint.rank is None else 1.0)
+            for finding, instance in zip(findings, self.instances, strict=True)
+        ]
+        best = max(value for value, finding in zip(certain, findings, strict=True) if finding.conforms)
+        leader = next(i for i, finding in enumerate(findings) if finding.conforms and certain[i] == best)
         result = []
-        for finding in findings:
-            if finding.conforms and finding.score < share * best:
+        for finding, value in zip(findings, certain, strict=True):
+            if finding.conforms and value < share * best:
                 words = f"{finding.reason}, but the {self._name(leader)} fits better"
                 finding = _Finding(False, 0.6 * finding.score, words)
             result.append(finding)

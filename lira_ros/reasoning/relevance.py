@@ -150,10 +150,16 @@ class Relevance:
         likely = max(scored, key=lambda item: (item[1], item[2]))
         by_color = self._color_score(phrase, likely[1], attributes)
         if by_color > total:
-            return by_color, likely[2], f"it has the colour and the size of {_article(phrase.head)}"
+            return by_color, _noun(phrase), f"it has the colour and the size of {_article(phrase.head)}"
         if total < CONFORM_SCORE and (best[1] < 0.5 or best[0] < CONFORM_SCORE):
-            chance = f" ({100 * best[0] * best[1]:.0f} % may be {_article(best[2])})" if best[0] >= 0.5 else ""
-            return total, likely[2], f"it is rather {_article(likely[2])} than {_article(phrase.text)}{chance}"
+            chance = f"({100 * best[0] * best[1]:.0f} %)"
+            other = max((item for item in scored if item[0] < 0.5), key=lambda item: (item[1], item[2]), default=None)
+            if best[0] < 0.5 or other is None:
+                return total, likely[2], f"it is rather {_article(likely[2])} than {_article(phrase.text)}"
+            if likely[0] >= 0.5:
+                rival = f"it might be {_article(best[2])} {chance}, but could as well be {_article(other[2])}"
+                return total, likely[2], rival
+            return total, likely[2], f"it might be {_article(best[2])} {chance}, but is rather {_article(likely[2])}"
         sure = "it is" if best[1] >= 0.8 else "it may be"
         return total, best[2], f"{sure} {_article(best[2])}"
 
@@ -170,12 +176,17 @@ class Relevance:
     def _match_need(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
         if not phrase.text:
             label = max(names, key=lambda name: (names[name], name), default="")
-            return 1.0, label, f"it is {_article(label)}" if label else "anything counts"
+            sure = "it is" if names.get(label, 0.0) >= 0.8 else "it may be"
+            return 1.0, label, f"{sure} {_article(label)}" if label else "anything counts"
         wanted = needs_of(phrase.text)
         scored = [(self._need_score(phrase, name, wanted), weight, name) for name, weight in names.items()]
         total = sum(score * weight for score, weight, _ in scored)
         best = max(scored, key=lambda item: (item[0] * item[1], item[2]), default=(0.0, 0.0, ""))
-        reason = f"{_article(best[2])} would help" if best[0] >= CONFORM_SCORE else "it does not help with that"
+        likely = max(names, key=lambda name: (names[name], name), default="")
+        useless = (
+            f"it is rather {_article(likely)}, which does not help with that" if likely else "its use is not known"
+        )
+        reason = f"{_article(best[2])} would help" if best[0] >= CONFORM_SCORE else useless
         # A level surface at seat height is to sit on, whatever its name; names that are sure know better.
         sureness = max(names.values(), default=0.0)
         if wanted and sureness < 0.8:

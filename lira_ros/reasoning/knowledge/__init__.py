@@ -33,6 +33,11 @@ TEMPER = 0.6
 STANDING_BOTTOM_M, STANDING_SOFTNESS_M = 0.35, 0.12
 # What a fulfilled or violated hint is worth; hints are rules of thumb, never proof.
 HINT_FACTOR = 2.5
+# Tables at which people sit face to face are at most about this many times as long as wide; counters and sideboards
+# are longer.
+COMPACT_ELONGATION = 3.2
+# Furniture stands on the floor: what a surface carries and what begins higher than this lies on furniture [m].
+RAISED_BOTTOM_M = 0.25
 # Below this likelihood relative to the unknown a class is not named at all.
 NEGLIGIBLE = 0.004
 
@@ -238,13 +243,17 @@ def affordance_likelihoods(attributes: Attributes) -> dict[str, float]:
     if not (math.isfinite(length) and math.isfinite(width) and math.isfinite(top)):
         return {}
     level = _level_share(attributes)
-    stands = attributes.supported_by != "wall" and not (attributes.supported_by == "surface" and top > 0.9)
+    # What lies on furniture or hangs at a wall is no furniture itself.
+    raised = attributes.supported_by == "surface" and (top > 0.9 or bottom > RAISED_BOTTOM_M)
+    stands = attributes.supported_by != "wall" and not raised
     low_seat = level * _soft_range(top, 0.33, 0.56, HEIGHT_SOFTNESS_M)
     # With a back the top is higher and most of the surface is not level.
     backed = (1.0 - 0.7 * level) * _soft_range(top, 0.68, 1.15, HEIGHT_SOFTNESS_M)
-    backed *= _soft_range(bottom if math.isfinite(bottom) else 0.1, -0.2, 0.5, 0.1)
-    deep = _soft_range(width, 0.3, 1.2, 0.06)
-    seat = deep * max(low_seat, 0.85 * backed) * (1.0 if stands else 0.1)
+    backed *= _soft_range(bottom if math.isfinite(bottom) else 0.1, -0.2, 0.4, 0.1)
+    backed *= _soft_range(width, 0.42, 1.2, 0.06)
+    # One upright plane is a panel, the front of a cabinet or a wall: a seat has a part to sit on.
+    backed *= _soft_range(_upright_share(attributes), 0.0, 0.45, 0.1)
+    seat = max(_soft_range(width, 0.3, 1.2, 0.06) * low_seat, 0.85 * backed) * (1.0 if stands else 0.1)
     broad = _soft_range(length, 0.33, 3.6, 0.06)
     surface = level * _soft_range(top, 0.3, 1.3, 0.1) * _soft_range(length, 0.35, 9.0, 0.06)
     surface *= _soft_range(width, 0.25, 9.0, 0.05)
@@ -280,11 +289,13 @@ def _shape_hints(hints: frozenset[str], attributes: Attributes) -> float:
         elif "bumpy" in hints or "upright" in hints:
             factor *= HINT_FACTOR ** (1.2 - 3.0 * level)
     if math.isfinite(attributes.flatness) and math.isfinite(attributes.horizontality):
-        upright = attributes.flatness * (1.0 - attributes.horizontality)
+        upright = _upright_share(attributes)
         if "upright" in hints:
             factor *= HINT_FACTOR ** (2.0 * upright - 0.8)
         elif "bumpy" in hints and attributes.flatness > 0.85:
             factor /= HINT_FACTOR
+    if "compact" in hints and attributes.elongation > COMPACT_ELONGATION:
+        factor /= HINT_FACTOR ** (2.0 * attributes.elongation / COMPACT_ELONGATION)
     if "round" in hints and math.isfinite(attributes.roundness):
         factor *= HINT_FACTOR ** (1.0 if attributes.roundness > 0.75 else -0.5)
     return factor
@@ -301,6 +312,12 @@ def _level_share(attributes: Attributes) -> float:
     if attributes.horizontality < 0.9:
         return 0.0
     return attributes.flatness
+
+
+def _upright_share(attributes: Attributes) -> float:
+    """Return the share of the surface that is one upright plane, 0 when it was not measured."""
+    upright = attributes.flatness * (1.0 - attributes.horizontality)
+    return upright if math.isfinite(upright) else 0.0
 
 
 def _list(field: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ names (the first is the class, the others are synonyms) | kinds (more general wo
 top above the floor [m] as low-high | what it stands on (floor, surface, wall) | shape hints | how common it is
 | affordances | colours that most of them have | one-line use.
 Shape hints: level = has a large level face, upright = has a large upright face, round = round from above, bumpy =
-no large plane. "-" = nothing is known. Ranges are those of furniture and household catalogues and of our own
-measuring; they are meant wide, and views may miss the lower part of furniture, so heights begin low.
+no large plane, compact = not much longer than wide. "-" = nothing is known. Ranges are those of furniture and household
+catalogues and of our own measuring; they are meant wide, and views may miss the lower part of furniture, so heights
+begin low.
 """
 
 TABLE = """
@@ -16,17 +17,17 @@ sofa, couch, settee, loveseat, futon, three seater | furniture, seat | 1.3-3.2 |
 stool, bar stool, footstool, step stool | furniture, seat | 0.25-0.5 | 0.25-0.5 | 0.3-0.85 | 0.3-0.9 | floor | level, round | 1.5 | sit, step | - | a simple seat without a back
 ottoman, pouf, poof, footrest, bean bag, hassock | furniture, seat | 0.4-1.1 | 0.4-0.8 | 0.25-0.55 | 0.25-0.6 | floor | level | 0.8 | sit, soft, feet | - | a low cushioned seat to rest the feet on
 bench, garden bench, piano bench | furniture, seat | 0.8-2.4 | 0.25-0.6 | 0.3-0.95 | 0.38-0.95 | floor | level | 0.8 | sit, sit_several | brown, gray, beige | a long hard seat for several people
-bed, double bed, single bed, bunk bed, cot, bunk | furniture | 1.7-2.4 | 0.8-2.2 | 0.25-1.3 | 0.35-1.4 | floor | level | 1.5 | lie, sleep, sit, soft | - | a large piece of furniture with a mattress to sleep in at night
+bed, double bed, single bed, bunk bed, cot, bunk | furniture | 1.8-2.4 | 0.8-2.2 | 0.25-1.3 | 0.4-1.4 | floor | level | 1.5 | lie, sleep, sit, soft | - | a large piece of furniture with a mattress to sleep in at night
 crib, baby bed, cradle | furniture | 0.9-1.5 | 0.5-0.8 | 0.5-1.2 | 0.7-1.2 | floor | bumpy | 0.3 | sleep | white, brown | a small bed with bars in which a baby sleeps
-table, dining table, kitchen table, conference table, meeting table, work table, dinner table | furniture, surface | 0.7-3.6 | 0.6-1.6 | 0.01-0.85 | 0.66-0.86 | floor | level | 4 | put, eat_at, work_at, gather | - | a flat top on legs around which people eat, talk and work
-coffee table, side table, end table, low table, occasional table | furniture, table, surface | 0.35-1.5 | 0.3-0.9 | 0.01-0.6 | 0.28-0.62 | floor | level | 1.5 | put | - | a low table beside a seat for drinks, books and small things
-desk, office desk, writing desk, computer desk, workstation, standing desk | furniture, table, surface | 0.9-2.2 | 0.5-0.95 | 0.01-1.2 | 0.66-1.2 | floor | level | 2.5 | put, write_at, work_at | - | a table for writing, studying and computer work, often with drawers
+table, dining table, kitchen table, conference table, meeting table, work table, dinner table | furniture, surface | 0.7-3.6 | 0.6-1.6 | 0.01-0.85 | 0.66-0.86 | floor | level, compact | 4 | put, eat_at, work_at, gather | - | a flat top on legs around which people eat, talk and work
+coffee table, side table, end table, low table, occasional table | furniture, table, surface | 0.35-1.5 | 0.3-0.9 | 0.01-0.6 | 0.28-0.62 | floor | level, compact | 1.5 | put | - | a low table beside a seat for drinks, books and small things
+desk, office desk, writing desk, computer desk, workstation, standing desk | furniture, table, surface | 0.9-2.2 | 0.5-0.95 | 0.01-1.2 | 0.66-1.2 | floor | level, compact | 2.5 | put, write_at, work_at | - | a table for writing, studying and computer work, often with drawers
 foosball table, table football, table soccer, football table, game table, gaming table, kicker table | furniture, table, toy, game | 1.1-1.7 | 0.6-1.1 | 0.1-1.0 | 0.8-1.05 | floor | bumpy | 0.15 | play | - | a table game with small players on rods that kick a ball
 pool table, billiard table, snooker table | furniture, table, toy, game | 1.9-3.0 | 1.0-1.7 | 0.05-0.95 | 0.75-0.95 | floor | level | 0.1 | play | green, blue | a cloth covered game table on which balls are struck with a cue
 ping-pong table, table tennis table | furniture, table, toy, game | 2.4-2.9 | 1.3-1.7 | 0.01-0.95 | 0.7-0.95 | floor | level | 0.1 | play | green, blue | a large table with a net to play table tennis
 nightstand, bedside table, night table | furniture, table, cabinet | 0.3-0.65 | 0.28-0.6 | 0.3-0.75 | 0.4-0.8 | floor | level | 1 | put, store | brown, white | a small cabinet beside a bed for a lamp or a book
 kitchen counter, counter, countertop, worktop, counter top, kitchen island, island, bar counter | furniture, surface | 0.8-4.5 | 0.4-1.3 | 0.01-1.15 | 0.84-1.15 | floor | level | 1.5 | put, cook_at, cut_at | - | a long flat surface in a kitchen on which food is prepared
-workbench, work bench | furniture, surface, table | 1.0-2.5 | 0.5-1.0 | 0.01-1.0 | 0.75-1.0 | floor | level | 0.3 | put, work_at, repair | brown, gray | a sturdy table for building and repairing things
+workbench, work bench | furniture, surface, table | 1.0-2.5 | 0.5-1.0 | 0.01-1.0 | 0.75-1.0 | floor | level, compact | 0.3 | put, work_at, repair | brown, gray | a sturdy table for building and repairing things
 cabinet, cupboard, sideboard, credenza, storage cabinet, kitchen cabinet, filing cabinet, file cabinet, closet, locker, storage unit | furniture, storage | 0.4-2.6 | 0.3-0.75 | 0.4-2.3 | 0.5-2.4 | floor | upright | 2.5 | store, put | white, brown, gray, beige | furniture with doors in which clothes, dishes and other things are kept
 wardrobe, armoire | furniture, storage, cabinet | 0.8-3.0 | 0.45-0.75 | 1.4-2.5 | 1.6-2.5 | floor | upright | 1 | store, clothes | white, brown | a tall cupboard in which clothes hang
 dresser, chest of drawers, drawer unit, drawers, commode | furniture, storage, cabinet | 0.6-1.8 | 0.35-0.6 | 0.5-1.3 | 0.6-1.35 | floor | upright | 1 | store, put, clothes | white, brown | furniture with drawers for folded clothes

@@ -142,7 +142,8 @@ class InstanceFusion:
     def _start(self, revision: int) -> None:
         configuration = self._configuration
         self._evidence: dict[int, InstanceEvidence] = {}
-        self._dirty: set[int] = set()
+        self._dirty: set[int] = set()  # changed by the input that is being taken up
+        self._unpublished: set[int] = set()  # changed since instances were asked for
         self._keyframes: OrderedDict[int, StoredKeyframe] = OrderedDict()
         self._forgotten_up_to = 0
         self._answered: set[tuple[int, str]] = set()
@@ -192,7 +193,7 @@ class InstanceFusion:
                 outcomes.append(error)
         while len(self._keyframes) > self._configuration.max_keyframes:
             self._forget_keyframe(min(self._keyframes))
-        self._publish()
+        self._settle()
         return tuple(outcomes)
 
     def add_candidates(self, candidates: CandidateSet) -> Outcome:
@@ -219,7 +220,7 @@ class InstanceFusion:
         stored = self._keyframes.get(candidates.keyframe_id)
         if stored is not None:
             outcome = self._fuse_checked(candidates, stored)
-            self._publish()
+            self._settle()
             return outcome
         if candidates.keyframe_id <= self._forgotten_up_to:
             raise self._refuse(
@@ -240,8 +241,8 @@ class InstanceFusion:
     def add_fragment(self, fragment: Fragment) -> None:
         """Draw instances to the surface of a fragment; a newer revision replaces the older, an older is ignored."""
         for surface in self._surfaces.add(fragment):
-            self._dirty |= self._publication.touched_by(surface)
-        self._publish()
+            self._unpublished |= self._publication.touched_by(surface)
+        self._settle()
 
     def forget_answers(self, instruction_id: str) -> None:
         """Let an instruction that is gone be answered anew when its id is used again; instances stay."""
@@ -258,10 +259,12 @@ class InstanceFusion:
     @property
     def revision(self) -> int:
         """Return the revision of the published instances, +1 whenever any of them changed."""
+        self._publish()
         return self._publication.revision
 
     def instances(self) -> tuple[Instance, ...]:
         """Return the published instances by ascending id, without verdicts."""
+        self._publish()
         return self._publication.instances()
 
     def changed_since(self, revision: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -269,6 +272,7 @@ class InstanceFusion:
 
         Raises ValueError when that revision is unknown or too long ago; take instances() then.
         """
+        self._publish()
         return self._publication.changed_since(revision)
 
     def statistics(self) -> FusionStatistics:
@@ -611,10 +615,17 @@ class InstanceFusion:
                 self._remove(instance_id)
                 self._counts["pruned"] += 1
 
+    def _settle(self) -> None:
+        self._unpublished |= self._dirty
+        self._dirty.clear()
+
     def _publish(self) -> None:
-        if self._dirty:
-            self._publication.update(self._evidence, self._dirty, self._up, self._floor_height_m)
-            self._dirty.clear()
+        # Only when somebody asks: several answers about one keyframe come at once, and publishing costs more than
+        # fusing any of them.
+        self._settle()
+        if self._unpublished:
+            self._publication.update(self._evidence, self._unpublished, self._up, self._floor_height_m)
+            self._unpublished.clear()
 
 
 def _pair(a: int, b: int) -> tuple[int, int]:

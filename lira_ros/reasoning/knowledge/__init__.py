@@ -18,8 +18,8 @@ from lira_ros.reasoning.language.lexicon import singular
 UNKNOWN = "unknown"
 # Sizes leave the range of a class softly: a quarter more or less is one standard deviation (in ln metres).
 SIZE_SOFTNESS = 0.22
-# Heights are measured against an estimated floor; 8 cm is its usual error plus a voxel [m].
-HEIGHT_SOFTNESS_M = 0.08
+# Heights are measured against an estimated floor; 6 cm is its usual error plus a voxel [m].
+HEIGHT_SOFTNESS_M = 0.06
 # Sizes below this are voxel noise and compare as equal [m].
 SMALLEST_SIZE_M = 0.02
 # The span of sizes that "unknown" spreads over, in ln metres (2 cm to 5 m), and of heights [m].

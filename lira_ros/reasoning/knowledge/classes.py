@@ -12,6 +12,7 @@ begin low.
 
 TABLE = """
 chair, dining chair, office chair, desk chair, swivel chair, kitchen chair, folding chair, folded chair | furniture, seat | 0.4-0.8 | 0.35-0.7 | 0.4-1.25 | 0.7-1.25 | floor | bumpy | 5 | sit | - | a seat for one person with a back to lean on
+chair seat | furniture, seat, chair | 0.35-0.55 | 0.32-0.55 | 0.01-0.15 | 0.4-0.54 | floor | level | 4 | sit | - | the seat of a chair, which is what a camera above it sees
 armchair, easy chair, lounge chair, recliner, sofa chair, single seater | furniture, seat, chair | 0.65-1.1 | 0.6-1.0 | 0.5-1.15 | 0.7-1.15 | floor | bumpy | 1.5 | sit, soft, relax | - | a wide soft chair with arms to relax in alone
 sofa, couch, settee, loveseat, futon, three seater | furniture, seat | 1.3-3.2 | 0.6-1.8 | 0.3-1.1 | 0.6-1.1 | floor | bumpy | 2.5 | sit, sit_several, lie, soft, relax | - | a long soft seat on which several people sit together or one can lie down
 stool, bar stool, footstool, step stool | furniture, seat | 0.25-0.5 | 0.25-0.5 | 0.3-0.85 | 0.3-0.9 | floor | level, round | 1.5 | sit, step | - | a simple seat without a back

@@ -49,12 +49,16 @@ def main() -> None:
         start = time.process_time()
         fusion.add_keyframe(key)
         fusion.add_candidates(made)
+        fusion.instances()  # publication happens when somebody asks
         milliseconds.append(1e3 * (time.process_time() - start))
         candidates.append(len(made.candidates))
     warm = np.array(milliseconds[20:])
     statistics = fusion.statistics()
     print(f"instances {statistics.published}, voxels {statistics.voxels}, candidates {np.mean(candidates[20:]):.0f}")
-    print(f"keyframe with candidates: p50 {np.median(warm):.1f} ms, p95 {np.percentile(warm, 95):.1f} ms", end=" ")
+    print(
+        f"fused and published: p50 {np.median(warm):.1f} ms, p95 {np.percentile(warm, 95):.1f} ms",
+        end=" ",
+    )
     print(f"(target {TARGET_MS:.0f} ms: {'met' if np.median(warm) <= TARGET_MS else 'missed'})")
 
 

@@ -9,6 +9,7 @@ from box_scene import CAMERA, Box, answer, keyframe, true_masks, walk
 
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion, Outcome, Refusal
+from lira_ros.fusion.publication import _least_hits
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.mapping.fragment import Fragment
@@ -471,3 +472,10 @@ def test_the_annotated_things_of_a_real_kitchen_become_one_instance_each():
     close = [sum(np.linalg.norm(centroids - points.mean(axis=0), axis=1) < 0.2) for points in seen.values()]
     assert close.count(1) >= len(seen) - 1
     assert len(centroids) <= len(seen) + 1
+
+
+def test_voxels_that_hardly_any_view_repeats_are_not_published():
+    hits = np.array([10.0, 10.0, 10.0, 9.0, 1.0], dtype=np.float32)
+    assert _least_hits(hits) == pytest.approx(2.0)  # a fifth of the well seen part
+    assert _least_hits(10 * hits) == pytest.approx(3.0)  # three sightings always confirm
+    assert _least_hits(np.ones(4, dtype=np.float32)) < 1.0  # what was seen once is provisional, not stray

@@ -184,3 +184,12 @@ def test_files_that_are_no_maps_are_refused(tmp_path):
     (tmp_path / "list.json").write_text("[]", encoding="utf-8")
     with pytest.raises(InstanceMapFileError, match="document expected an object"):
         read_instance_map(tmp_path / "list.json")
+
+
+def test_the_name_by_which_a_thing_conforms_is_published_once():
+    view = InstanceMapView("a")
+    named = Judgement(SearchState.FOUND, "Found.", {1: Verdict(Conformity.CONFORMS, 0.5, "It fits.", "mug")})
+    thing = instance(1)
+    assert view.update((thing,), named, 1) is not None
+    assert (view.instances[0].label, view.instances[0].label_confidence) == ("mug", 0.5)
+    assert view.update((thing,), named, 2) is None

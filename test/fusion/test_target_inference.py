@@ -231,3 +231,44 @@ def test_relations_follow_gravity(turn):
     assert relations.relate(RelationKind.RIGHT_OF, chair, (table,)).holds
     assert not relations.relate(RelationKind.LEFT_OF, chair, (table,)).holds
     assert relations.gap(table, chair) == relations.gap(chair, table) == pytest.approx(0.05, abs=0.05)
+
+
+def test_a_thing_is_published_under_the_name_by_which_it_conforms(inference):
+    cup = box(20, "fruit", (0.6, 0.2), (0.1, 0.1, 0.1), bottom=0.76, color="red", support="surface", confidence=0.14)
+    judgement = judge(inference, "the red mug", (cup,))
+    assert found(judgement) == {20}
+    assert judgement.verdicts[20].label == "mug"
+    assert "colour and the size of a mug" in judgement.verdicts[20].reason
+    sure = judge(inference, "the red mug")
+    assert found(sure) == {4}
+    assert sure.verdicts[4].label == ""  # a label that somebody saw stays
+
+
+def test_a_part_of_an_answer_is_no_second_answer(inference):
+    whole = box(21, "table", (0.0, 0.0), (2.0, 1.0, 0.06), bottom=0.68, confidence=0.3)
+    part = box(22, "table", (0.45, 0.0), (1.0, 0.9, 0.06), bottom=0.68, confidence=0.3)
+    apart = box(23, "table", (4.0, 0.0), (2.0, 1.0, 0.06), bottom=0.68, confidence=0.3)
+    judgement = judge(inference, "tables", (whole, part, apart))
+    assert found(judgement) == {21, 23}
+    assert "part of the table #21" in judgement.verdicts[22].reason
+
+
+def test_a_single_view_is_not_enough_after_many(inference):
+    once = dataclasses.replace(
+        box(24, "table", (0.0, 0.0), (2.0, 1.0, 0.06), bottom=0.68, confidence=0.3), observations=1
+    )
+    assert found(judge(inference, "tables", (once,), answered=2)) == {24}
+    later = judge(inference, "tables", (once,), answered=50)
+    assert found(later) == set()
+    assert "seen only once" in later.verdicts[24].reason
+
+
+def test_what_stands_on_the_floor_is_not_on_furniture():
+    relations = SpatialRelations()
+    relations.look_from(UP, CAMERA)
+    sofa = box(25, "sofa", (0.0, 0.0), (2.0, 0.9, 0.6))
+    lamp = dataclasses.replace(box(26, "lamp", (0.0, 0.0), (0.3, 0.3, 1.0), bottom=0.62), attributes=Attributes(
+        size_m=(0.3, 0.3, 1.6), bottom_height_m=0.04, top_height_m=1.62, supported_by="floor"))  # fmt: skip
+    assert not relations.relate(RelationKind.ON, lamp, (sofa,)).holds
+    cushion = box(27, "pillow", (0.0, 0.0), (0.4, 0.4, 0.2), bottom=0.62, support="surface")
+    assert relations.relate(RelationKind.ON, cushion, (sofa,)).holds

@@ -129,3 +129,19 @@ def test_labels_find_their_class(label, name):
 
 def test_core_noun_drops_what_follows():
     assert core_noun("white mug with a handle (chipped), on the desk") == "white mug"
+
+
+def test_an_upright_panel_and_what_lies_on_furniture_are_no_seats():
+    sofa = affordance_likelihoods(thing(2.0, 0.9, 0.75, 0.05, flat=0.25, level=1.0, support="floor"))
+    panel = affordance_likelihoods(thing(2.0, 0.7, 0.75, 0.05, flat=0.75, level=0.0, support="floor"))
+    bundle = affordance_likelihoods(thing(1.6, 0.6, 0.3, 0.45, flat=0.3, level=0.9, support="surface"))
+    assert sofa["sit_several"] > 0.6
+    assert panel.get("sit_several", 0.0) < 0.1
+    assert bundle.get("sit_several", 0.0) < 0.1
+
+
+def test_a_counter_is_no_table_however_level_and_a_seat_seen_from_above_is_no_table_either():
+    counter = class_likelihoods(thing(2.8, 0.5, 0.06, 0.82, flat=0.94, level=1.0, support="floor"))
+    assert counter["kitchen counter"] > 2 * counter.get("table", 0.0)
+    seat = class_likelihoods(thing(0.48, 0.45, 0.06, 0.42, flat=0.9, level=1.0, support="floor"))
+    assert max(seat, key=seat.get) == "chair seat"

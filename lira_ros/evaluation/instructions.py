@@ -67,7 +67,7 @@ def format_table(answers: Sequence[Answer]) -> str:
                 answer.state.name,
                 "/".join(_cells(answer.by_iou)) + (" right" if answer.by_iou.right else ""),
                 "/".join(_cells(answer.by_centroid)) + (" right" if answer.by_centroid.right else ""),
-                ", ".join(label or "?" for label in answer.labels[:4]) or "-",
+                ", ".join(label or "thing" for label in answer.labels[:4]) or "-",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

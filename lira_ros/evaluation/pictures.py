@@ -242,7 +242,7 @@ def _draw_name(
     camera: Camera,
     placed: list[tuple[float, float, float, float]],
 ) -> None:
-    text = f"#{instance.id} {instance.label or 'unnamed'}"
+    text = f"#{instance.id} {instance.label or 'thing'}"
     left, top, right, bottom = draw.textbbox((0, 0), text, font=_font(15, True))
     width, height = right - left + 12, bottom - top + 10
     x = float(np.clip(pixels[:, 0].mean() - width / 2, 2, camera.width_px - width - 2))

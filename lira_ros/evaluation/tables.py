@@ -27,7 +27,7 @@ def format_instance(instance: Instance, instruction_id: str) -> str:
     length, width, height = instance.attributes.size_m
     verdict = instance.verdicts.get(instruction_id)
     score = verdict.score if verdict is not None else instance.existence
-    name = f"{instance.attributes.color} {instance.label or 'unnamed thing'}".strip()
+    name = f"{instance.attributes.color} {instance.label or 'thing'}".strip()
     return (
         f"#{instance.id:<3} {name:<30} {length:5.2f} x {width:4.2f} x {height:4.2f} m"
         f"   at ({x:6.2f}, {y:6.2f}, {z:6.2f})   score {score:.2f}"

@@ -197,7 +197,7 @@ class InstanceMarkers:
         marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
         verdict = instance.verdicts.get(instruction_id)
         score = f" {verdict.score:.2f}" if verdict else ""
-        marker.text = f"#{instance.id} {instance.label or 'unnamed'}{score}"
+        marker.text = f"#{instance.id} {instance.label or 'thing'}{score}"
         return marker
 
 
@@ -239,7 +239,7 @@ def detections_to_message(
             detection.bbox.center = pose_to_message(instance.box.T_map_box)
             detection.bbox.size = Vector3(**dict(zip("xyz", map(float, instance.box.size_m), strict=True)))
             result = ObjectHypothesisWithPose()
-            result.hypothesis.class_id = str(labels.number(instance.label or "unnamed"))
+            result.hypothesis.class_id = str(labels.number(instance.label or "thing"))
             verdict = instance.verdicts.get(instruction_id)
             result.hypothesis.score = float(verdict.score if verdict else instance.existence)
             result.pose.pose = detection.bbox.center

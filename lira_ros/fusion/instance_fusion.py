@@ -14,6 +14,7 @@ fragments come. Existence is added up in sensor order and does not depend on arr
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,6 +133,17 @@ class FusionStatistics:
     last_refusal: str
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What became of a candidate: the instance that took it, and the quality of the view."""
+
+    candidate_id: int
+    label: str
+    label_confidence: float
+    instance_id: int
+    quality: float
+
+
 class InstanceFusion:
     """Fuses candidate sets, keyframes and fragments into instances. Not thread-safe: it has one owner."""
 
@@ -151,6 +163,8 @@ class InstanceFusion:
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
         self._publication = Publication(configuration, self._surfaces, revision)
+        self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
+        self._merged_into: dict[int, int] = {}
         self._together: dict[tuple[int, int], int] = {}
         self._apart: dict[tuple[int, int], int] = {}
         self._next_id = 1
@@ -302,6 +316,7 @@ class InstanceFusion:
 
     def _forget_keyframe(self, keyframe_id: int) -> None:
         del self._keyframes[keyframe_id]
+        self._looks.pop(keyframe_id, None)
         self._forgotten_up_to = max(self._forgotten_up_to, keyframe_id)
         self._answered = {key for key in self._answered if key[0] != keyframe_id}
         for evidence in self._evidence.values():
@@ -381,6 +396,11 @@ class InstanceFusion:
                 )
 
     def _fuse(self, candidates: CandidateSet, stored: StoredKeyframe) -> None:
+        looks = tuple(_digest(candidate.mask) for candidate in candidates.candidates)
+        known = self._looks.get(stored.id, {}).get(looks)
+        if known is not None:
+            self._describe_again(candidates, known)
+            return
         association = self._association
         lifted, too_small = association.lift_all(candidates, stored)
         self._counts["too small"] += too_small
@@ -390,12 +410,40 @@ class InstanceFusion:
             self._describe(view.instances[m], lifted[c], candidates.instruction_id)
         self._note_pairs(view, overlaps, matches)
         self._vote(view, lifted, matches, again, stored, candidates.instruction_id)
+        taken = {c: view.instances[m].id for c, m in (*matches.items(), *again.items())}
         for c, item in enumerate(lifted):
-            if c not in matches and c not in again:
-                self._create(item, stored, candidates.instruction_id)
+            if c not in taken:
+                taken[c] = self._create(item, stored, candidates.instruction_id)
+        self._looks.setdefault(stored.id, {})[looks] = [
+            _Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
+            for c, item in enumerate(lifted)
+            for candidate in (item.candidate, *item.also)
+        ]
         self._merge()
         self._prune(stored.id)
         self._keep_to_bounds()
+
+    def _describe_again(self, candidates: CandidateSet, readings: list[_Reading]) -> None:
+        """Take up the words of an answer whose masks are those of an earlier answer about the same keyframe.
+
+        A back end that looks first and reads the instruction then shows every instruction the same masks: that is one
+        look at the voxels, and it has been fused.
+        """
+        said = {candidate.id: candidate for candidate in candidates.candidates}
+        for reading in readings:
+            number = reading.instance_id
+            while number in self._merged_into:
+                number = self._merged_into[number]
+            evidence = self._evidence.get(number)
+            candidate = said.get(reading.candidate_id)
+            if evidence is None or candidate is None:
+                continue
+            if (candidate.label, candidate.label_confidence) == (reading.label, reading.label_confidence):
+                evidence.instructions.add(candidates.instruction_id)
+                continue
+            weight = reading.quality * max(candidate.score, SMALLEST_SCORE)
+            evidence.describe(candidate, weight, candidates.instruction_id)
+            self._dirty.add(evidence.id)
 
     def _describe(self, evidence: InstanceEvidence, item: LiftedCandidate, instruction_id: str) -> None:
         quality = self._quality(item)
@@ -505,13 +553,14 @@ class InstanceFusion:
             if log_odds != 0.0 or previous is not None:
                 self._dirty.add(evidence.id)
 
-    def _create(self, item: LiftedCandidate, stored: StoredKeyframe, instruction_id: str) -> None:
+    def _create(self, item: LiftedCandidate, stored: StoredKeyframe, instruction_id: str) -> int:
         evidence = InstanceEvidence(self._next_id)
         self._next_id += 1
         self._take(evidence, item, stored, instruction_id, np.zeros(len(item.keys), dtype=np.bool_))
         self._evidence[evidence.id] = evidence
         newer = [keyframe for keyframe_id, keyframe in sorted(self._keyframes.items()) if keyframe_id > stored.id]
         self._look_for_free_space((evidence,), newer)
+        return evidence.id
 
     def _keep_to_bounds(self) -> None:
         excess = len(self._evidence) - self._configuration.max_instances
@@ -572,6 +621,7 @@ class InstanceFusion:
                         moved = _pair(older, b if a == younger else a)
                         pairs[moved] = pairs.get(moved, 0) + count
             self._remove(younger)
+            self._merged_into[younger] = older
             self._dirty.add(older)
             self._counts["merged"] += 1
 
@@ -645,3 +695,7 @@ def _free_space_log_odds(relation: NDArray[np.uint8]) -> float:
     if through < min(SEEN_THROUGH_VOXELS, len(relation)) or through < SEEN_THROUGH_SHARE * (through + there):
         return 0.0
     return SEEN_THROUGH_LOG_ODDS
+
+
+def _digest(mask: NDArray[np.bool_]) -> bytes:
+    return hashlib.blake2b(np.packbits(mask).tobytes(), digest_size=16).digest()

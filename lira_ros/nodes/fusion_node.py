@@ -41,6 +41,8 @@ from lira_ros.ros.instance_output import InstanceOutput
 from lira_ros.ros.node import LARGEST_AGE_S, LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
 
+# Judging and publishing may take this part of the worker's time; the rest is for what comes in.
+PUBLISH_SHARE = 0.35
 # Messages wait here while an earlier one is fused; candidates are answered for each keyframe and instruction.
 KEYFRAME_QUEUE, FRAGMENT_QUEUE, CANDIDATE_QUEUE = 200, 60, 400
 # Topics overtake each other by milliseconds, and the history that a late joiner gets takes a second or two.
@@ -93,7 +95,9 @@ class FusionNode(LiraNode):
         self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
         self.worker.add_queue("fragments", self._add_fragment, FRAGMENT_QUEUE)
         self.worker.add_queue("candidates", self._add_candidates, CANDIDATE_QUEUE)
-        self.worker.add_periodic("publish", 1.0 / self.configuration.publish_rate_hz, self._publish_changes)
+        self.worker.add_periodic(
+            "publish", 1.0 / self.configuration.publish_rate_hz, self._publish_changes, PUBLISH_SHARE
+        )
         self.worker.add_periodic("publish full maps", 1.0 / self.configuration.full_map_rate_hz, self._publish_maps)
         self.worker.add_periodic("overdue", OVERDUE_PERIOD_S, self._report_overdue)
 

@@ -42,6 +42,7 @@ class _Periodic:
     period_s: float
     function: Callable[[], None]
     due_s: float
+    rest_per_second: float
 
 
 class Worker:
@@ -81,9 +82,16 @@ class Worker:
             raise ValueError(f"queue {name}: exists already")
         self._queues[name] = _Queue(handler, capacity, drop)
 
-    def add_periodic(self, name: str, period_s: float, function: Callable[[], None]) -> None:
-        """Call ``function`` in the worker thread about every ``period_s`` seconds of monotonic time."""
-        self._periodic[name] = _Periodic(period_s, function, time.monotonic() + period_s)
+    def add_periodic(
+        self, name: str, period_s: float, function: Callable[[], None], largest_share: float = 1.0
+    ) -> None:
+        """Call ``function`` in the worker thread about every ``period_s`` seconds of monotonic time.
+
+        ``largest_share``: part of the thread's time that it may take; it is called less often when it takes longer.
+        """
+        if not 0.0 < largest_share <= 1.0:
+            raise ValueError(f"periodic {name}: largest_share must be in (0, 1], got {largest_share}")
+        self._periodic[name] = _Periodic(period_s, function, time.monotonic() + period_s, 1.0 / largest_share - 1.0)
 
     def set_idle_work(self, function: Callable[[], bool]) -> None:
         """Call ``function`` whenever nothing else waits, again and again until it returns False (nothing left).
@@ -196,8 +204,11 @@ class Worker:
             now_s = time.monotonic()
             for name, periodic in self._periodic.items():
                 if now_s >= periodic.due_s and not self._stopping:
+                    began_s = time.monotonic()
                     self._call(name, periodic.function)
-                    periodic.due_s = time.monotonic() + periodic.period_s
+                    ended_s = time.monotonic()
+                    rest_s = (ended_s - began_s) * periodic.rest_per_second
+                    periodic.due_s = ended_s + max(periodic.period_s, rest_s)
             more = False
             if self._idle_work is not None and not self._has_items() and not self._stopping:
                 with self._condition:

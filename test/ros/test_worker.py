@@ -1,5 +1,6 @@
 """Worker: order, bounds, tasks, and that it survives what its handlers raise."""
 
+import itertools
 import threading
 import time
 
@@ -135,3 +136,27 @@ def test_wrong_queues_are_refused():
     worker.add_queue("q", print, 1)
     with pytest.raises(ValueError, match="q: exists"):
         worker.add_queue("q", print, 1)
+
+
+def test_a_periodic_function_takes_its_share_of_the_time_at_most():
+    calls = []
+
+    def slow():
+        calls.append(time.monotonic())
+        time.sleep(0.04)
+
+    worker = Worker("test", lambda name, error: None)
+    worker.add_periodic("slow", 0.001, slow, largest_share=0.2)
+    worker.start()
+    deadline_s = time.monotonic() + 10.0
+    while len(calls) < 4 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    worker.stop()
+    assert len(calls) >= 4
+    # 0.04 s of work in every 0.2 s: never sooner, later only on a busy machine.
+    assert min(later - earlier for earlier, later in itertools.pairwise(calls)) >= 0.2
+
+
+def test_a_share_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="largest_share"):
+        Worker("test", lambda name, error: None).add_periodic("x", 1.0, print, largest_share=0.0)

@@ -400,7 +400,7 @@ class Plan:
 
     def compile_kernels(self) -> str:
         """Compile the numeric kernels once, so that the first run starts at full speed."""
-        module = "lira_ros.mapping.precompile"
+        module = "lira_ros.pipeline.warm_up"
         code = f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('{module}') else 3)"
         if subprocess.run([self.python, "-c", code], env=self.environment, cwd=REPOSITORY, check=False).returncode == 3:
             return "they are compiled when first used"

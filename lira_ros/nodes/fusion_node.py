@@ -27,6 +27,7 @@ from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
 from lira_ros.fusion.instance_map import Delta
 from lira_ros.fusion.target_inference import TargetInference
+from lira_ros.pipeline.warm_up import warm_up_fusion
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, parse
 from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
@@ -80,7 +81,9 @@ class FusionNode(LiraNode):
 
     def configure(self) -> None:
         """Create the map and the publishers."""
-        inference = TargetInference(create_relevance(self.configuration.language))
+        relevance = create_relevance(self.configuration.language)
+        warm_up_fusion(relevance)
+        inference = TargetInference(relevance)
         self._map = ConformingMap(InstanceFusion(self.configuration.fusion), inference)
         self._sessions = MappingSessions(CANDIDATE_QUEUE)
         self._sequence = 0

@@ -70,9 +70,9 @@ class ReasoningNode(LiraNode):
         """Load the back end; a missing model is said here and not on the first keyframe."""
         recording = self.configuration.recording
         truth = ground_truth(open_sequence(recording)) if recording else None
-        self._reasoner = create_reasoner(
-            self.configuration.reasoner, create_relevance(self.configuration.language), truth
-        )
+        relevance = create_relevance(self.configuration.language)
+        warm_up_reasoning(relevance)
+        self._reasoner = create_reasoner(self.configuration.reasoner, relevance, truth)
         self._book = InstructionBook(self.configuration.instructions)
         self._scheduler = ReasoningScheduler(self.configuration.scheduler)
         self._sessions = MappingSessions(capacity=1)

@@ -150,6 +150,7 @@ def test_a_map_grows_and_every_output_tells_the_same(started, neighbors, collect
     labels = collect(LabelInfo, "instances/label_info", qos.latched())
     neighbors.ask(mug="Find the red mug.", mugs="Find all mugs.")
     wait_for(lambda: len(started._map.instructions) == 2, what="the instructions")
+    wait_for(lambda: found(statuses, "mugs") is not None, what="the first status")
     assert found(statuses, "mugs").state == InstructionStatus.PENDING
     neighbors.look(1, 2, 3)
     wait_for(lambda: found(statuses) and found(statuses).state == InstructionStatus.FOUND, what="the red mug")

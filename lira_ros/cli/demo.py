@@ -16,7 +16,7 @@ from lira_ros.evaluation.tables import format_latencies, format_outcome
 # One explicit, one implicit, one that nothing in the room satisfies; given one after another during the walk.
 REQUESTS = (
     Request("Find the red mug.", 2.0, "red-mug"),
-    Request("I spilled coffee, bring me something to wipe it up.", 20.0, "spilled-coffee"),
+    Request("Where can we have dinner together?", 20.0, "dinner"),
     Request("Find the bed.", 38.0, "bed"),
 )
 

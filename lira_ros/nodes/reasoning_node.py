@@ -15,6 +15,7 @@ from lira_ros.configuration import parameter, section
 from lira_ros.datasets import open_sequence
 from lira_ros.evaluation.runner import ground_truth
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
+from lira_ros.pipeline.warm_up import warm_up_reasoning
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
 from lira_ros.reasoning.contracts import CandidateSet, ReasoningError
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration

@@ -14,6 +14,7 @@ from lira_ros.datasets.sequence import SequenceError
 from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.language.encoder import EncoderError
 from lira_ros.reasoning.language.parser import InstructionError
+from lira_ros.ros.errors import ServiceError
 
 SUBCOMMANDS = (demo, run, evaluate, instruct, replay, doctor)
 
@@ -25,7 +26,8 @@ EXPECTED_ERRORS = (
     EncoderError,
     ReasoningError,
     ProcessError,
-    FileNotFoundError,
+    ServiceError,
+    OSError,
 )
 
 

@@ -16,6 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from lira_msgs.msg import InstanceMap, InstructionStatus
 from lira_msgs.srv import CancelInstruction, GetInstanceMap, ListInstructions, SaveMap, SubmitInstruction
 from lira_ros.ros.dds import configure_dds
+from lira_ros.ros.errors import ServiceError
 
 STATE_NAMES = {
     InstructionStatus.PENDING: "pending",
@@ -28,10 +29,6 @@ STATE_NAMES = {
 
 # How long a node that may still be starting is waited for before the caller looks whether its process is alive.
 READY_TIMEOUT_S = 1.0
-
-
-class ServiceError(RuntimeError):
-    """A service is not there or did not answer in time; names it."""
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,20 @@ def test_an_instruction_that_is_refused_ends_the_run_with_its_reason(folder, tmp
     code = main(["run", str(folder), "-i", "?!", "--reasoner", "oracle", "--out", str(tmp_path), *SMALL])
     assert code == 1
     assert capsys.readouterr().err.startswith("lira: ")
+
+
+def test_without_running_nodes_an_instruction_is_answered_with_one_sentence(capsys):
+    pytest.importorskip("rclpy")
+    assert main(["instruct", "Find the sofa.", "--namespace", "nobody", "--timeout", "0.3"]) == 1
+    error = capsys.readouterr().err
+    assert "/nobody/submit_instruction" in error
+    assert "are the nodes running?" in error
+    assert main(["instruct"]) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(folder, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    code = main(["run", str(folder), "--reasoner", "oracle", "--out", str(blocked / "below"), *SMALL])
+    assert code == 1
+    assert str(blocked) in capsys.readouterr().err

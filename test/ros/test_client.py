@@ -5,7 +5,8 @@ from rclpy.parameter import Parameter
 
 from lira_ros.nodes import fusion_node, reasoning_node
 from lira_ros.reasoning.relevance import Relevance
-from lira_ros.ros.client import InstructionClient, ServiceError
+from lira_ros.ros.client import InstructionClient
+from lira_ros.ros.errors import ServiceError
 
 
 @pytest.fixture

@@ -54,6 +54,8 @@ STATE_WORDS = {
 # A candidate's mask that overlaps this much with what the fused instance covers in the view shows it better: its
 # border is that of the picture and not of the voxels.
 SAME_MASK_IOU = 0.35
+# Two lines hold the reasons of about this many instances.
+SHOWN_REASONS = 3
 # Packed voxel keys: 21 bits an axis reach +-1 million voxels, 20 km at 2 cm.
 KEY_OFFSET, KEY_BITS = 1 << 20, 21
 
@@ -309,7 +311,12 @@ def instruction_picture(record: RunRecord, instruction_id: str) -> Image.Image:
         panels.append(_camera_panel(view, instances, candidates, PANEL_HEIGHT_PX))
     width = sum(panel.width for panel in panels) + MARGIN_PX * (len(panels) + 1)
     page = Image.new("RGB", (width, HEADER_HEIGHT_PX + PANEL_HEIGHT_PX + MARGIN_PX), BACKGROUND)
-    _draw_header(ImageDraw.Draw(page), record.instructions[instruction_id].text, status, width)
+    reasons = [status.reason]
+    for instance in instances[:SHOWN_REASONS]:
+        verdict = instance.verdicts.get(instruction_id)
+        if verdict is not None:
+            reasons.append(f"#{instance.id}: {verdict.reason}")
+    _draw_header(ImageDraw.Draw(page), record.instructions[instruction_id].text, status, " ".join(reasons), width)
     x = MARGIN_PX
     for panel in panels:
         page.paste(panel, (x, HEADER_HEIGHT_PX))
@@ -317,7 +324,7 @@ def instruction_picture(record: RunRecord, instruction_id: str) -> Image.Image:
     return page
 
 
-def _draw_header(draw: ImageDraw.ImageDraw, text: str, status: InstructionStatus, width: int) -> None:
+def _draw_header(draw: ImageDraw.ImageDraw, text: str, status: InstructionStatus, reason: str, width: int) -> None:
     chip = STATE_WORDS[status.state]
     if status.state == SearchState.FOUND:
         chip = f"found {status.instances_found}"
@@ -326,7 +333,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, text: str, status: InstructionStatus
     draw.text((MARGIN_PX + 12, 20), chip, font=_font(18, True), fill=(255, 255, 255))
     quoted = textwrap.shorten(text, 100, placeholder=" ...")
     draw.text((MARGIN_PX + chip_width + 14, 17), f"“{quoted}”", font=_font(21, True), fill=INK)
-    lines = textwrap.wrap(status.reason, int((width - 2 * MARGIN_PX) / 7.6))[:2]
+    lines = textwrap.wrap(reason, int((width - 2 * MARGIN_PX) / 7.6))[:2]
     draw.multiline_text((MARGIN_PX, 54), "\n".join(lines), font=_font(14), fill=MUTED, spacing=4)
 
 

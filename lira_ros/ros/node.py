@@ -338,7 +338,8 @@ class LiraNode(LifecycleNode):
             return
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
-                self.autostart_failed()
+                if self.context.ok():  # a node that is told to end while it starts has not failed
+                    self.autostart_failed()
                 return
 
     def _release(self) -> None:

@@ -494,6 +494,10 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
         name = node_classes[len(nodes)].node_name
         print(f"{name}: {error}", file=sys.stderr)
         code = 2
+    except Exception:
+        if rclpy.ok():
+            raise
+        # The signal to end came while a node was being made: nothing of ROS works any more, and nothing is wrong.
     finally:
         # A second Ctrl-C (launch and terminal both send one) must not interrupt the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

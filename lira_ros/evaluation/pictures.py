@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
 from lira_ros.fusion.display_color import display_color
+from lira_ros.fusion.lifting import contained_in, pack
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.mask import intersection_over_union
@@ -56,8 +57,6 @@ STATE_WORDS = {
 SAME_MASK_IOU = 0.35
 # Two lines hold the reasons of about this many instances.
 SHOWN_REASONS = 3
-# Packed voxel keys: 21 bits an axis reach +-1 million voxels, 20 km at 2 cm.
-KEY_OFFSET, KEY_BITS = 1 << 20, 21
 
 
 @lru_cache
@@ -66,22 +65,15 @@ def _font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
 
 
-def _keys(voxels: NDArray[np.integer]) -> NDArray[np.int64]:
-    v = voxels.astype(np.int64) + KEY_OFFSET
-    return (v[:, 0] << (2 * KEY_BITS)) | (v[:, 1] << KEY_BITS) | v[:, 2]
-
-
 def _belongs(points: NDArray[np.floating], instance: Instance) -> NDArray[np.bool_]:
     """Tell which (N, 3) map points lie in an instance's voxels or right beside them."""
     steps = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1), (-1, 0, 1), indexing="ij"), -1).reshape(-1, 3)
-    grown = np.unique(np.concatenate([_keys(instance.voxels + step) for step in steps]))
+    grown = np.unique(np.concatenate([pack(instance.voxels + step) for step in steps]))
     cells = np.rint(points / instance.voxel_size_m)
     result = np.zeros(len(points), dtype=bool)
     low, high = instance.voxels.min(0) - 1, instance.voxels.max(0) + 1
     inside = np.flatnonzero(((cells >= low) & (cells <= high)).all(axis=1))
-    keys = _keys(cells[inside].astype(np.int64))
-    place = np.minimum(np.searchsorted(grown, keys), len(grown) - 1)
-    result[inside] = grown[place] == keys
+    result[inside] = contained_in(pack(cells[inside].astype(np.int64)), grown)
     return result
 
 

@@ -1,5 +1,6 @@
 """Surroundings of the tests: own DDS domain for each test process, shipped DDS profile, logs in a temporary folder."""
 
+import contextlib
 import importlib.util
 import os
 import tempfile
@@ -84,8 +85,18 @@ class Spinner:
 
         self.executor = SingleThreadedExecutor()
         self.nodes = []
-        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self._closing = False
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+
+    def _spin(self):
+        from rclpy.exceptions import InvalidHandle
+        from rclpy.executors import ShutdownException
+
+        while not self._closing:
+            # A client that a test destroys while the executor looks at it must not end the spinning for all others.
+            with contextlib.suppress(InvalidHandle, ShutdownException):
+                self.executor.spin_once(timeout_sec=0.1)
 
     def add(self, node):
         """Spin a node and return it."""
@@ -95,8 +106,10 @@ class Spinner:
 
     def close(self):
         """Stop spinning and destroy all nodes."""
-        self.executor.shutdown(timeout_sec=5.0)
+        self._closing = True
+        self.executor.wake()
         self._thread.join(5.0)
+        self.executor.shutdown(timeout_sec=5.0)
         for node in self.nodes:
             if hasattr(node, "shut_down"):
                 node.shut_down()

@@ -15,7 +15,17 @@ from lira_ros.reasoning.backends import BACKENDS
 from lira_ros.reasoning.language.encoder import EncoderError, find_encoder
 
 # What each capability needs; the names are those of the package index.
-REQUIRED = ("numpy", "scipy", "numba", "opencv-python-headless", "matplotlib", "PyYAML", "rosbags", "safetensors")
+REQUIRED = (
+    "numpy",
+    "scipy",
+    "numba",
+    "opencv-python-headless",
+    "matplotlib",
+    "PyYAML",
+    "rosbags",
+    "safetensors",
+    "trimesh",
+)
 OPTIONAL = {
     "torch": "needed by the learned back ends only",
     "open3d-cpu": "needed by tests and benchmarks only",

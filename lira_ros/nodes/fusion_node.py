@@ -126,8 +126,6 @@ class FusionNode(LiraNode):
 
     def diagnose(self) -> dict[str, object]:
         """Return the size of the map."""
-        if self.state not in ("inactive", "active"):
-            return {}
         return {
             "session": self._sessions.current,
             "instructions": len(self._map.instructions),

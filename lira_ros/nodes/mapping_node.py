@@ -175,8 +175,6 @@ class MappingNode(LiraNode):
 
     def diagnose(self) -> dict[str, object]:
         """Return the statistics of the map."""
-        if self.state not in ("inactive", "active"):
-            return {}
         gate, synchronizer = self._gate, self._synchronizer
         return {
             "session": self._session,

@@ -106,8 +106,6 @@ class ReasoningNode(LiraNode):
 
     def diagnose(self) -> dict[str, object]:
         """Return how much is asked and stored."""
-        if self.state not in ("inactive", "active"):
-            return {}
         return {
             "session": self._sessions.current,
             "reasoner": self._reasoner.name,

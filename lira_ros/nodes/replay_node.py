@@ -112,8 +112,6 @@ class ReplayNode(LiraNode):
 
     def diagnose(self) -> dict[str, object]:
         """Return how far the recording is."""
-        if self.state not in ("inactive", "active"):
-            return {}
         return {"recording": self.configuration.recording, "frames": len(self._sequence), "frames played": self._played}
 
     # ---- worker ------------------------------------------------------------------------------------------------

@@ -83,6 +83,8 @@ class LiraNode(LifecycleNode):
         super().__init__(self.node_name, automatically_declare_parameters_from_overrides=True, **node_arguments)
         self.statistics = Statistics()
         self.worker = self._new_worker()
+        self._asked: Future[dict[str, object]] | None = None
+        self._values: dict[str, object] = {}
         self._state = "unconfigured"
         self.exit_code = 0
         self._error = ""
@@ -144,7 +146,7 @@ class LiraNode(LifecycleNode):
         """React to a node that could not come up by itself; by default it waits unconfigured for a manager."""
 
     def diagnose(self) -> dict[str, object]:
-        """Return further values for the diagnostics."""
+        """Return further values for the diagnostics of a configured node; runs in the worker thread."""
         return {}
 
     def missing_inputs(self) -> list[str]:
@@ -457,11 +459,28 @@ class LiraNode(LifecycleNode):
             extra[f"queue {name} length"] = lengths[name]
             extra[f"queue {name} processed"] = counters.processed
             extra[f"queue {name} dropped"] = counters.dropped
-        try:
-            extra.update(self.diagnose())
-        except Exception as error:  # it looks at what the worker is changing: values may be missing once
-            self._failed("diagnose", error)
+        extra.update(self._diagnosed())
         return extra
+
+    def _diagnosed(self) -> dict[str, object]:
+        """Return the newest values of diagnose() and ask for the next: what the worker owns is read by the worker.
+
+        Housekeeping does not wait for a busy worker; meanwhile it repeats the last values.
+        """
+        asked = self._asked
+        if asked is not None and asked.done():
+            self._asked = None
+            if not asked.cancelled():
+                error = asked.exception()
+                if error is None:
+                    self._values = asked.result()
+                else:
+                    self._failed("diagnose", error)
+        if self._state not in ("inactive", "active"):
+            self._values = {}
+        elif self._asked is None:
+            self._asked = self.worker.submit(self.diagnose)
+        return self._values
 
 
 def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:

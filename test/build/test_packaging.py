@@ -60,7 +60,7 @@ def ros_imports() -> set[str]:
                     found.add(node.module.split(".")[0])
                 elif isinstance(node, ast.Import):
                     found.update(alias.name.split(".")[0] for alias in node.names)
-    others = {"lira_ros", "numpy", "scipy", "numba", "cv2", "PIL", "matplotlib", "yaml", "rosbags", "safetensors"}
+    others = {"lira_ros", "numpy", "scipy", "numba", "cv2", "PIL", "matplotlib", "yaml", "rosbags", "safetensors", "trimesh"}
     return found - others - set(sys.stdlib_module_names)
 
 

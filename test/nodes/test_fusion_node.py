@@ -123,7 +123,8 @@ def query(peer, call_service):
 
 
 def fused(node):
-    return node._map.fusion.statistics().fused
+    # Asked of the worker: it alone may touch the map.
+    return node.worker.submit(node._map.fusion.statistics).result(15).fused
 
 
 def problem(node, text):

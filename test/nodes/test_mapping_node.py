@@ -55,8 +55,13 @@ def mapping(spinner, wait_for, tmp_path):
     return start
 
 
+def mapper(node, method):
+    """Call a method of the mapper where its owner does, in the worker."""
+    return node.worker.submit(getattr(node._mapper, method)).result(30)
+
+
 def mapped(node):
-    return node._mapper.statistics()["frames"] if node._mapper is not None else 0
+    return mapper(node, "statistics")["frames"] if node.state == "active" else 0
 
 
 def feed(camera, count, node, wait_for):
@@ -112,7 +117,7 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     assert answer.success, answer.message
     assert [name.split("/")[-1] for name in answer.files] == ["room.npz", "room.ply"]
     saved = len(fragments)
-    wait_for(lambda: len(fragments) > saved or len(node._mapper.fragments()) == saved)
+    wait_for(lambda: len(fragments) > saved or len(mapper(node, "fragments")) == saved)
     for name in ("../up", ".hidden", "", "a" * 129, "a/b"):
         answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name=name))
         assert answer.code == SaveMap.Response.NAME_INVALID
@@ -121,11 +126,11 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="broken")).code == LoadMap.Response.FILE_BROKEN
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="none")).code == LoadMap.Response.NOT_FOUND
 
-    session, count = node._session, len(node._mapper.fragments())
+    session, count = node._session, len(mapper(node, "fragments"))
     assert call_service(peer, Trigger, "/mapping_node/reset").success
     assert node._session != session
     wait_for(lambda: fragments[-1].clear and fragments[-1].session == node._session, what="the clear message")
-    assert node._mapper.fragments() == ()
+    assert mapper(node, "fragments") == ()
     answer = call_service(peer, LoadMap, "load_map", LoadMap.Request(name="room"))
     assert answer.success, answer.message
     wait_for(lambda: len(fragments) >= count and fragments[-1].id == count, what="the loaded fragments")
@@ -139,7 +144,7 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     feed(camera, 1, node, wait_for)
     # The map that was loaded goes on: its ids are not used again.
     wait_for(lambda: keyframes[-1].session == node._session, what="a keyframe of the new session")
-    assert keyframes[-1].id > max(fragment.keyframe_ids[-1] for fragment in node._mapper.fragments())
+    assert keyframes[-1].id > max(fragment.keyframe_ids[-1] for fragment in mapper(node, "fragments"))
 
 
 def spoil(name, change):
@@ -219,7 +224,7 @@ def test_bad_input_is_named_and_leaves_the_map_whole(mapping, camera, peer, wait
     assert node.statistics.counter("frames without pose") >= 2
     assert node.statistics.counter("frames refused") >= 9
     assert mapped(node) == 3 + len(BAD_INPUT)
-    points, _ = node._mapper.points()
+    points, _ = mapper(node, "points")
     assert abs(np.median(points[:, 1]) - 1.5) < 0.05
 
 
@@ -262,7 +267,7 @@ def test_accepted_input_variants(mapping, camera, peer, wait_for):
 
     for change in (float_depth, padded, bgra, big_endian):
         variant(change)
-    points, colors = node._mapper.points()
+    points, colors = mapper(node, "points")
     assert abs(np.median(points[:, 1]) - 1.5) < 0.05
     assert np.abs(np.median(colors, axis=0) - (180, 60, 40)).max() < 40
 
@@ -315,7 +320,7 @@ def test_unregistered_depth_is_reprojected(mapping, camera, peer, wait_for):
         return mapped(node) >= 3
 
     wait_for(send, what="three frames with reprojected depth")
-    points, _ = node._mapper.points()
+    points, _ = mapper(node, "points")
     assert abs(np.median(points[:, 1]) - 1.5) < 0.03
 
 

@@ -37,7 +37,11 @@ def test_a_bag_gives_the_map_of_the_folder_that_it_came_from(spinner, wait_for, 
     wait_for(lambda: node.state == "active", 60, "the mapping node")
     overrides = {"recording": str(bag_path), "rate": 4.0, "wait_for_subscribers": True, "exit_at_end": False}
     spinner.add(ReplayNode(parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()]))
-    wait_for(lambda: node._mapper.statistics()["frames"] == len(bag), 60, "all frames of the bag in the map")
+
+    def frames():
+        return node.worker.submit(node._mapper.statistics).result(30)["frames"]
+
+    wait_for(lambda: frames() == len(bag), 60, "all frames of the bag in the map")
     points, colors = node.worker.submit(node._mapper.points).result(30)
 
     # The nodes lose nothing: this is the map of the same messages without nodes.

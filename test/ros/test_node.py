@@ -44,6 +44,9 @@ class ExampleNode(LiraNode):
     def activate(self):
         self.subscribe(String, "input", lambda message: self.worker.put("texts", message), qos.stream())
 
+    def diagnose(self):
+        return {"diagnosed in": threading.current_thread().name}
+
     def take(self, message):
         self.threads.add(threading.current_thread().name)
         if message.data == "bad":

@@ -1,107 +1,33 @@
-"""Compiled loops of the block-sparse TSDF.
+"""Compiled loops of the block-sparse TSDF on the CPU: hash of blocks, integration of frames, sums of volumes.
 
-What happens to one voxel or one key is written as a plain scalar function; the loops around them are compiled by
-numba for the CPU. All of them release the interpreter lock and are cached on disk.
-
-A block is one contiguous record of CHANNELS x 512 float32. Fast-math is off: equal input gives equal bits.
+All of them release the interpreter lock and are cached on disk; what happens to one voxel is written in voxel.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
-from lira_ros.mapping.marching_cubes import CELL_EDGES, MAXIMUM_TRIANGLES, TRIANGLE_COUNTS, TRIANGLE_EDGES
-
-Array = Any  # numba sees the exact dtypes; the shapes are in the docstrings
-
-# NumPy's error model divides without a check for zero, which would keep loops from becoming vector instructions.
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-inlined = numba.njit(inline="always", error_model="numpy")
-
-TSDF, WEIGHT, RED, GREEN, BLUE, LABEL, CONFIDENCE = range(7)
-CHANNELS = 7
-
-# Block coordinates are packed into 21 bits each. Voxels of a mesh edge are packed into 20 bits each with 2 bits for
-# the axis, which bounds block coordinates to 16 bits and a sign: 10 km on each side at 2 cm.
-BLOCK_LIMIT = 1 << 16
-_KEY_BITS = 21
-_KEY_BIAS = 1 << (_KEY_BITS - 1)
-_EDGE_BITS = 20
-_EDGE_BIAS = 1 << (_EDGE_BITS - 1)
-EMPTY = -1
+from lira_ros.mapping.voxel import (
+    BLUE,
+    CHANNELS,
+    CONFIDENCE,
+    EMPTY,
+    GREEN,
+    LABEL,
+    RED,
+    TSDF,
+    WEIGHT,
+    Array,
+    compiled,
+    observation_weight,
+    pack_key,
+    slot_of,
+    vote,
+)
 
 # Slots of the counters that `touch` shares with its caller.
 BLOCK_COUNT, TOUCHED_COUNT, REFUSED_COUNT, MAP_COUNT = range(4)
-
-_PATCH = BLOCK_SIZE + 1
-
-
-# --- scalar functions ---------------------------------------------------------------------------------------------
-
-
-@inlined
-def pack_key(x: int, y: int, z: int) -> int:
-    """Pack block coordinates in [-2^20, 2^20) into one non-negative 63-bit key."""
-    return ((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS)
-
-
-def unique_blocks(blocks: Array) -> Array:
-    """Return the distinct rows of (B, 3) block coordinates as int32, sorted by x, y, z."""
-    x, y, z = blocks.astype(np.int64).T
-    keys = np.unique(((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS))
-    mask = (1 << _KEY_BITS) - 1
-    axes = [keys >> (2 * _KEY_BITS), keys >> _KEY_BITS & mask, keys & mask]
-    return (np.stack(axes, axis=1) - _KEY_BIAS).astype(np.int32)
-
-
-@inlined
-def pack_edge(x: int, y: int, z: int, axis: int) -> int:
-    """Name the edge that starts at voxel x, y, z in [-2^19, 2^19) and runs along ``axis``."""
-    voxel = ((x + _EDGE_BIAS) << (2 * _EDGE_BITS)) | ((y + _EDGE_BIAS) << _EDGE_BITS) | (z + _EDGE_BIAS)
-    return (voxel << 2) | axis
-
-
-@inlined
-def _slot_of(key: int, slots: int) -> int:
-    # Finaliser of splitmix64 (Steele, Lea, Flood 2014): neighbouring keys land far apart.
-    h = np.uint64(key)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    h = h ^ (h >> np.uint64(31))
-    return np.int64(h & np.uint64(slots - 1))
-
-
-@inlined
-def observation_weight(depth_m: float, constant: bool) -> float:
-    """Weigh one depth measurement: 1, or (2 m / z)^2 and at most 4.
-
-    The noise of a depth camera grows with the square of the distance (Nguyen et al. 2012); 1 / z^2 is the weight of
-    voxblox (Oleynikova et al., IROS 2017) and of nvblox. It is scaled so that a measurement from 2 m counts as one,
-    and bounded below 1 m, where the noise floor takes over.
-    """
-    if constant:
-        return np.float32(1.0)
-    return min(np.float32(4.0), np.float32(4.0) / (depth_m * depth_m))
-
-
-@inlined
-def fuse(mean: float, weight: float, sample: float, sample_weight: float) -> float:
-    """Return the weighted running mean (Curless and Levoy 1996) after one more sample."""
-    return (mean * weight + sample * sample_weight) / (weight + sample_weight)
-
-
-@inlined
-def vote(label: float, confidence: float, other: float, other_confidence: float) -> tuple[float, float]:
-    """Return the leading label and its lead after another vote (majority vote of Boyer and Moore)."""
-    if label == other or confidence == 0.0:
-        return other, confidence + other_confidence
-    if other_confidence > confidence:
-        return other, other_confidence - confidence
-    return label, confidence - other_confidence
 
 
 # --- hash of block keys -------------------------------------------------------------------------------------------
@@ -111,7 +37,7 @@ def vote(label: float, confidence: float, other: float, other_confidence: float)
 def find(keys: Array, values: Array, key: int) -> int:
     """Return the index stored for ``key`` in the open-addressing table, -1 where it is not in."""
     slots = keys.shape[0]
-    slot = _slot_of(key, slots)
+    slot = slot_of(key, slots)
     while True:
         found = keys[slot]
         if found == key:
@@ -125,7 +51,7 @@ def find(keys: Array, values: Array, key: int) -> int:
 def insert(keys: Array, values: Array, key: int, value: int) -> int:
     """Store ``value`` for ``key`` unless it is in already; return the stored value. The table must have room."""
     slots = keys.shape[0]
-    slot = _slot_of(key, slots)
+    slot = slot_of(key, slots)
     while True:
         found = keys[slot]
         if found == key:
@@ -452,179 +378,3 @@ def export_colors(records: Array, colors: Array) -> None:
         for i in range(VOXELS_PER_BLOCK):
             for c in range(3):
                 colors[k, i, c] = np.uint8(records[k, RED + c, i] + np.float32(0.5))
-
-
-# --- surfaces -----------------------------------------------------------------------------------------------------
-
-
-@compiled
-def _compose_patch(
-    block: Array,
-    records_a: Array,
-    keys_a: Array,
-    values_a: Array,
-    records_b: Array,
-    keys_b: Array,
-    values_b: Array,
-    offset_b: Array,
-    patch: Array,
-) -> bool:
-    # Fill patch (5, 9, 9, 9) [channel, z, y, x] with the block and the first layers of its upper neighbours,
-    # composed of volume a and of volume b, whose blocks lie offset_b further. False when neither has the block.
-    for part in range(8):
-        dx, dy, dz = part & 1, (part >> 1) & 1, part >> 2
-        x, y, z = block[0] + dx, block[1] + dy, block[2] + dz
-        a = find(keys_a, values_a, pack_key(x, y, z))
-        b = find(keys_b, values_b, pack_key(x - offset_b[0], y - offset_b[1], z - offset_b[2]))
-        if part == 0 and a < 0 and b < 0:
-            return False
-        for k in range(1 if dz else BLOCK_SIZE):
-            for j in range(1 if dy else BLOCK_SIZE):
-                for i in range(1 if dx else BLOCK_SIZE):
-                    voxel = i + 8 * j + 64 * k
-                    pz, py, px = 8 * dz + k, 8 * dy + j, 8 * dx + i
-                    if a >= 0 and b >= 0:
-                        weight_a = records_a[a, WEIGHT, voxel]
-                        weight_b = records_b[b, WEIGHT, voxel]
-                        patch[WEIGHT, pz, py, px] = weight_a + weight_b
-                        if weight_b == 0.0:
-                            for c in (TSDF, RED, GREEN, BLUE):
-                                patch[c, pz, py, px] = records_a[a, c, voxel]
-                        elif weight_a == 0.0:
-                            for c in (TSDF, RED, GREEN, BLUE):
-                                patch[c, pz, py, px] = records_b[b, c, voxel]
-                        else:
-                            patch[TSDF, pz, py, px] = fuse(
-                                records_a[a, TSDF, voxel], weight_a, records_b[b, TSDF, voxel], weight_b
-                            )
-                            sum_a = records_a[a, RED, voxel] + records_a[a, GREEN, voxel] + records_a[a, BLUE, voxel]
-                            sum_b = records_b[b, RED, voxel] + records_b[b, GREEN, voxel] + records_b[b, BLUE, voxel]
-                            if sum_a == 0.0:
-                                weight_a = np.float32(0.0)
-                            elif sum_b == 0.0:
-                                weight_b = np.float32(0.0)
-                            for c in (RED, GREEN, BLUE):
-                                patch[c, pz, py, px] = (
-                                    fuse(records_a[a, c, voxel], weight_a, records_b[b, c, voxel], weight_b)
-                                    if weight_a + weight_b > 0.0
-                                    else np.float32(0.0)
-                                )
-                    elif a >= 0:
-                        for c in range(5):
-                            patch[c, pz, py, px] = records_a[a, c, voxel]
-                    elif b >= 0:
-                        for c in range(5):
-                            patch[c, pz, py, px] = records_b[b, c, voxel]
-                    else:
-                        patch[WEIGHT, pz, py, px] = np.float32(0.0)
-    return True
-
-
-@compiled
-def mesh_blocks(
-    blocks: Array,
-    first: int,
-    records_a: Array,
-    keys_a: Array,
-    values_a: Array,
-    records_b: Array,
-    keys_b: Array,
-    values_b: Array,
-    offset_b: Array,
-    voxel_m: float,
-    minimum_weight: float,
-    vertices: Array,
-    normals: Array,
-    colors: Array,
-    edges: Array,
-    triangles: Array,
-    vertex_ends: Array,
-    triangle_ends: Array,
-) -> int:
-    """Run marching cubes over (B, 3) ``blocks`` from ``first`` on; return the first block for which room is missing.
-
-    The map is the composition of volume a and of volume b, whose blocks lie ``offset_b`` (3,) further. Cells with a
-    corner of less than ``minimum_weight`` have no surface. For each block the outputs hold its vertices [m], their
-    area-weighted normals (not of unit length), colours and the names of their edges, and triangles that count from
-    its first vertex; vertex_ends and triangle_ends (B,) tell where each block ends.
-    """
-    patch = np.empty((5, _PATCH, _PATCH, _PATCH), np.float32)
-    vertex_of = np.empty((_PATCH, _PATCH, _PATCH, 3), np.int32)
-    voxel = np.float32(voxel_m)
-    threshold = np.float32(minimum_weight)
-    v_end = vertex_ends[first - 1] if first > 0 else 0
-    t_end = triangle_ends[first - 1] if first > 0 else 0
-    for n in range(first, blocks.shape[0]):
-        if v_end + 3 * _PATCH**3 > vertices.shape[0]:
-            return n
-        if t_end + MAXIMUM_TRIANGLES * VOXELS_PER_BLOCK > triangles.shape[0]:
-            return n
-        v_first = v_end
-        if _compose_patch(blocks[n], records_a, keys_a, values_a, records_b, keys_b, values_b, offset_b, patch):
-            tsdf, weight = patch[TSDF], patch[WEIGHT]
-            vertex_of[:] = -1
-            x0 = blocks[n, 0] * BLOCK_SIZE
-            y0 = blocks[n, 1] * BLOCK_SIZE
-            z0 = blocks[n, 2] * BLOCK_SIZE
-            for k in range(BLOCK_SIZE):
-                for j in range(BLOCK_SIZE):
-                    for i in range(BLOCK_SIZE):
-                        case = 0
-                        known = True
-                        for corner in range(8):
-                            z, y, x = k + (corner >> 2), j + ((corner >> 1) & 1), i + (corner & 1)
-                            if weight[z, y, x] < threshold or weight[z, y, x] == 0.0:
-                                known = False
-                                break
-                            if tsdf[z, y, x] < 0.0:
-                                case |= 1 << corner
-                        if not known or case == 0 or case == 255:
-                            continue
-                        for t in range(TRIANGLE_COUNTS[case]):
-                            for side in range(3):
-                                edge = TRIANGLE_EDGES[case, t, side]
-                                x = i + CELL_EDGES[edge, 0]
-                                y = j + CELL_EDGES[edge, 1]
-                                z = k + CELL_EDGES[edge, 2]
-                                axis = CELL_EDGES[edge, 3]
-                                vertex = vertex_of[z, y, x, axis]
-                                if vertex < 0:
-                                    vertex = v_end
-                                    v_end += 1
-                                    vertex_of[z, y, x, axis] = vertex
-                                    xe = x + (axis == 0)
-                                    ye = y + (axis == 1)
-                                    ze = z + (axis == 2)
-                                    start, end = tsdf[z, y, x], tsdf[ze, ye, xe]
-                                    part = start / (start - end)
-                                    zero = np.float32(0.0)
-                                    vertices[vertex, 0] = (np.float32(x0 + x) + (part if axis == 0 else zero)) * voxel
-                                    vertices[vertex, 1] = (np.float32(y0 + y) + (part if axis == 1 else zero)) * voxel
-                                    vertices[vertex, 2] = (np.float32(z0 + z) + (part if axis == 2 else zero)) * voxel
-                                    for c in range(3):
-                                        mixed = patch[RED + c, z, y, x] * (np.float32(1.0) - part)
-                                        mixed += patch[RED + c, ze, ye, xe] * part
-                                        colors[vertex, c] = np.uint8(min(mixed + np.float32(0.5), np.float32(255.0)))
-                                        normals[vertex, c] = zero
-                                    edges[vertex] = pack_edge(x0 + x, y0 + y, z0 + z, axis)
-                                triangles[t_end, side] = vertex - v_first
-                            a = v_first + triangles[t_end, 0]
-                            b = v_first + triangles[t_end, 1]
-                            c_ = v_first + triangles[t_end, 2]
-                            abx = vertices[b, 0] - vertices[a, 0]
-                            aby = vertices[b, 1] - vertices[a, 1]
-                            abz = vertices[b, 2] - vertices[a, 2]
-                            acx = vertices[c_, 0] - vertices[a, 0]
-                            acy = vertices[c_, 1] - vertices[a, 1]
-                            acz = vertices[c_, 2] - vertices[a, 2]
-                            nx = aby * acz - abz * acy
-                            ny = abz * acx - abx * acz
-                            nz = abx * acy - aby * acx
-                            for vertex in (a, b, c_):
-                                normals[vertex, 0] += nx
-                                normals[vertex, 1] += ny
-                                normals[vertex, 2] += nz
-                            t_end += 1
-        vertex_ends[n] = v_end
-        triangle_ends[n] = t_end
-    return blocks.shape[0]

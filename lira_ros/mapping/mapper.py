@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.gravity import GravityEstimator
-from lira_ros.mapping import kernels, storage
+from lira_ros.mapping import kernels, storage, voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
 from lira_ros.mapping.keyframes import KeyframeSelector
@@ -143,7 +143,7 @@ class Mapper:
             behind_s = 1e-9 * (self._last_stamp_ns - frame.stamp_ns)
             return f"frame stamp {frame.stamp_ns} ns is {behind_s:.3f} s older than the last frame; reset to start anew"
         c = self.configuration
-        reach_m = kernels.BLOCK_LIMIT * BLOCK_SIZE * c.voxel_size_m
+        reach_m = voxel.BLOCK_LIMIT * BLOCK_SIZE * c.voxel_size_m
         farthest_m = float(np.abs(frame.T_map_camera[:3, 3]).max())
         if farthest_m > reach_m - 10.0 * c.max_depth_m:
             self._rejected["pose"] += 1
@@ -304,7 +304,7 @@ class Mapper:
         for volume, offset in ((self._base, np.zeros(3, dtype=np.int64)), (self._open, self._offset_blocks)):
             record = volume.find((blocks - offset).astype(np.int32))
             there = np.nonzero(record >= 0)[0]
-            found = volume.records[record[there], :, index[there]][:, [kernels.LABEL, kernels.CONFIDENCE]]
+            found = volume.records[record[there], :, index[there]][:, [voxel.LABEL, voxel.CONFIDENCE]]
             same = (found[:, 0] == result[0, there]) | (result[1, there] == 0)
             lead = np.where(same, result[1, there] + found[:, 1], found[:, 1] - result[1, there])
             voted = found[:, 1] > 0
@@ -414,8 +414,8 @@ def _exported(
         volume.truncation_m,
         keyframe_ids,
         volume.block_coordinates.copy(),
-        records[:, kernels.TSDF].copy(),
-        records[:, kernels.WEIGHT].copy(),
+        records[:, voxel.TSDF].copy(),
+        records[:, voxel.WEIGHT].copy(),
         color,
     )
 
@@ -423,8 +423,8 @@ def _exported(
 def _volume_of(fragment: Fragment, blocks: int) -> Volume:
     volume = Volume(fragment.voxel_size_m, fragment.truncation_m, max(blocks, 1))
     indices = volume.allocate(fragment.block_coordinates)
-    volume.records[indices, kernels.TSDF] = fragment.tsdf
-    volume.records[indices, kernels.WEIGHT] = fragment.weight
+    volume.records[indices, voxel.TSDF] = fragment.tsdf
+    volume.records[indices, voxel.WEIGHT] = fragment.weight
     for channel in range(3):
-        volume.records[indices, kernels.RED + channel] = fragment.color[:, :, channel]
+        volume.records[indices, voxel.RED + channel] = fragment.color[:, :, channel]
     return volume

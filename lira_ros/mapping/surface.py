@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.mapping import kernels
+from lira_ros.mapping import surface_kernels
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK, Fragment
 from lira_ros.mapping.marching_cubes import MAXIMUM_TRIANGLES
 from lira_ros.mapping.tsdf import Volume
+from lira_ros.mapping.voxel import unique_blocks
 
 # A block's cells reach into its upper neighbours, so a changed block also changes the mesh of the 7 below it.
 _LOWER_NEIGHBOURS = np.array([[-(i & 1), -(i >> 1 & 1), -(i >> 2)] for i in range(8)], dtype=np.int32)
@@ -97,13 +98,13 @@ class SurfaceMesh:
             return
         self.revision += 1
         around = (dirty[:, None, :] + _LOWER_NEIGHBOURS[None]).reshape(-1, 3)
-        blocks = kernels.unique_blocks(around)
+        blocks = unique_blocks(around)
         vertex_ends = np.zeros(len(blocks), np.int64)
         triangle_ends = np.zeros(len(blocks), np.int64)
         first = 0
         while first < len(blocks):
             pending = blocks[first:]
-            done = kernels.mesh_blocks(
+            done = surface_kernels.mesh_blocks(
                 pending,
                 0,
                 base.records,

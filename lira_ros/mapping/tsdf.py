@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.depth import discontinuities
-from lira_ros.mapping import kernels
+from lira_ros.mapping import kernels, voxel
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 
-BYTES_PER_BLOCK = kernels.CHANNELS * VOXELS_PER_BLOCK * 4
+BYTES_PER_BLOCK = voxel.CHANNELS * VOXELS_PER_BLOCK * 4
 # A volume without a limit of its own stops here, before the machine starts to swap.
 _MEMORY_SHARE = 0.5
 _FIRST_TABLE_SLOTS = 1 << 13
@@ -34,7 +34,7 @@ def _reserve_blocks(wanted: int) -> NDArray[np.float32]:
     # records never move, and growing costs nothing. Where address space is rationed, less is taken.
     while True:
         try:
-            return np.zeros((wanted, kernels.CHANNELS, VOXELS_PER_BLOCK), dtype=np.float32)
+            return np.zeros((wanted, voxel.CHANNELS, VOXELS_PER_BLOCK), dtype=np.float32)
         except MemoryError:
             wanted //= 2
             if wanted < 1:
@@ -85,7 +85,7 @@ class Volume:
         self.block_count = 0
 
     def _new_table(self, slots: int) -> None:
-        self.keys = np.full(slots, kernels.EMPTY, dtype=np.int64)
+        self.keys = np.full(slots, voxel.EMPTY, dtype=np.int64)
         self.values = np.empty(slots, dtype=np.int32)
 
     def _grow_table(self, blocks: int) -> None:
@@ -113,7 +113,7 @@ class Volume:
         self.records[: self.block_count] = 0.0
         self._last_frame[: self.block_count] = 0
         self._dirty[: self.block_count] = False
-        self.keys[:] = kernels.EMPTY
+        self.keys[:] = voxel.EMPTY
         self.block_count = 0
 
     def release(self) -> None:
@@ -229,7 +229,7 @@ class Volume:
         band_blocks = 2.0 * self.truncation_m / block_m
         samples = max(2, int(np.ceil(band_blocks / _SAMPLE_SPACING_BLOCKS)) + 1)
         if limit is None:
-            nothing = np.full(1, kernels.EMPTY, dtype=np.int64), np.zeros(1, dtype=np.int32)
+            nothing = np.full(1, voxel.EMPTY, dtype=np.int64), np.zeros(1, dtype=np.int32)
             limit = MapLimit(*nothing, np.zeros(3, dtype=np.int64), self.capacity, self.block_count)
         counters = np.array([self.block_count, 0, 0, limit.map_blocks], dtype=np.int64)
         row = stride // 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from analytic_scene import CAMERA, frame_of, looking_at, plane_depth, walk
 
-from lira_ros.mapping import kernels
+from lira_ros.mapping import voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
 
@@ -54,13 +54,13 @@ def test_composition_of_fragments_equals_one_volume():
     assert many._base.block_count == one._open.block_count
     a, b = many._base.records[index], one._open.records[: len(index)]
     # A fragment only updates the blocks that its own frames touch, free space beside them is left out.
-    weight_a, weight_b = a[:, kernels.WEIGHT], b[:, kernels.WEIGHT]
+    weight_a, weight_b = a[:, voxel.WEIGHT], b[:, voxel.WEIGHT]
     same = np.abs(weight_a - weight_b) < 1e-4
     assert same.mean() > 0.7
     assert (weight_a > weight_b + 1e-4).mean() < 1e-3  # pixel borders, rounded another way in another frame
     near = same & (weight_b > 0)
     # float32 poses in other frames project some voxels to the neighbouring pixel
-    assert np.percentile(np.abs(a[:, kernels.TSDF] - b[:, kernels.TSDF])[near], 99) < 1e-3
+    assert np.percentile(np.abs(a[:, voxel.TSDF] - b[:, voxel.TSDF])[near], 99) < 1e-3
 
 
 def test_composition_is_exact_where_all_fragments_touch_the_same_blocks():
@@ -72,10 +72,10 @@ def test_composition_is_exact_where_all_fragments_touch_the_same_blocks():
     assert len(many.fragments()) == 6
     index = many._base.find(one._open.block_coordinates + one._offset_blocks.astype(np.int32))
     a, b = many._base.records[index], one._open.records[: len(index)]
-    seen = b[:, kernels.WEIGHT] > 0
-    close = np.abs(a[:, kernels.WEIGHT] - b[:, kernels.WEIGHT]) < 1e-5
+    seen = b[:, voxel.WEIGHT] > 0
+    close = np.abs(a[:, voxel.WEIGHT] - b[:, voxel.WEIGHT]) < 1e-5
     assert close[seen].mean() > 0.95
-    for channel, tolerance in ((kernels.TSDF, 1e-5), (kernels.RED, 1e-3), (kernels.BLUE, 1e-3)):
+    for channel, tolerance in ((voxel.TSDF, 1e-5), (voxel.RED, 1e-3), (voxel.BLUE, 1e-3)):
         np.testing.assert_allclose(a[:, channel][seen & close], b[:, channel][seen & close], atol=tolerance)
 
 
@@ -148,9 +148,9 @@ def test_max_blocks_bounds_the_map_but_not_what_is_known():
     assert statistics["blocks_refused"] > 0
     union = {tuple(c) for f in mapper.fragments() for c in (f.block_coordinates + mapper._offset_of(f)).tolist()}
     assert len(union) == limit
-    weight = mapper._base.records[:limit, kernels.WEIGHT].sum()
+    weight = mapper._base.records[:limit, voxel.WEIGHT].sum()
     mapper.add_frame(replace(walk(6)[0], stamp_ns=10**10))
-    assert mapper._base.records[:limit, kernels.WEIGHT].sum() > weight
+    assert mapper._base.records[:limit, voxel.WEIGHT].sum() > weight
 
 
 def test_integrate_every_skips_frames_but_never_keyframes():

@@ -1,13 +1,14 @@
 from analytic_scene import walk
 
-from lira_ros.mapping import kernels
+from lira_ros.mapping import kernels, surface_kernels
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.precompile import warm_up
 
 
 def signatures():
-    loops = [value for name, value in vars(kernels).items() if hasattr(value, "signatures") and name[0] != "_"]
+    compiled = {**vars(kernels), **vars(surface_kernels)}
+    loops = [value for name, value in compiled.items() if hasattr(value, "signatures") and name[0] != "_"]
     return {loop.__name__: len(loop.signatures) for loop in loops}
 
 

@@ -4,7 +4,7 @@ from analytic_scene import CAMERA, looking_at, plane_depth, walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lira_ros.mapping import kernels
+from lira_ros.mapping import voxel
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 from lira_ros.mapping.tsdf import Volume
 
@@ -60,15 +60,15 @@ def test_update_equals_the_reference(constant_weight):
     tsdf, weight, close = reference(single.block_coordinates, frames[:1], constant_weight, np.inf)
     records = single.records[: single.block_count]
     assert close.mean() < 0.01
-    np.testing.assert_allclose(records[:, kernels.WEIGHT][~close], weight[~close], atol=1e-4)
-    np.testing.assert_allclose(records[:, kernels.TSDF][~close], tsdf[~close], atol=1e-4)
+    np.testing.assert_allclose(records[:, voxel.WEIGHT][~close], weight[~close], atol=1e-4)
+    np.testing.assert_allclose(records[:, voxel.TSDF][~close], tsdf[~close], atol=1e-4)
     # Repeating one view touches the same blocks each time, so the running mean and the cap can be compared too.
     for _ in range(4):
         integrate(single, frames[0], constant_weight=constant_weight, weight_cap=2.5)
     tsdf, weight, close = reference(single.block_coordinates, frames[:1] * 5, constant_weight, 2.5)
-    np.testing.assert_allclose(single.records[: single.block_count, kernels.WEIGHT][~close], weight[~close], atol=1e-4)
-    np.testing.assert_allclose(single.records[: single.block_count, kernels.TSDF][~close], tsdf[~close], atol=1e-4)
-    assert records[:, kernels.WEIGHT].max() <= 2.5
+    np.testing.assert_allclose(single.records[: single.block_count, voxel.WEIGHT][~close], weight[~close], atol=1e-4)
+    np.testing.assert_allclose(single.records[: single.block_count, voxel.TSDF][~close], tsdf[~close], atol=1e-4)
+    assert records[:, voxel.WEIGHT].max() <= 2.5
 
 
 def test_every_voxel_near_the_surface_has_a_block():
@@ -104,9 +104,9 @@ def test_color_is_kept_on_the_surface_whole():
         image = np.full((*depth.shape, 3), color, np.uint8)
         volume.integrate(image, CAMERA, T, 5.0)
     records = volume.records[: volume.block_count]
-    surface = (np.abs(records[:, kernels.TSDF]) < 0.3) & (records[:, kernels.WEIGHT] > 0)
+    surface = (np.abs(records[:, voxel.TSDF]) < 0.3) & (records[:, voxel.WEIGHT] > 0)
     assert surface.sum() > 100
-    rgb = records[:, [kernels.RED, kernels.GREEN, kernels.BLUE]].transpose(0, 2, 1)[surface]
+    rgb = records[:, [voxel.RED, voxel.GREEN, voxel.BLUE]].transpose(0, 2, 1)[surface]
     np.testing.assert_allclose(rgb, np.broadcast_to([255, 0, 20], rgb.shape), atol=1e-3)
 
 
@@ -120,14 +120,14 @@ def test_labels_follow_the_majority():
         volume.integrate(color, CAMERA, T, 5.0, labels=np.full(depth.shape, label, np.uint16))
     volume.integrate(color, CAMERA, T, 5.0, labels=np.zeros(depth.shape, np.uint16))  # no evidence changes nothing
     records = volume.records[: volume.block_count]
-    voted = records[:, kernels.CONFIDENCE] > 0
+    voted = records[:, voxel.CONFIDENCE] > 0
     assert voted.sum() > 100
-    assert (records[:, kernels.LABEL][voted] == 9).all()
-    assert (records[:, kernels.CONFIDENCE][voted] == 1).all()
-    assert (np.abs(records[:, kernels.TSDF][voted]) * TRUNCATION_M < 1.6 * VOXEL_M).all()
+    assert (records[:, voxel.LABEL][voted] == 9).all()
+    assert (records[:, voxel.CONFIDENCE][voted] == 1).all()
+    assert (np.abs(records[:, voxel.TSDF][voted]) * TRUNCATION_M < 1.6 * VOXEL_M).all()
     strong = np.full(depth.shape, 3.0, np.float32)
     volume.integrate(color, CAMERA, T, 5.0, labels=np.full(depth.shape, 4, np.uint16), label_confidence=strong)
-    assert (records[:, kernels.LABEL][voted] == 4).all()
+    assert (records[:, voxel.LABEL][voted] == 4).all()
 
 
 def test_blocks_never_move_and_the_table_grows():
@@ -135,7 +135,7 @@ def test_blocks_never_move_and_the_table_grows():
     slots, address = len(volume.keys), volume.records.ctypes.data
     wanted = np.stack(np.meshgrid(*[np.arange(-12, 12)] * 3), axis=-1).reshape(-1, 3).astype(np.int32)
     first = volume.allocate(wanted[:1000])
-    volume.records[first, kernels.TSDF] = 0.25
+    volume.records[first, voxel.TSDF] = 0.25
     indices = volume.allocate(wanted)
     assert len(volume.keys) > slots
     assert volume.records.ctypes.data == address
@@ -143,7 +143,7 @@ def test_blocks_never_move_and_the_table_grows():
     np.testing.assert_array_equal(np.sort(indices), np.arange(len(wanted)))
     np.testing.assert_array_equal(volume.find(wanted), indices)
     np.testing.assert_array_equal(volume.block_coordinates[indices], wanted)
-    assert (volume.records[first, kernels.TSDF] == 0.25).all()
+    assert (volume.records[first, voxel.TSDF] == 0.25).all()
 
 
 def test_a_full_volume_refuses_and_a_cleared_one_is_empty():
@@ -176,10 +176,10 @@ def test_hash_finds_what_was_put_in_and_nothing_else(coordinates):
 @settings(deadline=None, max_examples=200)
 @given(*[st.tuples(coordinate, coordinate, coordinate)] * 2, st.integers(0, 2), st.integers(0, 2))
 def test_keys_are_unique(a, b, axis_a, axis_b):
-    assert (kernels.pack_key.py_func(*a) == kernels.pack_key.py_func(*b)) == (a == b)
-    assert 0 <= kernels.pack_key.py_func(*a) < 2**63
-    edge_a = kernels.pack_edge.py_func(*[8 * v + 7 for v in a], axis_a)
-    edge_b = kernels.pack_edge.py_func(*[8 * v + 7 for v in b], axis_b)
+    assert (voxel.pack_key.py_func(*a) == voxel.pack_key.py_func(*b)) == (a == b)
+    assert 0 <= voxel.pack_key.py_func(*a) < 2**63
+    edge_a = voxel.pack_edge.py_func(*[8 * v + 7 for v in a], axis_a)
+    edge_b = voxel.pack_edge.py_func(*[8 * v + 7 for v in b], axis_b)
     assert (edge_a == edge_b) == (a == b and axis_a == axis_b)
     assert 0 <= edge_a < 2**63
 
@@ -189,7 +189,7 @@ def test_keys_are_unique(a, b, axis_a, axis_b):
 def test_a_label_with_more_than_half_of_the_votes_wins(votes):
     label, confidence = 0.0, 0.0
     for other, other_confidence in votes:
-        label, confidence = kernels.vote.py_func(label, confidence, float(other), other_confidence)
+        label, confidence = voxel.vote.py_func(label, confidence, float(other), other_confidence)
     total = sum(c for _, c in votes)
     for candidate in (1, 2, 3):
         if sum(c for v, c in votes if v == candidate) > total / 2:
@@ -200,6 +200,6 @@ def test_a_label_with_more_than_half_of_the_votes_wins(votes):
 @settings(deadline=None, max_examples=60)
 @given(blocks)
 def test_unique_blocks_are_the_set_of_them(coordinates):
-    unique = kernels.unique_blocks(np.array(coordinates + coordinates[:3], dtype=np.int32))
+    unique = voxel.unique_blocks(np.array(coordinates + coordinates[:3], dtype=np.int32))
     assert unique.dtype == np.int32
     assert [tuple(row) for row in unique.tolist()] == sorted(set(coordinates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -132,6 +132,18 @@ class ConformingMap:
     def add_fragment(self, fragment: Fragment) -> None:
         """Refine instances with the voxels of a fragment."""
         self.fusion.add_fragment(fragment)
+
+    def correct_poses(
+        self,
+        keyframe_poses: Mapping[int, NDArray[np.float64]],
+        fragment_poses: Mapping[int, tuple[int, NDArray[np.float64]]],
+    ) -> int:
+        """Move what is known to corrected poses, see InstanceFusion.correct_poses(); return how many moved."""
+        newest = self._newest
+        if newest is not None and newest.id in keyframe_poses:
+            frame = replace(newest.frame, T_map_camera=keyframe_poses[newest.id])
+            self._newest = replace(newest, frame=frame)
+        return self.fusion.correct_poses(keyframe_poses, fragment_poses)
 
     def reset(self, *, same_session: bool = False) -> None:
         """Forget everything that was seen; instructions stay and start anew.

@@ -8,13 +8,14 @@ that they are about.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.lifting import cells_of, contained_in, pack, unpack
+from lira_ros.fusion.lifting import cells_of, contained_in, pack, resampled, unpack
 from lira_ros.reasoning.contracts import Candidate
 
 # Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.
@@ -38,6 +39,9 @@ FORGET_VIEWS = 4.0
 FORGET_SHARE = 0.2
 
 
+# Motions that agree to a micrometre are those of one fragment.
+MOTION_DECIMALS = 6
+
 # Parts of an instance are connected across gaps of this many voxels, as sampling leaves them on slanted surfaces.
 COMPONENT_CELL_VOXELS = 3
 # Components smaller than this share of the largest are flying voxels, not the other side of an occlusion.
@@ -49,6 +53,8 @@ class VoxelEvidence:
 
     keys: (N,) int64 sorted voxel keys. hits, views: (N,) float32 weighted number of views that put the voxel
     into the instance, and of all that saw it. colors: (N, 3) float32 colours summed over color_weights.
+    keyframe_ids: (N,) int32, the keyframe that put the voxel there first: when its pose is corrected, the voxel
+    moves with it.
     """
 
     def __init__(self) -> None:
@@ -57,6 +63,7 @@ class VoxelEvidence:
         self.views: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.colors: NDArray[np.float32] = np.zeros((0, 3), dtype=np.float32)
         self.color_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.keyframe_ids: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
     def share(self) -> NDArray[np.float32]:
         """Return (N,) hits / views, 0 where no view counted."""
@@ -77,15 +84,52 @@ class VoxelEvidence:
         views: NDArray[np.float32],
         colors: NDArray[np.float32],
         color_weights: NDArray[np.float32],
+        keyframe_ids: NDArray[np.int32],
     ) -> None:
-        """Add votes for (K,) sorted unique keys; voxels that are not known yet are taken up."""
+        """Add votes for (K,) sorted unique keys; voxels that are not known yet are taken up with their keyframe."""
         if len(keys) == 0:
             return
+        before = self.keys
         self.keys, (self.hits, self.views, self.color_weights, self.colors) = _merged(
-            self.keys,
+            before,
             keys,
             ((self.hits, hits), (self.views, views), (self.color_weights, color_weights), (self.colors, colors)),
         )
+        first = np.empty(len(self.keys), dtype=np.int32)
+        first[np.searchsorted(self.keys, keys)] = keyframe_ids
+        first[np.searchsorted(self.keys, before)] = self.keyframe_ids
+        self.keyframe_ids = first
+
+    def move(self, motions: Mapping[int, NDArray[np.float64]], voxel_size_m: float) -> bool:
+        """Move the voxels of keyframes whose pose was corrected; tell whether there were any.
+
+        motions: by keyframe id the (4, 4) motion of the keyframe within the map. Voxels are resampled to the nearest
+        one, so that a surface neither thins nor thickens; votes that end up in one voxel are added.
+        """
+        moving = np.isin(self.keyframe_ids, np.fromiter(motions, dtype=np.int32, count=len(motions)))
+        if not moving.any():
+            return False
+        # Keyframes of one fragment move alike: their voxels are moved together.
+        group_of: dict[bytes, int] = {}
+        transforms: list[NDArray[np.float64]] = []
+        group = np.full(len(self.keys), -1, dtype=np.int32)
+        for keyframe_id in np.unique(self.keyframe_ids[moving]).tolist():
+            motion = motions[keyframe_id]
+            rounded = np.round(motion, MOTION_DECIMALS) + 0.0  # no negative zero
+            number = group_of.setdefault(rounded.tobytes(), len(transforms))
+            if number == len(transforms):
+                transforms.append(motion)
+            group[self.keyframe_ids == keyframe_id] = number
+        source = (self.keys, self.hits, self.views, self.colors, self.color_weights, self.keyframe_ids)
+        keys, hits, views, colors, weights, ids = (values[~moving] for values in source)
+        self.keys, self.hits, self.views = keys, hits, views
+        self.colors, self.color_weights, self.keyframe_ids = colors, weights, ids
+        for number, motion in enumerate(transforms):
+            chosen = np.flatnonzero(group == number)
+            keys, origin = resampled(source[0][chosen], motion, voxel_size_m)
+            hits, views, colors, weights, ids = (values[chosen[origin]] for values in source[1:])
+            self.add(keys, hits, views, colors, weights, ids)
+        return True
 
     def forget(self) -> None:
         """Drop voxels that most views contradict."""
@@ -93,6 +137,7 @@ class VoxelEvidence:
         if not keep.all():
             self.keys, self.hits, self.views = self.keys[keep], self.hits[keep], self.views[keep]
             self.colors, self.color_weights = self.colors[keep], self.color_weights[keep]
+            self.keyframe_ids = self.keyframe_ids[keep]
 
 
 def _merged(
@@ -252,7 +297,9 @@ class InstanceEvidence:
     def absorb(self, other: InstanceEvidence) -> None:
         """Take over everything known of another instance that turned out to be this one."""
         source = other.voxels
-        self.voxels.add(source.keys, source.hits, source.views, source.colors, source.color_weights)
+        self.voxels.add(
+            source.keys, source.hits, source.views, source.colors, source.color_weights, source.keyframe_ids
+        )
         for keyframe_id, vote in other.votes.items():
             mine = self.votes.get(keyframe_id)
             if mine is None or (vote.seen, vote.answered, vote.log_odds) > (mine.seen, mine.answered, mine.log_odds):

@@ -7,6 +7,8 @@ a partial view joins its whole, and a mask that swallows several things joins no
 votes for and against voxels, every voxel goes to the instance with the best support, and whole and parts
 compete by how many views say so.
 
+A corrected pose of a keyframe moves the voxels that it was the first to see, so instances follow their fragments.
+
 What depends on the order of arrival: ids are given in the order in which sets are fused, and a set is matched
 with the instances known at that time. Equal sequences of sets give equal maps, whenever their keyframes and
 fragments come. Existence is added up in sensor order and does not depend on arrival.
@@ -16,12 +18,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from lira_ros.fusion.association import (
     CLAIMED_SHARE,
@@ -47,6 +50,7 @@ from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, Stor
 from lira_ros.fusion.publication import Publication
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
+from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import CandidateSet
 
@@ -83,6 +87,10 @@ PROVISIONAL_EXISTENCE = 0.35
 # Attributes and boxes turn with the direction of gravity; smaller changes than these are estimation noise.
 UP_CHANGE = np.cos(np.radians(0.5))
 FLOOR_CHANGE_M = 0.01
+
+
+# Corrections of poses that move nothing in view by more than this part of a voxel change no voxel to speak of.
+NOTICEABLE_VOXELS = 0.25
 
 
 class Refusal(Enum):
@@ -158,6 +166,8 @@ class InstanceFusion:
         self._unpublished: set[int] = set()  # changed since instances were asked for
         self._keyframes: OrderedDict[int, StoredKeyframe] = OrderedDict()
         self._forgotten_up_to = 0
+        self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
+        self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
         self._answered: set[tuple[int, str]] = set()
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
@@ -195,7 +205,11 @@ class InstanceFusion:
         if keyframe.id <= self._forgotten_up_to:
             return ()
         stored = StoredKeyframe(keyframe)
+        corrected = self._corrected.pop(keyframe.id, None)
+        if corrected is not None:
+            stored.place(corrected)
         self._keyframes[keyframe.id] = stored
+        self._poses[keyframe.id] = stored.T_map_camera
         self._take_gravity(stored)
         self._look_for_free_space(self._evidence.values(), (stored,))
         waiting = [key for key in self._waiting if key[0] == keyframe.id]
@@ -257,6 +271,58 @@ class InstanceFusion:
         for surface in self._surfaces.add(fragment):
             self._unpublished |= self._publication.touched_by(surface)
         self._settle()
+
+    def correct_poses(
+        self,
+        keyframe_poses: Mapping[int, NDArray[np.float64]],
+        fragment_poses: Mapping[int, tuple[int, NDArray[np.float64]]],
+    ) -> int:
+        """Move keyframes, fragments and the voxels of instances to corrected poses; return how many instances moved.
+
+        keyframe_poses: (4, 4) T_map_camera by keyframe id; those of keyframes that come later are kept for them.
+        fragment_poses: revision and (4, 4) T_map_fragment by fragment id; an older revision is ignored.
+        Each voxel follows the keyframe that saw it first. Instances that come to lie in one place are merged.
+        """
+        motions: dict[int, NDArray[np.float64]] = {}
+        for keyframe_id, T_map_camera in keyframe_poses.items():
+            before = self._poses.get(keyframe_id)
+            if before is None:
+                self._corrected[keyframe_id] = T_map_camera
+            elif self._is_noticeable(before, T_map_camera):
+                motions[keyframe_id] = T_map_camera @ inverse(before)
+                self._poses[keyframe_id] = T_map_camera
+                if keyframe_id in self._keyframes:
+                    self._keyframes[keyframe_id].place(T_map_camera)
+        for fragment_id, (revision, T_map_fragment) in fragment_poses.items():
+            for surface in self._surfaces.place(fragment_id, revision, T_map_fragment):
+                self._unpublished |= self._publication.touched_by(surface)
+        moved = 0
+        for evidence in self._evidence.values() if motions else ():
+            if evidence.voxels.move(motions, self._configuration.voxel_size_m):
+                evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
+                self._dirty.add(evidence.id)
+                moved += 1
+        if motions:
+            self._look_again(motions)
+        self._merge()
+        self._settle()
+        return moved
+
+    def _look_again(self, keyframe_ids: Collection[int]) -> None:
+        # What keyframes said against instances from a wrong pose does not count any more.
+        for evidence in self._evidence.values():
+            for keyframe_id in [key for key in evidence.votes if key in keyframe_ids and not evidence.votes[key].seen]:
+                del evidence.votes[keyframe_id]
+                self._dirty.add(evidence.id)
+        stored = [self._keyframes[key] for key in sorted(keyframe_ids) if key in self._keyframes]
+        self._look_for_free_space(self._evidence.values(), stored)
+
+    def _is_noticeable(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+        # What moves nothing in view by a good part of a voxel waits until it has added up.
+        relative = inverse(before) @ after
+        turned_m = Rotation.from_matrix(relative[:3, :3]).magnitude() * self._configuration.max_depth_m
+        moved_m = float(np.linalg.norm(relative[:3, 3])) + turned_m
+        return bool(moved_m > NOTICEABLE_VOXELS * self._configuration.voxel_size_m)
 
     def forget_answers(self, instruction_id: str) -> None:
         """Let an instruction that is gone be answered anew when its id is used again; instances stay."""
@@ -477,7 +543,9 @@ class InstanceFusion:
         if np.count_nonzero(new) > room:
             keep = known | (np.cumsum(new) <= room)
             keys, hits, views, colors, weight = keys[keep], hits[keep], views[keep], colors[keep], weight[keep]
-        evidence.voxels.add(keys, hits, views, colors * weight[:, None], weight)
+        evidence.voxels.add(
+            keys, hits, views, colors * weight[:, None], weight, np.full(len(keys), stored.id, dtype=np.int32)
+        )
         log_odds = HIT_LOG_ODDS * max(item.candidate.score, SMALLEST_SCORE)
         quality = self._quality(item)
         evidence.score_sum += quality * item.candidate.score

@@ -97,6 +97,23 @@ def cells_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return (keys >> 1) & halved
 
 
+def resampled(
+    keys: NDArray[np.int64], T_new_old: NDArray[np.float64], voxel_size_m: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Move (N,) sorted voxel keys rigidly; return (M,) sorted keys and (M,) the index of the voxel each comes from.
+
+    Every new voxel takes the old one that is nearest to where it came from, so a moved surface has no holes.
+    """
+    rotation, shift = T_new_old[:3, :3], T_new_old[:3, 3] / voxel_size_m
+    # What moves from a voxel's cell is at most one voxel away along each axis: eight corners hold all of it.
+    corners = np.array([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)])
+    base = np.floor(unpack(keys) @ rotation.T + shift).astype(np.int64)
+    targets = np.unique(pack((base[:, None] + corners).reshape(-1, 3)))
+    origins = pack(np.rint((unpack(targets) - shift) @ rotation).astype(np.int64))
+    found = contained_in(origins, keys)
+    return targets[found], np.searchsorted(keys, origins[found])
+
+
 @numba.njit(nogil=True, cache=True)
 def _voxel_bounds(keys: NDArray[np.int64], low: NDArray, high: NDArray, mean: NDArray) -> None:
     for i in range(len(keys)):
@@ -129,12 +146,16 @@ class StoredKeyframe:
         self.up = keyframe.up
         self.floor_height_m = keyframe.floor_height_m
         self.camera: Camera = frame.camera
-        self.T_map_camera = frame.T_map_camera
-        self.T_camera_map = inverse(frame.T_map_camera)
+        self.place(frame.T_map_camera)
         millimetres = np.minimum(np.rint(frame.depth_m * MILLIMETRES_PER_METRE), LARGEST_MILLIMETRES)
         self.depth_mm = millimetres.astype(np.uint16)
         self.color = np.ascontiguousarray(frame.color[::2, ::2])
         self.stride = max(1, round(self.camera.width_px / GRID_COLUMNS))
+
+    def place(self, T_map_camera: NDArray[np.float64]) -> None:
+        """Take over a (4, 4) pose, the first or a corrected one."""
+        self.T_map_camera = T_map_camera
+        self.T_camera_map = inverse(T_map_camera)
 
     @property
     def intrinsics(self) -> NDArray[np.float64]:

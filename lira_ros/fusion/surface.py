@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
 
@@ -33,22 +34,25 @@ class FragmentSurface:
         self.revision = fragment.revision
         self.voxel_size_m = fragment.voxel_size_m
         self.truncation_m = fragment.truncation_m
-        self.T_fragment_map = inverse(fragment.T_map_fragment)
         keys = pack(fragment.block_coordinates) if len(fragment.block_coordinates) else np.zeros(0, dtype=np.int64)
         order = np.argsort(keys)
         self.keys = keys[order]
         observed = fragment.weight[order] >= min_weight
         steps = np.rint(np.clip(fragment.tsdf[order], -1.0, 1.0) * DISTANCE_STEPS)
         self.distances = np.where(observed, steps, UNOBSERVED).astype(np.int8)
-        if len(keys):
-            blocks = fragment.block_coordinates
-            edge = BLOCK_SIZE * fragment.voxel_size_m
+        edge = BLOCK_SIZE * fragment.voxel_size_m
+        blocks = fragment.block_coordinates if len(keys) else np.zeros((1, 3), dtype=np.int32)
+        self._low, self._high = blocks.min(axis=0) * edge, (blocks.max(axis=0) + 1) * edge
+        self.place(fragment.T_map_fragment)
+
+    def place(self, T_map_fragment: NDArray[np.float64]) -> None:
+        """Take over a (4, 4) pose, the first or a corrected one."""
+        self.T_fragment_map = inverse(T_map_fragment)
+        self.low, self.high = np.full(3, np.inf), np.full(3, -np.inf)
+        if len(self.keys):
             corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-            low, high = blocks.min(axis=0) * edge, (blocks.max(axis=0) + 1) * edge
-            points = (low + corners * (high - low)) @ fragment.T_map_fragment[:3, :3].T + fragment.T_map_fragment[:3, 3]
+            points = (self._low + corners * (self._high - self._low)) @ T_map_fragment[:3, :3].T + T_map_fragment[:3, 3]
             self.low, self.high = points.min(axis=0), points.max(axis=0)
-        else:
-            self.low, self.high = np.full(3, np.inf), np.full(3, -np.inf)
 
     def overlaps(self, low: NDArray[np.floating], high: NDArray[np.floating]) -> bool:
         """Tell whether the fragment's bounds meet the box from ``low`` to ``high`` [m] in the map frame."""
@@ -77,6 +81,19 @@ class FragmentSurfaces:
         while len(self._surfaces) > self._max_fragments:
             changed.append(self._surfaces.pop(min(self._surfaces)))
         return tuple(changed)
+
+    def place(
+        self, fragment_id: int, revision: int, T_map_fragment: NDArray[np.float64]
+    ) -> tuple[FragmentSurface, ...]:
+        """Move a fragment; return it as it was and as it is, () for one that is unknown or already of that revision."""
+        before = self._surfaces.get(fragment_id)
+        if before is None or before.revision >= revision:
+            return ()
+        after = copy.copy(before)
+        after.revision = revision
+        after.place(T_map_fragment)
+        self._surfaces[fragment_id] = after
+        return before, after
 
     def clear(self) -> None:
         """Forget all fragments."""

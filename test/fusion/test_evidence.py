@@ -48,14 +48,31 @@ def test_votes_add_up_and_contradicted_voxels_are_forgotten():
     keys = pack(np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0]]))
     voxels = VoxelEvidence()
     one, colors = np.ones(2, np.float32), np.full((2, 3), 90, np.float32)
-    voxels.add(keys[:2], one, one, colors, one)
-    voxels.add(keys[1:], one, one, colors, one)
+    voxels.add(keys[:2], one, one, colors, one, np.full(2, 7, np.int32))
+    voxels.add(keys[1:], one, one, colors, one, np.full(2, 8, np.int32))
     assert voxels.hits.tolist() == [1, 2, 1]
+    assert voxels.keyframe_ids.tolist() == [7, 7, 8]
     assert voxels.contains(keys + 1).tolist() == [False] * 3
     voxels.views[0] = 6
     np.testing.assert_allclose(voxels.share(), [1 / 6, 1, 1])
     voxels.forget()
     np.testing.assert_array_equal(voxels.keys, keys[1:])
+    assert voxels.keyframe_ids.tolist() == [7, 8]
+
+
+def test_voxels_follow_the_keyframe_that_saw_them_first():
+    keys = pack(np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]]))
+    ones, colors = np.ones(3, np.float32), np.full((3, 3), 90, np.float32)
+    voxels = VoxelEvidence()
+    voxels.add(keys, ones, ones, colors, ones, np.array([1, 2, 3], np.int32))
+    shift = np.eye(4)
+    shift[0, 3] = 0.1  # five voxels
+    assert not voxels.move({9: shift}, 0.02)
+    assert voxels.move({1: shift, 2: shift.copy()}, 0.02)
+    np.testing.assert_array_equal(voxels.keys, pack(np.array([[5, 0, 0], [6, 0, 0]])))
+    assert voxels.hits.tolist() == [2, 1]
+    np.testing.assert_allclose(voxels.colors[:, 0], [180, 90])
+    assert voxels.keyframe_ids.tolist() == [3, 2]
 
 
 def test_flying_voxels_go_and_both_sides_of_an_occlusion_stay():

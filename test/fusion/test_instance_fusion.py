@@ -479,3 +479,74 @@ def test_voxels_that_hardly_any_view_repeats_are_not_published():
     assert _least_hits(hits) == pytest.approx(2.0)  # a fifth of the well seen part
     assert _least_hits(10 * hits) == pytest.approx(3.0)  # three sightings always confirm
     assert _least_hits(np.ones(4, dtype=np.float32)) < 1.0  # what was seen once is provisional, not stray
+
+
+def drifted(views, T_drift):
+    """Return keyframes whose poses are off by a motion within the map."""
+
+    def moved(key):
+        frame = dataclasses.replace(key.frame, T_map_camera=T_drift @ key.frame.T_map_camera)
+        return dataclasses.replace(key, frame=frame)
+
+    return [(moved(key), ids) for key, ids in views]
+
+
+def drift():
+    T = np.eye(4)
+    T[:3, :3] = cv2.Rodrigues(np.array([0.0, 0.0, 0.15]))[0]
+    T[:3, 3] = (6.0, -0.4, 0.02)  # the places do not see each other
+    return T
+
+
+def test_instances_follow_corrected_poses_and_what_was_seen_twice_becomes_one(room):
+    again = walk([CRATE, PARCEL, CUP], 8, first_id=9)
+    fusion = fuse(drifted(again, drift()), fuse(room))
+    assert len(fusion.instances()) == 6
+    revision = fusion.revision
+    assert fusion.correct_poses({key.id: key.frame.T_map_camera for key, _ in again}, {}) == 3
+    assert fusion.revision > revision
+    assert len(fusion.instances()) == 3
+    for box in (CRATE, PARCEL, CUP):
+        instance = nearest(fusion, box)
+        np.testing.assert_allclose(instance.box.T_map_box[:3, 3], center(box), atol=0.04)
+        assert instance.observations == 16
+        assert instance.id <= 3  # the older ids stay
+    # The same poses again, and a hair's breadth of correction, change nothing.
+    state = snapshot(fusion)
+    slightly = {key.id: key.frame.T_map_camera + np.pad(np.full((3, 1), 1e-4), ((0, 1), (3, 0))) for key, _ in again}
+    assert fusion.correct_poses(slightly, {}) == 0
+    assert snapshot(fusion) == state
+
+
+def test_poses_that_are_corrected_before_their_keyframes_come_give_the_same_map(room):
+    wrong = drifted(room, drift())
+    poses = {key.id: key.frame.T_map_camera for key, _ in room}
+    early = InstanceFusion(FusionConfiguration())
+    assert early.correct_poses(poses, {}) == 0
+    assert snapshot(fuse(wrong, early)) == snapshot(fuse(room))
+    late = fuse(wrong)
+    sizes = [len(item.voxels) for item in late.instances()]
+    assert late.correct_poses(poses, {}) == 3
+    for right, after, size in zip(fuse(room).instances(), late.instances(), sizes, strict=True):
+        np.testing.assert_allclose(after.box.T_map_box[:3, 3], right.box.T_map_box[:3, 3], atol=0.02)
+        assert len(after.voxels) == pytest.approx(size, rel=0.1)
+
+
+def test_a_view_with_a_wrong_pose_counts_against_nothing_once_it_is_corrected(room):
+    fusion = fuse(room[:4])
+    believed = [item.existence for item in fusion.instances()]
+    # A camera that is really elsewhere seems to look through all of them, and says so without an answer.
+    elsewhere = keyframe(9, [], (1.6, 0.0, 1.2))[0]
+    fusion.add_keyframe(elsewhere)
+    assert [item.existence for item in fusion.instances()] < believed
+    fusion.correct_poses({9: drift() @ elsewhere.frame.T_map_camera}, {})
+    assert [item.existence for item in fusion.instances()] == believed
+
+
+def test_candidates_about_a_corrected_keyframe_are_lifted_with_its_new_pose(room):
+    (wrong,) = drifted(room[:1], drift())
+    fusion = InstanceFusion(FusionConfiguration())
+    fusion.add_keyframe(wrong[0])
+    fusion.correct_poses({wrong[0].id: room[0][0].frame.T_map_camera}, {})
+    fusion.add_candidates(answer(wrong[0], true_masks(wrong[1])))
+    assert snapshot(fusion) == snapshot(fuse(room[:1]))

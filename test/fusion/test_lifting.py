@@ -4,6 +4,7 @@ from box_scene import CAMERA, Box, keyframe, look_at, render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy.spatial.transform import Rotation
 
 from lira_ros.fusion.lifting import (
     KEY_OFFSET,
@@ -17,6 +18,7 @@ from lira_ros.fusion.lifting import (
     lift,
     look_up,
     pack,
+    resampled,
     unpack,
     voxel_bounds,
 )
@@ -55,6 +57,31 @@ def test_bounds_are_those_of_the_voxels(voxels):
         np.testing.assert_array_equal(low, voxels.min(axis=0))
         np.testing.assert_array_equal(high, voxels.max(axis=0))
         np.testing.assert_allclose(mean, voxels.mean(axis=0), rtol=1e-9, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    npst.arrays(np.float64, 3, elements=st.floats(-1.0, 1.0)), npst.arrays(np.float64, 3, elements=st.floats(-2.0, 2.0))
+)
+def test_a_moved_solid_keeps_its_voxels_and_has_no_holes(turn, shift_m):
+    size = 0.02
+    cube = np.stack(np.meshgrid(*[np.arange(12)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_rotvec(turn).as_matrix()
+    T[:3, 3] = shift_m
+    keys, origin = resampled(pack(cube), T, size)
+    assert (keys[1:] > keys[:-1]).all()
+    moved = unpack(keys)
+    # Each new voxel lies within half a voxel, along the old axes, of where its old one went.
+    back = (moved * size - T[:3, 3]) @ T[:3, :3] / size
+    assert np.abs(back - cube[origin]).max() <= 0.5 + 1e-9
+    assert len(keys) == pytest.approx(len(cube), rel=0.1)
+    # Every voxel well inside of the moved cube is there.
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    grid = np.stack(np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]), axis=-1).reshape(-1, 3)
+    source = (grid * size - T[:3, 3]) @ T[:3, :3] / size
+    inside = ((source > -0.49) & (source < 11.49)).all(axis=1)
+    assert np.isin(pack(grid[inside]), keys).all()
 
 
 def test_coordinates_that_do_not_fit_are_refused():

@@ -120,24 +120,33 @@ class VoxelEvidence:
             if number == len(transforms):
                 transforms.append(motion)
             group[self.keyframe_ids == keyframe_id] = number
-        source = (self.keys, self.hits, self.views, self.colors, self.color_weights, self.keyframe_ids)
-        keys, hits, views, colors, weights, ids = (values[~moving] for values in source)
-        self.keys, self.hits, self.views = keys, hits, views
-        self.colors, self.color_weights, self.keyframe_ids = colors, weights, ids
-        for number, motion in enumerate(transforms):
-            chosen = np.flatnonzero(group == number)
-            keys, origin = resampled(source[0][chosen], motion, voxel_size_m)
-            hits, views, colors, weights, ids = (values[chosen[origin]] for values in source[1:])
-            self.add(keys, hits, views, colors, weights, ids)
+        parts = [self.part(group == number) for number in range(len(transforms))]
+        self._take(self.part(~moving))
+        for part, motion in zip(parts, transforms, strict=True):
+            keys, at = resampled(part.keys, motion, voxel_size_m)
+            self.add(
+                keys, part.hits[at], part.views[at], part.colors[at], part.color_weights[at], part.keyframe_ids[at]
+            )
         return True
 
     def forget(self) -> None:
         """Drop voxels that most views contradict."""
         keep = (self.views < FORGET_VIEWS) | (self.share() >= FORGET_SHARE)
         if not keep.all():
-            self.keys, self.hits, self.views = self.keys[keep], self.hits[keep], self.views[keep]
-            self.colors, self.color_weights = self.colors[keep], self.color_weights[keep]
-            self.keyframe_ids = self.keyframe_ids[keep]
+            self._take(self.part(keep))
+
+    def part(self, chosen: NDArray[np.bool_]) -> VoxelEvidence:
+        """Return a copy with the (N,) chosen voxels only."""
+        part = VoxelEvidence()
+        part.keys, part.hits, part.views = self.keys[chosen], self.hits[chosen], self.views[chosen]
+        part.colors, part.color_weights = self.colors[chosen], self.color_weights[chosen]
+        part.keyframe_ids = self.keyframe_ids[chosen]
+        return part
+
+    def _take(self, other: VoxelEvidence) -> None:
+        self.keys, self.hits, self.views = other.keys, other.hits, other.views
+        self.colors, self.color_weights = other.colors, other.color_weights
+        self.keyframe_ids = other.keyframe_ids
 
 
 def _merged(

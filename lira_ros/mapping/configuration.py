@@ -60,6 +60,6 @@ class MappingConfiguration:
     )
     up: str = parameter(
         "auto",
-        "Direction against gravity in the map frame; auto estimates it from the scene (ROS maps: +z)",
+        "Direction against gravity in the map frame (ROS maps: +z), or where it comes from: auto (the scene), imu, tf",
         choices=UP_CHOICES,
     )

@@ -82,6 +82,11 @@ class Mapper:
         self._milliseconds: deque[float] = deque(maxlen=_TIMED_FRAMES)
 
     @property
+    def gravity(self) -> GravityEstimator:
+        """Return the estimator of up and floor, which also takes measurements of an IMU and directions from TF."""
+        return self._gravity
+
+    @property
     def up(self) -> NDArray[np.float64]:
         """Return the (3,) float64 unit vector against gravity in the map frame."""
         return self._gravity.up

@@ -23,6 +23,7 @@ class Fragment:
     weight: (B, 512) float32, 0 = never observed. color: (B, 512, 3) uint8 RGB.
     keyframe_ids: ids of its keyframes, ascending. revision: +1 with each change of voxels or pose.
     stamp_ns: stamp of the newest integrated frame.
+    label: (B, 512) uint16, 0 = none, and label_confidence: (B, 512) float32, its lead in the vote; both or neither.
     """
 
     id: int
@@ -36,6 +37,8 @@ class Fragment:
     tsdf: NDArray[np.float32]
     weight: NDArray[np.float32]
     color: NDArray[np.uint8]
+    label: NDArray[np.uint16] | None = None
+    label_confidence: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same number of blocks."""
@@ -46,6 +49,10 @@ class Fragment:
             "weight": (count, VOXELS_PER_BLOCK),
             "color": (count, VOXELS_PER_BLOCK, 3),
         }
+        if (self.label is None) != (self.label_confidence is None):
+            raise ValueError(f"fragment {self.id}: label and label_confidence belong together, one is missing")
+        if self.label is not None:
+            expected |= {name: (count, VOXELS_PER_BLOCK) for name in ("label", "label_confidence")}
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"fragment {self.id}: {name} expected {shape}, got {getattr(self, name).shape}")
@@ -54,3 +61,9 @@ class Fragment:
                 f"fragment {self.id}: voxel_size_m and truncation_m must be positive, "
                 f"got {self.voxel_size_m} and {self.truncation_m}"
             )
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of its voxels [bytes]."""
+        arrays = (self.tsdf, self.weight, self.color, self.label, self.label_confidence)
+        return sum(array.nbytes for array in arrays if array is not None)

@@ -52,7 +52,7 @@ class Fragment:
         if (self.label is None) != (self.label_confidence is None):
             raise ValueError(f"fragment {self.id}: label and label_confidence belong together, one is missing")
         if self.label is not None:
-            expected |= {name: (count, VOXELS_PER_BLOCK) for name in ("label", "label_confidence")}
+            expected |= dict.fromkeys(("label", "label_confidence"), (count, VOXELS_PER_BLOCK))
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"fragment {self.id}: {name} expected {shape}, got {getattr(self, name).shape}")

@@ -102,7 +102,7 @@ def _saved_mesh(files: Sequence[str], values: Mapping[str, Any]) -> Mesh:
         MappingConfiguration, {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
     )
     mapper = Mapper(configuration)
-    mapper.load(next(name for name in files if not name.endswith(".ply")))
+    mapper.load(next(name for name in files if not name.endswith((".ply", ".glb"))))
     return mapper.mesh()
 
 

@@ -12,11 +12,11 @@ from lira_ros.evaluation.pictures import instruction_picture, timeline_figure
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.display_color import display_color
 from lira_ros.fusion.instance_map import write_instance_map
-from lira_ros.mapping.ply import write_mesh, write_points
+from lira_ros.mapping.mesh_files import write_glb, write_ply, write_points_ply
 
 
 def write_report(record: RunRecord, directory: Path) -> list[Path]:
-    """Write instance_map.json, map.ply, instances.ply, a PNG for each instruction and timeline.png.
+    """Write instance_map.json, map.ply, map.glb, instances.ply, a PNG for each instruction and timeline.png.
 
     Returns the paths written. Raises OSError when the directory cannot be written.
     """
@@ -27,7 +27,10 @@ def write_report(record: RunRecord, directory: Path) -> list[Path]:
     write_instance_map(written[0], record.instructions, record.statuses, record.conforming, record.rejected, up)
     if record.mesh is not None:
         written.append(directory / "map.ply")
-        write_mesh(written[-1], record.mesh)
+        write_ply(written[-1], record.mesh)
+        if len(record.mesh.triangles):
+            written.append(directory / "map.glb")
+            write_glb(written[-1], record.mesh, up)
     written.append(_write_instances(record, directory / "instances.ply"))
     if record.mesh is not None:
         for number, instruction_id in enumerate(record.instructions, start=1):
@@ -49,7 +52,7 @@ def _write_instances(record: RunRecord, path: Path) -> Path:
         for item in instances.values()
     ]
     ids = [np.full(len(item.voxels), item.id, np.int32) for item in instances.values()]
-    write_points(
+    write_points_ply(
         path,
         np.concatenate([np.zeros((0, 3), np.float32), *points]),
         np.concatenate([np.zeros((0, 3), np.uint8), *colors]),

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from lira_msgs.srv import LoadMap, SaveMap
-from lira_ros.mapping import ply
+from lira_ros.mapping import mesh_files
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.storage import MapFileError
@@ -42,7 +42,7 @@ class MapFiles:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             count = mapper.save(map_path)
-            ply.write_mesh(mesh_path, mapper.mesh())
+            mesh_files.write_ply(mesh_path, mapper.mesh())
         except (MapFileError, OSError) as error:
             response.code, response.message = response.WRITE_FAILED, f"{map_path}: {error}"
             return

@@ -24,7 +24,7 @@ def test_run_writes_the_maps_the_pictures_and_a_table(folder, tmp_path, capsys):
     for expected in ("Find the sofa.", "FOUND", "frames/s", "p95 ms", "sensor stamp to published instance"):
         assert expected in printed
     names = {path.name for path in out.iterdir()}
-    assert {"instance_map.json", "map.ply", "instances.ply", "timeline.png", "01-find-the-sofa.png"} <= names
+    assert {"instance_map.json", "map.ply", "map.glb", "instances.ply", "timeline.png", "01-find-the-sofa.png"} <= names
     text = (out / "instance_map.json").read_text()
     assert "sofa" in text
     json.loads(text)

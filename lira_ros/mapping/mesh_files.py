@@ -1,13 +1,18 @@
-"""Write meshes and points as binary little-endian PLY."""
+"""Write meshes and points for other programs: PLY (binary little-endian) and GLB (binary glTF 2.0).
+
+Files are replaced only once the new one is complete.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.mapping.atomic_file import partial_file
 from lira_ros.mapping.surface import Mesh
 
 
@@ -51,12 +56,12 @@ def _write_vertices(file: BinaryIO, columns: dict[str, NDArray], more: list[tupl
     file.write(table.tobytes())
 
 
-def write_mesh(path: str | Path, mesh: Mesh) -> None:
-    """Write a coloured triangle mesh with normals; raises OSError when the file cannot be written."""
+def write_ply(path: str | Path, mesh: Mesh) -> None:
+    """Write a coloured triangle mesh with normals in map coordinates; raises OSError when that is not possible."""
     faces = np.zeros(len(mesh.triangles), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
     faces["count"] = 3
     faces["corners"] = mesh.triangles
-    with Path(path).open("wb") as file:
+    with partial_file(path) as partial, partial.open("wb") as file:
         _write_vertices(
             file,
             _columns(mesh.vertices, mesh.colors, mesh.normals),
@@ -65,7 +70,7 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         file.write(faces.tobytes())
 
 
-def write_points(
+def write_points_ply(
     path: str | Path,
     points: NDArray[np.float32],
     colors: NDArray[np.uint8],
@@ -83,5 +88,53 @@ def write_points(
     columns = _columns(points, colors, None)
     if instance_ids is not None:
         columns["instance_id"] = np.asarray(instance_ids, dtype="<i4")
-    with Path(path).open("wb") as file:
+    with partial_file(path) as partial, partial.open("wb") as file:
         _write_vertices(file, columns, [])
+
+
+def gltf_from_map(up: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation of map coordinates into those of a GLB file, which has +y up.
+
+    up: (3,) unit vector against gravity in the map. x of the file is the map axis that is most level, made level; with
+    +z up a point (x, y, z) becomes (x, z, -y).
+    """
+    y = np.asarray(up, dtype=np.float64) / np.linalg.norm(up)
+    x = np.eye(3)[int(np.argmin(np.abs(y)))]
+    x = x - (x @ y) * y
+    x /= np.linalg.norm(x)
+    return np.stack([x, y, np.cross(x, y)])
+
+
+def write_glb(
+    path: str | Path, mesh: Mesh, up: NDArray[np.floating], instances: Iterable[tuple[str, Mesh]] = ()
+) -> None:
+    """Write a mesh as binary glTF 2.0: metres, +y up (see gltf_from_map()), with normals and colours of the vertices.
+
+    The mesh is the node "map"; each of ``instances`` with triangles is a node of its name, numbered where the name is
+    taken. Colours are written as they are (sRGB), the way trimesh and Open3D read them. Raises ValueError when nothing
+    has a triangle, OSError when the file cannot be written.
+    """
+    import trimesh  # takes a second to import, and only who exports needs it
+
+    rotation = gltf_from_map(up).astype(np.float32)
+    scene = trimesh.Scene()
+    for name, part in (("map", mesh), *instances):
+        if len(part.triangles) == 0:
+            continue
+        node, number = name, 1
+        while node in scene.geometry:
+            number += 1
+            node = f"{name} {number}"
+        geometry = trimesh.Trimesh(
+            vertices=part.vertices @ rotation.T,
+            faces=part.triangles,
+            vertex_normals=part.normals @ rotation.T,
+            vertex_colors=part.colors,
+            process=False,
+        )
+        scene.add_geometry(geometry, node_name=node, geom_name=node)
+    if not scene.geometry:
+        raise ValueError(f"{path}: the map has no surface yet, and a GLB file needs one")
+    data = scene.export(file_type="glb", include_normals=True)
+    with partial_file(path) as partial:
+        partial.write_bytes(data)

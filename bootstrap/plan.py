@@ -34,6 +34,7 @@ ROS_MODULES = {
     "message_filters": "message-filters",
     "nav_msgs": "nav-msgs",
     "sensor_msgs_py": "sensor-msgs-py",
+    "shape_msgs": "shape-msgs",
     "tf2_ros": "tf2-ros-py",
     "vision_msgs": "vision-msgs",
     "visualization_msgs": "visualization-msgs",

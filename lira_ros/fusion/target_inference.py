@@ -7,7 +7,8 @@ numbers that decided. What "left" and "behind" mean depends on the viewer, which
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +48,13 @@ PART_SIZE_SHARE, PART_SHARE, PART_REACH_M = 0.5, 0.8, 0.05
 FLOOR_REACH_M = 0.12
 
 
+# Phrases whose matches are kept: those of fifty instructions with a few phrases each.
+MAX_KEPT_PHRASES = 256
+
+# What an instance was judged by, its attributes and names, and how well it answers a phrase; by instance id.
+_Known = dict[int, tuple[Attributes, dict[str, float], Match]]
+
+
 # How labels of data sets put relations into words.
 _LABEL_WORDS: dict[RelationKind, tuple[str, ...]] = {
     RelationKind.HOLDS: ("with", "covered", "containing", "full"),
@@ -76,6 +84,7 @@ class TargetInference:
         self._relevance = relevance
         self._relations = SpatialRelations()
         self._names: dict[int, tuple[Attributes, dict[str, float], float, dict[str, float]]] = {}
+        self._matches: OrderedDict[Phrase, _Known] = OrderedDict()  # the phrase used last at the end
 
     def judge(
         self,
@@ -97,7 +106,7 @@ class TargetInference:
         self._relations.forget_except(ids)
         for gone in self._names.keys() - ids:
             del self._names[gone]
-        scene = _Scene(self._relevance, self._relations, ordered, [self._names_of(instance) for instance in ordered])
+        scene = _Scene(self._matches_of, self._relations, ordered, [self._names_of(instance) for instance in ordered])
         findings = scene.without_parts(scene.evaluate(instruction.constraint))
         if keyframes_answered >= SETTLED_KEYFRAMES:
             findings = scene.seen_twice(findings)
@@ -113,6 +122,26 @@ class TargetInference:
         found = [finding for finding in findings if finding.conforms]
         state, reason = _state(instruction, scene, findings, len(found), keyframes_answered, keyframes_pending)
         return Judgement(state, reason, verdicts)
+
+    def _matches_of(
+        self, phrase: Phrase, instances: Sequence[Instance], names: Sequence[dict[str, float]]
+    ) -> list[Match]:
+        """Return how well every instance answers a phrase; what has not changed since it was last asked is kept."""
+        known = self._matches.pop(phrase, {})
+        fresh: _Known = {}
+        prepared = False
+        for instance, own in zip(instances, names, strict=True):
+            kept = known.get(instance.id)
+            if kept is None or kept[0] is not instance.attributes or kept[1] is not own:
+                if not prepared:
+                    self._relevance.prepare([phrase], sorted({name for some in names for name in some}))
+                    prepared = True
+                kept = (instance.attributes, own, self._relevance.match(phrase, own, instance.attributes))
+            fresh[instance.id] = kept
+        self._matches[phrase] = fresh
+        while len(self._matches) > MAX_KEPT_PHRASES:
+            self._matches.popitem(last=False)
+        return [match for _, _, match in fresh.values()]
 
     def _names_of(self, instance: Instance) -> dict[str, float]:
         kept = self._names.get(instance.id)
@@ -145,12 +174,12 @@ class _Scene:
 
     def __init__(
         self,
-        relevance: Relevance,
+        matches_of: Callable[[Phrase, Sequence[Instance], Sequence[dict[str, float]]], list[Match]],
         relations: SpatialRelations,
         instances: list[Instance],
         names: list[dict[str, float]],
     ) -> None:
-        self._relevance = relevance
+        self._matches_of = matches_of
         self._relations = relations
         self.instances = instances
         self._names = names
@@ -159,11 +188,7 @@ class _Scene:
     def match(self, phrase: Phrase) -> list[Match]:
         """Return how well every instance answers a phrase."""
         if phrase not in self._matches:
-            self._relevance.prepare([phrase], sorted({name for names in self._names for name in names}))
-            self._matches[phrase] = [
-                self._relevance.match(phrase, names, instance.attributes)
-                for instance, names in zip(self.instances, self._names, strict=True)
-            ]
+            self._matches[phrase] = self._matches_of(phrase, self.instances, self._names)
         return self._matches[phrase]
 
     def evaluate(self, constraint: Constraint) -> list[_Finding]:

@@ -145,6 +145,10 @@ class ConformingMap:
             self._newest = replace(newest, frame=frame)
         return self.fusion.correct_poses(keyframe_poses, fragment_poses)
 
+    def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
+        """Forget what the map forgot, see InstanceFusion.forget_places(); return how many instances went."""
+        return self.fusion.forget_places(keyframe_ids, fragment_ids)
+
     def reset(self, *, same_session: bool = False) -> None:
         """Forget everything that was seen; instructions stay and start anew.
 

@@ -133,7 +133,11 @@ class VoxelEvidence:
         """Drop voxels that most views contradict."""
         keep = (self.views < FORGET_VIEWS) | (self.share() >= FORGET_SHARE)
         if not keep.all():
-            self._take(self.part(keep))
+            self.keep(keep)
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Drop all but the (N,) chosen voxels."""
+        self._take(self.part(chosen))
 
     def part(self, chosen: NDArray[np.bool_]) -> VoxelEvidence:
         """Return a copy with the (N,) chosen voxels only."""

@@ -167,6 +167,7 @@ class InstanceFusion:
         self._keyframes: OrderedDict[int, StoredKeyframe] = OrderedDict()
         self._forgotten_up_to = 0
         self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
+        self._cleared: set[int] = set()  # keyframes of places that were cleared
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
         self._answered: set[tuple[int, str]] = set()
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
@@ -202,7 +203,7 @@ class InstanceFusion:
                     f"expected {known.stamp_ns} ns; the first is kept",
                 )
             return ()
-        if keyframe.id <= self._forgotten_up_to:
+        if keyframe.id <= self._forgotten_up_to or keyframe.id in self._cleared:
             return ()
         stored = StoredKeyframe(keyframe)
         corrected = self._corrected.pop(keyframe.id, None)
@@ -250,6 +251,11 @@ class InstanceFusion:
             outcome = self._fuse_checked(candidates, stored)
             self._settle()
             return outcome
+        if candidates.keyframe_id in self._cleared:
+            raise self._refuse(
+                Refusal.KEYFRAME_FORGOTTEN,
+                f"candidates of keyframe {candidates.keyframe_id}: its place was cleared from the map",
+            )
         if candidates.keyframe_id <= self._forgotten_up_to:
             raise self._refuse(
                 Refusal.KEYFRAME_FORGOTTEN,
@@ -307,6 +313,38 @@ class InstanceFusion:
         self._merge()
         self._settle()
         return moved
+
+    def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
+        """Forget what these keyframes saw first and these fragments, as the map did; return how many instances went.
+
+        Their candidates are refused from now on.
+        """
+        for fragment_id in fragment_ids:
+            surface = self._surfaces.remove(fragment_id)
+            if surface is not None:
+                self._unpublished |= self._publication.touched_by(surface)
+        self._cleared.update(keyframe_ids)
+        gone = np.fromiter(keyframe_ids, dtype=np.int32, count=len(keyframe_ids))
+        for keyframe_id in keyframe_ids:
+            self._poses.pop(keyframe_id, None)
+            self._corrected.pop(keyframe_id, None)
+            self._keyframes.pop(keyframe_id, None)
+            self._looks.pop(keyframe_id, None)
+        before = len(self._evidence)
+        for evidence in list(self._evidence.values()):
+            kept = ~np.isin(evidence.voxels.keyframe_ids, gone)
+            if kept.all():
+                continue
+            evidence.voxels.keep(kept)
+            if np.count_nonzero(evidence.voxels.share() >= self._configuration.min_support) < (
+                self._configuration.min_voxels
+            ):
+                self._remove(evidence.id)
+            else:
+                evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
+                self._dirty.add(evidence.id)
+        self._settle()
+        return before - len(self._evidence)
 
     def _look_again(self, keyframe_ids: Collection[int]) -> None:
         # What keyframes said against instances from a wrong pose does not count any more.

@@ -64,6 +64,8 @@ class FragmentSurfaces:
 
     def __init__(self, max_fragments: int, min_weight: float) -> None:
         self._surfaces: OrderedDict[int, FragmentSurface] = OrderedDict()
+        # Poses may overtake the fragment that they are about: by fragment id, the newest revision and pose.
+        self._poses: dict[int, tuple[int, NDArray[np.float64]]] = {}
         self._max_fragments = max_fragments
         self._min_weight = min_weight
 
@@ -76,6 +78,9 @@ class FragmentSurfaces:
         if before is not None and before.revision >= fragment.revision:
             return ()
         surface = FragmentSurface(fragment, self._min_weight)
+        revision, T_map_fragment = self._poses.get(fragment.id, (0, fragment.T_map_fragment))
+        if revision > fragment.revision:
+            surface.place(T_map_fragment)
         self._surfaces[fragment.id] = surface
         changed = [surface] if before is None else [surface, before]
         while len(self._surfaces) > self._max_fragments:
@@ -85,19 +90,26 @@ class FragmentSurfaces:
     def place(
         self, fragment_id: int, revision: int, T_map_fragment: NDArray[np.float64]
     ) -> tuple[FragmentSurface, ...]:
-        """Move a fragment; return it as it was and as it is, () for one that is unknown or already of that revision."""
+        """Move a fragment that is here or still to come; return it as it was and as it is, () when nothing moved."""
+        if self._poses.get(fragment_id, (0,))[0] >= revision:
+            return ()
+        self._poses[fragment_id] = (revision, T_map_fragment)
         before = self._surfaces.get(fragment_id)
         if before is None or before.revision >= revision:
             return ()
         after = copy.copy(before)
-        after.revision = revision
         after.place(T_map_fragment)
         self._surfaces[fragment_id] = after
         return before, after
 
+    def remove(self, fragment_id: int) -> FragmentSurface | None:
+        """Forget a fragment; return it as it was, None when it was not there."""
+        return self._surfaces.pop(fragment_id, None)
+
     def clear(self) -> None:
         """Forget all fragments."""
         self._surfaces.clear()
+        self._poses.clear()
 
     def snap(self, keys: NDArray[np.int64], voxel_size_m: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Draw (N,) voxels to the mapped surface.

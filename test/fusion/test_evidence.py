@@ -84,20 +84,23 @@ def test_flying_voxels_go_and_both_sides_of_an_occlusion_stay():
     assert without_flying_voxels(keys[:0]).shape == (0,)
 
 
-def test_voxels_are_drawn_to_the_surface_of_a_turned_fragment():
-    # The surface is the plane x = 0.1 of a fragment that is turned and shifted in the map.
-    T_map_fragment = from_quaternion([1.0, -2.0, 0.5], [0.1826, 0.3651, 0.5477, 0.7303], "test")
+def plane(T_map_fragment):
+    """Return fragment 3, whose surface is its plane x = 0.1."""
     blocks = np.array([[x, y, z] for x in range(2) for y in range(-2, 2) for z in range(-2, 2)], dtype=np.int32)
     inside = np.array([[x, y, z] for z in range(8) for y in range(8) for x in range(8)])
     voxels = blocks[:, None] * 8 + inside
     tsdf = np.clip((voxels[..., 0] * 0.02 - 0.1) / 0.08, -1, 1).astype(np.float32)
     weight = np.full(tsdf.shape, 4, np.float32)
     weight[voxels[..., 1] < -8] = 1  # seen too rarely to decide
-    fragment = Fragment(
+    return Fragment(
         3, 1, 0, T_map_fragment, 0.02, 0.08, (1,), blocks, tsdf, weight, np.zeros((*tsdf.shape, 3), np.uint8)
     )
+
+
+def test_voxels_are_drawn_to_the_surface_of_a_turned_fragment():
+    T_map_fragment = from_quaternion([1.0, -2.0, 0.5], [0.1826, 0.3651, 0.5477, 0.7303], "test")
     surfaces = FragmentSurfaces(max_fragments=2, min_weight=2.0)
-    surfaces.add(fragment)
+    surfaces.add(plane(T_map_fragment))
     near = np.array([[0.125, 0.05, 0.03], [0.08, -0.07, 0.1]])
     flying = np.array([[0.17, 0.05, 0.03], [0.25, 0.0, 0.0]])
     elsewhere = np.array([[0.13, -0.25, 0.0], [0.13, 3.0, 0.0]])
@@ -125,3 +128,24 @@ def test_fragments_are_bounded_and_old_revisions_ignored():
     surfaces.add(fragment(2, 1))
     surfaces.add(fragment(3, 1))
     assert len(surfaces) == 2
+
+
+def test_a_fragment_is_moved_whether_its_pose_comes_before_or_after_it():
+    T = np.eye(4)
+    T[0, 3] = 0.5
+    keys = pack(np.array([[31, 0, 0]]))  # 2 cm in front of the plane x = 0.1 + 0.5
+    results = []
+    for order in ("pose first", "fragment first"):
+        surfaces = FragmentSurfaces(max_fragments=2, min_weight=2.0)
+        if order == "fragment first":
+            surfaces.add(plane(np.eye(4)))
+        moved = surfaces.place(3, 2, T)
+        assert len(moved) == (2 if order == "fragment first" else 0)
+        if order == "pose first":
+            surfaces.add(plane(np.eye(4)))
+        assert surfaces.place(3, 2, np.eye(4)) == ()  # not newer
+        results.append(unpack(surfaces.snap(keys, 0.02)[0]).tolist())
+    assert results == [[[30, 0, 0]], [[30, 0, 0]]]
+    assert surfaces.remove(3) is not None
+    assert unpack(surfaces.snap(keys, 0.02)[0]).tolist() == [[31, 0, 0]]
+    assert surfaces.remove(3) is None

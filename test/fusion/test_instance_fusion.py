@@ -550,3 +550,15 @@ def test_candidates_about_a_corrected_keyframe_are_lifted_with_its_new_pose(room
     fusion.correct_poses({wrong[0].id: room[0][0].frame.T_map_camera}, {})
     fusion.add_candidates(answer(wrong[0], true_masks(wrong[1])))
     assert snapshot(fusion) == snapshot(fuse(room[:1]))
+
+
+def test_cleared_places_take_their_instances_along(room):
+    far = drifted(walk([CRATE, PARCEL, CUP], 8, first_id=9), drift())
+    fusion = fuse(far, fuse(room))
+    assert len(fusion.instances()) == 6
+    assert fusion.forget_places([key.id for key, _ in room], []) == 3
+    assert [item.id for item in fusion.instances()] == [4, 5, 6]
+    assert fusion.forget_places([key.id for key, _ in room], [7]) == 0
+    assert fusion.add_keyframe(room[0][0]) == ()
+    with pytest.raises(FusionError, match="keyframe 1: its place was cleared"):
+        fusion.add_candidates(answer(room[0][0], true_masks(room[0][1]), instruction_id="later"))

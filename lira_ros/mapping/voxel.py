@@ -37,13 +37,22 @@ def pack_key(x: int, y: int, z: int) -> int:
     return ((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS)
 
 
-def unique_blocks(blocks: Array) -> Array:
-    """Return the distinct rows of (B, 3) block coordinates as int32, sorted by x, y, z."""
+def block_keys(blocks: Array) -> Array:
+    """Return the (B,) int64 packed keys of (B, 3) block coordinates, see pack_key()."""
     x, y, z = blocks.astype(np.int64).T
-    keys = np.unique(((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS))
+    return ((x + _KEY_BIAS) << (2 * _KEY_BITS)) | ((y + _KEY_BIAS) << _KEY_BITS) | (z + _KEY_BIAS)
+
+
+def blocks_of_keys(keys: Array) -> Array:
+    """Return the (B, 3) int32 block coordinates of (B,) packed keys."""
     mask = (1 << _KEY_BITS) - 1
     axes = [keys >> (2 * _KEY_BITS), keys >> _KEY_BITS & mask, keys & mask]
     return (np.stack(axes, axis=1) - _KEY_BIAS).astype(np.int32)
+
+
+def unique_blocks(blocks: Array) -> Array:
+    """Return the distinct rows of (B, 3) block coordinates as int32, sorted by x, y, z."""
+    return blocks_of_keys(np.unique(block_keys(blocks)))
 
 
 @inlined

@@ -1,13 +1,7 @@
-"""A coloured mesh as visualization_msgs/MarkerArray, one TRIANGLE_LIST marker for each part of the map.
-
-A marker holds one Point object for each corner of each triangle; building a hundred thousand of them in Python
-takes longer than mapping a second of video. The arrays are therefore written in CDR, the serialisation of DDS
-(OMG DDS-XTypes 7.4, plain CDR, little-endian), directly from numpy: rclpy publishes such bytes as they are.
-"""
+"""A coloured mesh, by part of the map or whole, as Marker, MeshUpdate and shape_msgs/Mesh."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,26 +12,29 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from lira_ros.mapping.surface import BlockMesh
+from lira_ros.ros.conversions.cdr import ENCAPSULATION, CdrWriter
 from lira_ros.ros.conversions.time import stamp_from_ns
 
-_ENCAPSULATION = b"\x00\x01\x00\x00"  # plain CDR, little-endian
-
-
 # Blocks along the edge of a region: with 2 cm voxels a region is 0.64 m wide, so that a camera that looks at a part
-# of the room makes a few markers be sent again and not the whole map.
+# of the room makes a few regions be sent again and not the whole map.
 REGION_BLOCKS = 4
+
+Coordinates = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class MeshPart:
-    """A part of the mesh under a stable id. No triangles = the part is gone.
+class MeshRegion:
+    """A cube of REGION_BLOCKS^3 blocks of the mesh, whole. No triangles = its surface is gone.
 
-    vertices: (V, 3) float [m] in the frame of the header; triangles: (T, 3) int; colors: (V, 3) uint8 RGB.
+    coordinates: of the cube, in cubes. id: a number for it that stays. revision: that of its newest block.
+    vertices: (V, 3) float32 [m] in the map; triangles: (T, 3) int32; colors: (V, 3) uint8 RGB.
     """
 
+    coordinates: Coordinates
     id: int
-    vertices: NDArray[np.floating]
-    triangles: NDArray[np.integer]
+    revision: int
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
     colors: NDArray[np.uint8]
 
 
@@ -45,12 +42,13 @@ class MeshRegions:
     """The blocks of a mesh gathered into regions, so that a viewer gets tens of markers and not thousands."""
 
     def __init__(self) -> None:
-        self._regions: dict[tuple[int, int, int], dict[tuple[int, int, int], BlockMesh]] = {}
-        self._ids: dict[tuple[int, int, int], int] = {}
+        self._regions: dict[Coordinates, dict[Coordinates, BlockMesh]] = {}
+        self._ids: dict[Coordinates, int] = {}
+        self._revisions: dict[Coordinates, int] = {}
 
-    def update(self, blocks: Iterable[BlockMesh]) -> list[MeshPart]:
-        """Take changed blocks (empty ones are gone) and return the regions that changed, whole."""
-        changed: set[tuple[int, int, int]] = set()
+    def update(self, blocks: Iterable[BlockMesh]) -> list[Coordinates]:
+        """Take changed blocks (empty ones are gone) and return the regions that changed."""
+        changed: dict[Coordinates, None] = {}
         for block in blocks:
             x, y, z = block.block
             region = (x // REGION_BLOCKS, y // REGION_BLOCKS, z // REGION_BLOCKS)
@@ -59,60 +57,55 @@ class MeshRegions:
                 known[block.block] = block
             elif known.pop(block.block, None) is None:
                 continue
-            changed.add(region)
-        return [self._part(region) for region in sorted(changed)]
+            self._revisions[region] = max(block.revision, self._revisions.get(region, 0))
+            changed[region] = None
+        return list(changed)
 
-    def parts(self) -> list[MeshPart]:
-        """Return all regions that are not empty."""
-        return [self._part(region) for region in sorted(self._regions) if self._regions[region]]
+    def all(self) -> list[Coordinates]:
+        """Return all regions that ever had a surface, also those whose surface is gone."""
+        return list(self._revisions)
 
-    def _part(self, region: tuple[int, int, int]) -> MeshPart:
-        part_id = self._ids.setdefault(region, len(self._ids))
+    def triangle_count(self, region: Coordinates) -> int:
+        """Return the number of triangles of a region."""
+        return sum(len(block.triangles) for block in self._regions[region].values())
+
+    def vertex_count(self, region: Coordinates) -> int:
+        """Return the number of vertices of a region."""
+        return sum(len(block.vertices) for block in self._regions[region].values())
+
+    def get(self, region: Coordinates) -> MeshRegion:
+        """Return a region with the blocks that it has now."""
+        region_id = self._ids.setdefault(region, len(self._ids))
         blocks = list(self._regions[region].values())
+        revision = self._revisions[region]
         if not blocks:
-            return MeshPart(part_id, np.empty((0, 3)), np.empty((0, 3), np.int32), np.empty((0, 3), np.uint8))
+            nothing = np.empty((0, 3))
+            return MeshRegion(
+                region,
+                region_id,
+                revision,
+                nothing.astype(np.float32),
+                nothing.astype(np.int32),
+                nothing.astype(np.uint8),
+            )
         starts = np.cumsum([0] + [len(block.vertices) for block in blocks[:-1]])
-        return MeshPart(
-            part_id,
+        return MeshRegion(
+            region,
+            region_id,
+            revision,
             np.concatenate([block.vertices for block in blocks]),
-            np.concatenate([block.triangles + start for block, start in zip(blocks, starts, strict=True)]),
+            np.concatenate([block.triangles + start for block, start in zip(blocks, starts, strict=True)]).astype(
+                np.int32
+            ),
             np.concatenate([block.colors for block in blocks]),
         )
 
 
-class _Writer:
-    """Append values to a CDR body with the alignment that CDR asks for."""
-
-    def __init__(self) -> None:
-        self.body = bytearray()
-
-    def align(self, size: int) -> None:
-        self.body.extend(bytes(-len(self.body) % size))
-
-    def pack(self, code: str, *values: float) -> None:
-        self.align(struct.calcsize(code))
-        self.body.extend(struct.pack(f"<{len(values)}{code}", *values))
-
-    def string(self, text: str) -> None:
-        data = text.encode() + b"\x00"
-        self.pack("I", len(data))
-        self.body.extend(data)
-
-    def array(self, code: str, values: NDArray[np.generic]) -> None:
-        """Write a sequence of structs whose members all have the type ``code``, one struct for each row."""
-        self.pack("I", len(values))
-        if len(values):
-            self.align(struct.calcsize(code))
-            self.body.extend(memoryview(np.ascontiguousarray(values)).cast("B"))
-
-
-def _write_head(writer: _Writer, header: Header, namespace: str, part_id: int, action: int) -> None:
+def _write_marker_head(writer: CdrWriter, header: Header, namespace: str, marker_id: int, action: int) -> None:
     """Write the fields of a Marker up to its points."""
-    writer.pack("i", header.stamp.sec)
-    writer.pack("I", header.stamp.nanosec)
-    writer.string(header.frame_id)
+    writer.header(header)
     writer.string(namespace)
-    writer.pack("i", part_id, Marker.TRIANGLE_LIST, action)
+    writer.pack("i", marker_id, Marker.TRIANGLE_LIST, action)
     writer.pack("d", 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)  # pose: identity
     writer.pack("d", 1.0, 1.0, 1.0)  # scale: points are in metres
     writer.pack("f", 1.0, 1.0, 1.0, 1.0)  # color: used by viewers that ignore the colours of the points
@@ -121,43 +114,110 @@ def _write_head(writer: _Writer, header: Header, namespace: str, part_id: int, a
     writer.pack("B", 0)  # frame_locked
 
 
-def _tail(header: Header, namespace: str) -> bytes:
+def _marker_tail(header: Header, namespace: str) -> bytes:
     """Return the serialised fields of a Marker after its colours, all empty, as this ROS distribution has them."""
     marker = Marker(header=header, ns=namespace, type=Marker.TRIANGLE_LIST)
     marker.pose.orientation.w = 1.0
     marker.scale.x = marker.scale.y = marker.scale.z = 1.0
     marker.color.r = marker.color.g = marker.color.b = marker.color.a = 1.0
-    writer = _Writer()
-    _write_head(writer, header, namespace, 0, Marker.ADD)
+    writer = CdrWriter()
+    _write_marker_head(writer, header, namespace, 0, Marker.ADD)
     writer.pack("I", 0)
     writer.pack("I", 0)
-    return serialize_message(marker)[len(_ENCAPSULATION) + len(writer.body) :]
+    return serialize_message(marker)[len(ENCAPSULATION) + len(writer.body) :]
+
+
+# Of a marker: a Point of three doubles and a ColorRGBA of four floats for each corner, and the other fields.
+_MARKER_TRIANGLE_BYTES, _MARKER_BYTES = 3 * (24 + 16), 220
+
+
+def marker_bytes(triangles: int) -> int:
+    """Return about how many bytes a region of so many triangles takes as a Marker."""
+    return _MARKER_BYTES + _MARKER_TRIANGLE_BYTES * triangles
 
 
 def mesh_to_markers(
-    parts: Iterable[MeshPart], stamp_ns: int, frame_id: str, namespace: str, *, clear: bool = False
+    regions: Iterable[MeshRegion], stamp_ns: int, frame_id: str, namespace: str, *, clear: bool = False
 ) -> bytes:
-    """Return a serialised MarkerArray that adds or replaces the given parts and deletes the empty ones.
+    """Return a serialised MarkerArray that adds or replaces the given regions and deletes the empty ones.
 
     ``clear`` True: a DELETEALL comes first, for a map that started anew.
     """
-    parts = list(parts)
+    regions = list(regions)
     header = Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
-    tail = _tail(header, namespace)
-    writer = _Writer()
-    writer.pack("I", len(parts) + int(clear))
+    tail = _marker_tail(header, namespace)
+    writer = CdrWriter()
+    writer.pack("I", len(regions) + int(clear))
     if clear:
-        _write_head(writer, header, namespace, 0, Marker.DELETEALL)
+        _write_marker_head(writer, header, namespace, 0, Marker.DELETEALL)
         writer.pack("I", 0)
         writer.pack("I", 0)
         writer.body.extend(tail)
-    for part in parts:
-        corners = part.triangles.reshape(-1)
-        _write_head(writer, header, namespace, part.id, Marker.ADD if len(corners) else Marker.DELETE)
-        writer.array("d", part.vertices[corners].astype("<f8") if len(corners) else np.empty((0, 3)))
+    for region in regions:
+        corners = region.triangles.reshape(-1)
+        _write_marker_head(writer, header, namespace, region.id, Marker.ADD if len(corners) else Marker.DELETE)
+        writer.array("d", region.vertices[corners].astype("<f8") if len(corners) else np.empty((0, 3)))
         colors = np.ones((len(corners), 4), dtype="<f4")
         if len(corners):
-            colors[:, :3] = part.colors[corners] / 255.0
+            colors[:, :3] = region.colors[corners] / 255.0
         writer.array("f", colors)
         writer.body.extend(tail)
-    return _ENCAPSULATION + bytes(writer.body)
+    return writer.message()
+
+
+def _write_shape(writer: CdrWriter, triangles: NDArray[np.integer], vertices: NDArray[np.floating]) -> None:
+    """Write a shape_msgs/Mesh."""
+    writer.array("I", triangles.astype("<u4"))
+    writer.array("d", vertices.astype("<f8"))
+
+
+def mesh_to_shape(triangles: NDArray[np.integer], vertices: NDArray[np.floating]) -> bytes:
+    """Return a serialised shape_msgs/Mesh of (T, 3) triangles and (V, 3) vertices [m]."""
+    writer = CdrWriter()
+    _write_shape(writer, triangles, vertices)
+    return writer.message()
+
+
+# Of a MeshRegion: three uint32 for each triangle, three doubles and three bytes for each vertex, and the other fields.
+_SHAPE_TRIANGLE_BYTES, _SHAPE_VERTEX_BYTES, _SHAPE_BYTES = 12, 24, 40
+
+
+def update_bytes(triangles: int, vertices: int) -> int:
+    """Return about how many bytes a region of this size takes in a MeshUpdate."""
+    return _SHAPE_BYTES + _SHAPE_TRIANGLE_BYTES * triangles + (_SHAPE_VERTEX_BYTES + 3) * vertices
+
+
+def shape_bytes(triangles: int, vertices: int) -> int:
+    """Return about how many bytes a mesh of this size takes as shape_msgs/Mesh."""
+    return _SHAPE_BYTES + _SHAPE_TRIANGLE_BYTES * triangles + _SHAPE_VERTEX_BYTES * vertices
+
+
+@dataclass(frozen=True)
+class UpdateHead:
+    """The fields of a MeshUpdate before its regions; see the message."""
+
+    stamp_ns: int
+    frame_id: str
+    session: int
+    sequence: int
+    clear: bool
+    region_size_m: float
+    waiting: int
+
+
+def mesh_to_update(head: UpdateHead, regions: Iterable[MeshRegion]) -> bytes:
+    """Return a serialised MeshUpdate of the given regions."""
+    regions = list(regions)
+    writer = CdrWriter()
+    writer.header(Header(stamp=stamp_from_ns(head.stamp_ns), frame_id=head.frame_id))
+    writer.pack("I", head.session, head.sequence)
+    writer.pack("B", head.clear)
+    writer.pack("f", head.region_size_m)
+    writer.pack("I", head.waiting)
+    writer.pack("I", len(regions))
+    for region in regions:
+        writer.pack("i", *region.coordinates)
+        writer.pack("I", region.revision)
+        _write_shape(writer, region.triangles, region.vertices)
+        writer.array("B", region.colors.reshape(-1))
+    return writer.message()

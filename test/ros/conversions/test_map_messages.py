@@ -8,15 +8,18 @@ from geometry_msgs.msg import Pose, TransformStamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
+from shape_msgs.msg import Mesh as ShapeMesh
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from lira_msgs.msg import FragmentPoses, MeshUpdate
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.pose import from_quaternion
 from lira_ros.mapping.fragment import Fragment
+from lira_ros.mapping.surface import BlockMesh
 from lira_ros.ros.conversions import fragment as fragments
-from lira_ros.ros.conversions import geometry, keyframe, mesh, points
+from lira_ros.ros.conversions import fragment_poses, geometry, keyframe, mesh, points
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
 
@@ -174,19 +177,26 @@ def test_wrong_point_clouds_are_refused_by_name():
         points.points_from_message(cloud, "/m")
 
 
-@pytest.mark.parametrize("frame", ["map", "m", "world", "odom_frame"])  # each leaves another alignment behind it
+def make_region(region_id, triangles, coordinates=(0, 0, 0)):
+    return mesh.MeshRegion(
+        coordinates,
+        region_id,
+        11,
+        RNG.normal(size=(30 if triangles else 0, 3)).astype(np.float32),
+        RNG.integers(0, 30, (triangles, 3)).astype(np.int32),
+        RNG.integers(0, 256, (30 if triangles else 0, 3), dtype=np.uint8),
+    )
+
+
+FRAMES = ["map", "m", "world", "odom_frame"]  # each leaves another alignment behind it
+
+
+@pytest.mark.parametrize("frame", FRAMES)
 def test_mesh_markers_are_valid_messages(frame):
-    parts = [
-        mesh.MeshPart(
-            id,
-            RNG.normal(size=(30, 3)).astype(np.float32),
-            RNG.integers(0, 30, (count, 3)).astype(np.int32),
-            RNG.integers(0, 256, (30, 3), dtype=np.uint8),
-        )
-        for id, count in ((3, 7), (4, 0), (-5, 1))
-    ]
+    parts = [make_region(id, count) for id, count in ((3, 7), (4, 0), (-5, 1))]
     header = Header(frame_id=frame, stamp=stamp_from_ns(12_000_000_034))
-    result = deserialize_message(mesh.mesh_to_markers(parts, 12_000_000_034, frame, "mesh", clear=True), MarkerArray)
+    data = mesh.mesh_to_markers(parts, 12_000_000_034, frame, "mesh", clear=True)
+    result = deserialize_message(data, MarkerArray)
     assert [(item.id, item.action) for item in result.markers] == [
         (0, Marker.DELETEALL),
         (3, Marker.ADD),
@@ -202,3 +212,118 @@ def test_mesh_markers_are_valid_messages(frame):
     np.testing.assert_allclose([(c.r, c.g, c.b) for c in first.colors], parts[0].colors[corners] / 255, atol=1e-6)
     assert all(c.a == 1.0 for c in first.colors)
     assert len(result.markers[3].points) == 3
+
+
+def assert_shape(shape, region):
+    triangles = np.array([item.vertex_indices for item in shape.triangles]).reshape(-1, 3)
+    np.testing.assert_array_equal(triangles, region.triangles)
+    vertices = np.array([(p.x, p.y, p.z) for p in shape.vertices]).reshape(-1, 3)
+    np.testing.assert_array_equal(vertices, region.vertices.astype(np.float64))
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_mesh_updates_are_valid_messages(frame):
+    regions = [make_region(1, 5, (-1, 2, 3)), make_region(2, 0, (4, 5, -6)), make_region(3, 1)]
+    head = mesh.UpdateHead(12_000_000_034, frame, 99, 7, True, 0.64, 12)
+    data = mesh.mesh_to_update(head, regions)
+    message = deserialize_message(data, MeshUpdate)
+    assert len(serialize_message(message)) == len(data)  # its padding holds anything
+    assert message.header == Header(frame_id=frame, stamp=stamp_from_ns(12_000_000_034))
+    assert (message.session, message.sequence, message.clear, message.waiting) == (99, 7, True, 12)
+    assert message.region_size_m == pytest.approx(0.64)
+    for item, region in zip(message.regions, regions, strict=True):
+        assert tuple(item.coordinates) == region.coordinates
+        assert item.revision == 11
+        assert_shape(item.mesh, region)
+        np.testing.assert_array_equal(np.array(item.colors).reshape(-1, 3), region.colors)
+
+
+@pytest.mark.parametrize("triangles", [0, 9])
+def test_a_whole_mesh_as_shape(triangles):
+    region = make_region(1, triangles)
+    data = mesh.mesh_to_shape(region.triangles, region.vertices)
+    message = deserialize_message(data, ShapeMesh)
+    assert len(serialize_message(message)) == len(data)  # its padding holds anything
+    assert_shape(message, region)
+
+
+def test_estimated_sizes_are_about_those_on_the_wire():
+    region = make_region(1, 200)
+    head = mesh.UpdateHead(0, "map", 1, 1, False, 0.64, 0)
+    for estimate, data in (
+        (mesh.marker_bytes(200), mesh.mesh_to_markers([region], 0, "map", "map")),
+        (mesh.update_bytes(200, 30), mesh.mesh_to_update(head, [region])),
+        (mesh.shape_bytes(200, 30), mesh.mesh_to_shape(region.triangles, region.vertices)),
+    ):
+        assert estimate == pytest.approx(len(data), rel=0.05)
+
+
+def make_block(block, triangles, revision=1):
+    vertices = np.full((3 * triangles, 3), block, dtype=np.float32)
+    return BlockMesh(
+        block,
+        revision,
+        vertices,
+        np.arange(3 * triangles, dtype=np.int32).reshape(-1, 3),
+        np.full((3 * triangles, 3), 7, np.uint8),
+        *(np.zeros_like(vertices), np.zeros(3 * triangles, np.int64)),
+    )
+
+
+def test_blocks_are_gathered_into_regions_with_ids_that_stay():
+    regions = mesh.MeshRegions()
+    assert regions.update([make_block((0, 0, 0), 1), make_block((3, 3, 3), 2), make_block((-1, 0, 0), 1)]) == [
+        (0, 0, 0),
+        (-1, 0, 0),
+    ]
+    first = regions.get((0, 0, 0))
+    assert (len(first.triangles), len(first.vertices)) == (3, 9)
+    assert (regions.triangle_count((0, 0, 0)), regions.vertex_count((0, 0, 0))) == (3, 9)
+    np.testing.assert_array_equal(first.triangles, np.arange(9).reshape(3, 3))
+    np.testing.assert_array_equal(first.vertices[3:], np.full((6, 3), 3.0))
+    assert regions.get((-1, 0, 0)).id != first.id
+    # One block goes, then the other: the region is empty, but known, so that it can be told to whoever missed it.
+    assert regions.update([make_block((0, 0, 0), 0, 2), make_block((3, 3, 3), 0, 3)]) == [(0, 0, 0)]
+    gone = regions.get((0, 0, 0))
+    assert (gone.id, gone.revision, len(gone.triangles)) == (first.id, 3, 0)
+    assert set(regions.all()) == {(0, 0, 0), (-1, 0, 0)}
+    assert regions.update([make_block((8, 8, 8), 0)]) == []  # nothing was there before
+
+
+def test_fragment_poses_round_trip():
+    poses = fragment_poses.MapPoses(
+        {3: (5, from_quaternion((1, 2, 3), (0, 0.6, 0, 0.8), "T")), 1: (2, np.eye(4))},
+        {7: from_quaternion((0, 0, 1), (1, 0, 0, 0), "T")},
+        frozenset({2}),
+        frozenset({4, 5}),
+    )
+    data = fragment_poses.poses_to_message(poses, 42, 3, "world", 1_000_000_005)
+    message = deserialize_message(data, FragmentPoses)
+    assert len(serialize_message(message)) == len(data)  # its padding holds anything
+    assert (message.session, message.sequence, message.header.frame_id) == (42, 3, "world")
+    assert list(message.ids) == [1, 3]
+    result = fragment_poses.poses_from_message(message, "/fragment_poses")
+    assert {key: revision for key, (revision, _) in result.fragments.items()} == {1: 2, 3: 5}
+    np.testing.assert_allclose(result.fragments[3][1], poses.fragments[3][1], atol=1e-12)
+    np.testing.assert_allclose(result.keyframes[7], poses.keyframes[7], atol=1e-12)
+    assert (result.removed, result.removed_keyframes) == (poses.removed, poses.removed_keyframes)
+
+
+def test_no_poses_are_a_valid_message():
+    data = fragment_poses.poses_to_message(fragment_poses.MapPoses({}, {}), 1, 1, "map", 0)
+    assert fragment_poses.poses_from_message(deserialize_message(data, FragmentPoses), "/p").fragments == {}
+
+
+def test_broken_fragment_poses_are_refused_by_name():
+    for change, text in (
+        (lambda m: setattr(m, "revisions", m.revisions[:-1]), "/p: revisions: expected 1, one for each id, got 0"),
+        (lambda m: setattr(m, "anchors", []), "/p: anchors: expected 1, one for each id, got 0"),
+        (lambda m: setattr(m, "keyframe_poses", []), "/p: keyframe_poses: expected 1"),
+        (lambda m: setattr(m.anchors[0].orientation, "w", 3.0), "/p: anchor of fragment 3: quaternion"),
+        (lambda m: setattr(m.keyframe_poses[0].position, "x", float("nan")), "/p: pose of keyframe 7: contains NaN"),
+    ):
+        poses = fragment_poses.MapPoses({3: (1, np.eye(4))}, {7: np.eye(4)})
+        message = deserialize_message(fragment_poses.poses_to_message(poses, 1, 1, "map", 0), FragmentPoses)
+        change(message)
+        with pytest.raises(ConversionError, match=text):
+            fragment_poses.poses_from_message(message, "/p")

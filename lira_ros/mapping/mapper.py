@@ -17,8 +17,9 @@ from lira_ros.geometry.gravity import GravityEstimator
 from lira_ros.mapping import kernels, storage, voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
+from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.keyframes import KeyframeSelector
-from lira_ros.mapping.surface import BlockMesh, Mesh, SurfaceMesh
+from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh
 from lira_ros.mapping.tsdf import MapLimit, Volume
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
@@ -295,7 +296,12 @@ class Mapper:
 
         With ``spacing_m`` there is one mean point for each cell of that size.
         """
-        return self._update_surface().points(spacing_m)
+        cloud = self.point_cloud(spacing_m)
+        return cloud.points, cloud.colors
+
+    def point_cloud(self, spacing_m: float = 0.0, instances: InstanceLayer | None = None) -> PointCloud:
+        """Return the surface points with colours, labels and the ids of ``instances``, 0 where not given."""
+        return self._update_surface().points(spacing_m, instances)
 
     def labels(self, points_map: NDArray[np.floating]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
         """Look up the label evidence of the voxels at (N, 3) map points [m].

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.depth import (
+    DepthUnitCheck,
     discontinuities,
     meters_from_float,
     meters_from_millimeters,
@@ -113,3 +114,65 @@ def test_noise_turns_normals_little():
 def test_other_sizes_than_the_camera_are_refused():
     with pytest.raises(ValueError, match=r"expected shape \(60, 80\), got \(6, 8\)"):
         normals_camera(np.ones((6, 8), np.float32), CAMERA)
+
+
+def messages_about(frames):
+    check = DepthUnitCheck()
+    return [check.add(np.asarray(frame, np.float32)) for frame in frames]
+
+
+def room_depth(size=(120, 160), farthest=4.0, seed=0):
+    """A floor that runs to a wall, with holes."""
+    rng = np.random.default_rng(seed)
+    rows = np.linspace(0.6, farthest, size[0])[::-1, None]
+    depth = np.broadcast_to(rows, size) + rng.normal(0, 0.002, size)
+    depth[rng.random(size) < 0.1] = 0.0
+    return depth.astype(np.float32)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.3, 30.0), st.sampled_from([(24, 32), (480, 640), (7, 5)]), st.floats(0.0, 0.9))
+def test_depth_that_is_1000_times_too_large_or_small_is_told(distance, size, missing):
+    rng = np.random.default_rng(1)
+    depth = distance * rng.uniform(0.7, 1.3, size)
+    depth[rng.random(size) < missing] = 0.0
+    if (depth > 0).sum() < 20:
+        depth[:] = distance
+    assert messages_about([depth] * 5) == [None] * 5
+    if distance > 0.1:
+        large = messages_about([1000 * depth] * 4)
+        assert large[:2] == [None, None]
+        assert all("wrong unit" in text and "millimetres" in text for text in large[2:])
+    small = messages_about([depth / 1000] * 4)
+    assert small[:2] == [None, None]
+    assert all("wrong unit" in text and "16UC1 must hold millimetres" in text for text in small[2:])
+
+
+def test_the_sentence_gives_the_figures():
+    (*_, text) = messages_about([room_depth() * 1000] * 3)
+    assert "0.7" in text
+    assert "3.8" in text
+    assert "32FC1 must hold metres" in text
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [np.full((480, 640), 0.1)] * 9,  # a close-up
+        [room_depth(farthest=60.0)] * 9,  # a corridor, a hall
+        [np.zeros((480, 640))] * 9,  # a covered lens
+        [np.where(np.arange(640) < 3, 3000.0, np.zeros((480, 640)))] * 9,  # wrong pixels and nothing else
+        [room_depth(), room_depth() * 1000, room_depth()] * 3,  # broken frames in between
+        [np.where(np.arange(160) < 140, 0.02, room_depth())] * 9,  # a hand on the lens
+        [np.where(np.arange(160) < 140, 900.0, room_depth())] * 9,  # sky, by a stereo camera
+    ],
+    ids=["close-up", "corridor", "covered", "few pixels", "single frames", "hand", "sky"],
+)
+def test_what_is_unusual_but_right_is_no_wrong_unit(frames):
+    assert messages_about(frames) == [None] * len(frames)
+
+
+def test_the_alarm_ends_when_the_depth_is_right_again():
+    messages = messages_about([room_depth() * 1000] * 3 + [room_depth()] * 2)
+    assert messages[2] is not None
+    assert messages[3:] == [None, None]

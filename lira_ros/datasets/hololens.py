@@ -38,7 +38,7 @@ class HololensSequence:
     """A HoloLens folder as a Sequence.
 
     rate_hz: nominal frame rate where there is no stamps.txt. Frames whose pose is not finite or is not a
-    rigid transform are left out and counted in ``skipped_frames``. Raises SequenceError that names the file.
+    rigid transform are left out and counted in ``skipped``. Raises SequenceError that names the file.
     """
 
     def __init__(self, path: Path | str, rate_hz: float = NOMINAL_RATE_HZ) -> None:
@@ -65,7 +65,8 @@ class HololensSequence:
                 continue
             self._names.append(name)
             self._stamps.append(stamp)
-        self.skipped_frames = len(names) - len(self._names)
+        lost = len(names) - len(self._names)
+        self.skipped = {"the pose is no rigid transform (tracking lost)": lost} if lost else {}
         if not self._names:
             raise SequenceError(f"{folder / 'poses.txt'}: none of {len(names)} poses is a rigid transform")
         periods = np.diff(np.array(self._stamps)) / NANOSECONDS

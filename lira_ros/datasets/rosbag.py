@@ -78,7 +78,7 @@ class RosbagSequence:
     becomes the map; when empty map, world or odom, whichever the camera hangs from first, otherwise the root.
     Depth must be registered to colour (same size and frame). Colour and depth are paired by stamp within
     PAIRING_TOLERANCE_NS; the pose is the transform at the stamp of colour. Frames without partner or
-    transform are left out and counted in ``skipped_frames``. Raises SequenceError that names file and topic.
+    transform are left out and counted in ``skipped``. Raises SequenceError that names file and topic.
     """
 
     def __init__(
@@ -241,9 +241,11 @@ class RosbagSequence:
         depths.sort(key=lambda item: item.stamp_ns)
         depth_stamps = [item.stamp_ns for item in depths]
         self._pairs: list[tuple[_Entry, _Entry, NDArray[np.float64]]] = []
-        without_depth, last_error = 0, ""
+        without_depth = without_transform = repeated = 0
+        last_error = ""
         for color in colors:
             if self._pairs and color.stamp_ns <= self._pairs[-1][0].stamp_ns:
+                repeated += 1
                 continue
             after = bisect_left(depth_stamps, color.stamp_ns)
             near = min(depths[max(0, after - 1) : after + 1], key=lambda item: abs(item.stamp_ns - color.stamp_ns))
@@ -253,10 +255,16 @@ class RosbagSequence:
             try:
                 pose = tree.lookup(self.fixed_frame, optical_frame, color.stamp_ns)
             except TransformError as error:
+                without_transform += 1
                 last_error = str(error)
                 continue
             self._pairs.append((color, near, pose))
-        self.skipped_frames = len(colors) - len(self._pairs)
+        counts = {
+            "no depth of that stamp": without_depth,
+            "no transform at that stamp": without_transform,
+            "the stamp was there before": repeated,
+        }
+        self.skipped = {reason: count for reason, count in counts.items() if count}
         if not self._pairs:
             raise SequenceError(
                 f"{self.path}: none of {len(colors)} colour images has depth within "

@@ -36,6 +36,7 @@ class Sequence(Protocol):
     camera: Camera
     rate_hz: float  # nominal frame rate, from stamps or the format
     up_axis: str  # "+z", "-y", ... when the format fixes gravity, "auto" when it must be estimated
+    skipped: dict[str, int]  # frames that were left out, by reason; empty when none was
 
     def __len__(self) -> int:
         """Return the number of frames with a pose."""

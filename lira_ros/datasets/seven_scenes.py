@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,11 @@ INTRINSICS = "camera-intrinsics.txt"
 
 def _color_files(folder: Path) -> list[tuple[int, Path]]:
     found = ((_FRAME.match(item.name), item) for item in folder.iterdir())
-    return sorted((int(match.group(1)), item) for match, item in found if match)
+    # A frame that is there in two formats is one frame; PNG is the one without loss.
+    ordered = sorted((int(match.group(1)), item.suffix != ".png", item) for match, item in found if match)
+    return [
+        (number, item) for _, group in groupby(ordered, lambda entry: entry[0]) for number, _, item in [next(group)]
+    ]
 
 
 def _sub_sequences(folder: Path) -> list[Path]:
@@ -50,9 +56,10 @@ def is_seven_scenes(folder: Path) -> bool:
 class SevenScenesSequence:
     """A folder of frame-NNNNNN files as a Sequence; the folder of a scene with one seq-NN in it works too.
 
-    rate_hz: nominal frame rate. Frames whose pose is not a finite rigid transform are left out and counted in
-    ``skipped_frames``. The camera comes from camera-intrinsics.txt (in the folder or the one above), otherwise
-    it is the Kinect of 7-Scenes. Raises SequenceError that names the file.
+    rate_hz: nominal frame rate. Frames whose pose is not a finite rigid transform (NaN, infinity or zeros: tracking
+    was lost), or that have no pose or depth file, are left out and counted in ``skipped``. The camera comes from
+    camera-intrinsics.txt (in the folder or the one above), otherwise it is the Kinect of 7-Scenes. Raises
+    SequenceError that names the file when one is broken.
     """
 
     def __init__(self, path: Path | str, rate_hz: float = NOMINAL_RATE_HZ) -> None:
@@ -76,17 +83,26 @@ class SevenScenesSequence:
         self.up_axis = "auto"
         self.camera = self._read_camera(folder, files[0][1])
         self._frames: list[tuple[int, Path, NDArray[np.float64]]] = []
+        skipped: Counter[str] = Counter()
         for number, color_path in files:
             pose_path = folder / f"{_stem(color_path)}.pose.txt"
+            if not pose_path.is_file():
+                skipped["the pose file is missing"] += 1
+                continue
+            if not _depth_path(color_path).is_file():
+                skipped["the depth image is missing"] += 1
+                continue
             matrix = read_matrix(pose_path, 4, "the 4x4 camera-to-world matrix")
             try:
                 self._frames.append((number, color_path, checked_transform(matrix, str(pose_path))))
             except ValueError as error:
                 if matrix.shape != (4, 4):
                     raise SequenceError(str(error)) from None
-        self.skipped_frames = len(files) - len(self._frames)
+                skipped["the pose is no rigid transform (tracking lost)"] += 1
+        self.skipped = dict(skipped)
         if not self._frames:
-            raise SequenceError(f"{folder}: none of {len(files)} poses is a rigid transform")
+            reasons = "; ".join(f"{reason}: {count}" for reason, count in self.skipped.items())
+            raise SequenceError(f"{folder}: none of {len(files)} frames can be used ({reasons})")
 
     @staticmethod
     def _read_camera(folder: Path, first: Path) -> Camera:
@@ -118,7 +134,7 @@ class SevenScenesSequence:
     def frame(self, index: int) -> Frame:
         """Read one frame; raises SequenceError that names a missing or broken file."""
         _, color_path, pose = self._frames[index]
-        depth_path = color_path.parent / f"{_stem(color_path)}.depth.png"
+        depth_path = _depth_path(color_path)
         color, depth_m = read_color(color_path), read_depth(depth_path)
         check_size(color_path, color, self.camera)
         check_size(depth_path, depth_m, self.camera)
@@ -136,6 +152,10 @@ class SevenScenesSequence:
     def objects(self) -> tuple[GroundTruthObject, ...]:
         """Return nothing: the layout has no instance truth."""
         return ()
+
+
+def _depth_path(color_path: Path) -> Path:
+    return color_path.parent / f"{_stem(color_path)}.depth.png"
 
 
 def _stem(color_path: Path) -> str:

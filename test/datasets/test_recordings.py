@@ -108,7 +108,7 @@ def test_hololens_counts_unusable_poses(hololens: Path) -> None:
     poses[2, :3] = 9.0
     np.savetxt(hololens / "poses.txt", poses)
     sequence = open_sequence(hololens)
-    assert (len(sequence), sequence.skipped_frames) == (1, 2)
+    assert (len(sequence), sequence.skipped) == (1, {"the pose is no rigid transform (tracking lost)": 2})
     assert np.array_equal(sequence.frame(0).color, _images(1)[0])
     assert sequence.frame(0).stamp_ns == 400_000_000
 
@@ -148,6 +148,58 @@ def test_seven_scenes_names_the_choice_of_sequences(seven_scenes: Path) -> None:
     (seven_scenes.parent / "seq-02").mkdir()
     with pytest.raises(SequenceError, match=r"seq-01, seq-02"):
         open_sequence(seven_scenes.parent)
+
+
+def test_seven_scenes_counts_what_it_leaves_out_by_reason(seven_scenes: Path) -> None:
+    for index in range(3, 10):
+        color, depth = _images(index)
+        Image.fromarray(color).save(seven_scenes / f"frame-{index:06d}.color.png")
+        write_png(seven_scenes / f"frame-{index:06d}.depth.png", depth)
+        np.savetxt(seven_scenes / f"frame-{index:06d}.pose.txt", _pose(index))
+    lost = (np.full((4, 4), np.nan), np.full((4, 4), -np.inf), np.zeros((4, 4)), 2 * _pose(4))
+    for index, matrix in zip((0, 3, 4, 5), lost, strict=True):
+        np.savetxt(seven_scenes / f"frame-{index:06d}.pose.txt", matrix)
+    (seven_scenes / "frame-000006.pose.txt").unlink()
+    (seven_scenes / "frame-000007.depth.png").unlink()
+    (seven_scenes / "frame-000008.color.png").unlink()  # without a picture there is no frame to count
+    Image.fromarray(_images(9)[0]).save(seven_scenes / "frame-000009.color.jpg")  # the same frame once more
+    sequence = open_sequence(seven_scenes, rate_hz=10.0)
+    assert sequence.skipped == {
+        "the pose is no rigid transform (tracking lost)": 4,
+        "the pose file is missing": 1,
+        "the depth image is missing": 1,
+    }
+    assert [frame.stamp_ns for frame in sequence] == [200_000_000, 300_000_000, 1_000_000_000]
+    assert np.array_equal(sequence.frame(2).color, _images(9)[0])
+
+
+def test_seven_scenes_without_any_pose_says_why(seven_scenes: Path) -> None:
+    for index in range(3):
+        np.savetxt(seven_scenes / f"frame-{index:06d}.pose.txt", np.zeros((4, 4)))
+    with pytest.raises(SequenceError, match=r"none of 3 frames can be used \(the pose is no rigid transform.*: 3\)"):
+        open_sequence(seven_scenes)
+
+
+def test_seven_scenes_names_what_is_broken(seven_scenes: Path) -> None:
+    sequence = open_sequence(seven_scenes)
+    write_png(seven_scenes / "frame-000001.depth.png", np.zeros((HEIGHT, WIDTH + 4), np.uint16))
+    with pytest.raises(SequenceError, match=r"frame-000001.depth.png: expected 32 x 24 pixels, got 36 x 24"):
+        sequence.frame(1)
+    (seven_scenes / "frame-000001.depth.png").unlink()
+    with pytest.raises(SequenceError, match=r"frame-000001.depth.png: a depth image .* is missing"):
+        sequence.frame(1)
+    (seven_scenes / "frame-000002.pose.txt").write_text("1 0 0 0\n0 1 0 0\n")
+    with pytest.raises(SequenceError, match=r"frame-000002.pose.txt: expected a 4x4 matrix"):
+        open_sequence(seven_scenes)
+
+
+def test_seven_scenes_knows_both_marks_of_invalid_depth(seven_scenes: Path) -> None:
+    depth = np.full((HEIGHT, WIDTH), 1500, np.uint16)
+    depth[:5], depth[5:9] = 0, 65535
+    write_png(seven_scenes / "frame-000001.depth.png", depth)
+    frame = open_sequence(seven_scenes).frame(1)
+    assert (frame.depth_m[:9] == 0).all()
+    np.testing.assert_allclose(frame.depth_m[9:], 1.5)
 
 
 def test_seven_scenes_without_intrinsics(seven_scenes: Path) -> None:
@@ -225,7 +277,7 @@ def test_depth_beyond_sixteen_bits_is_invalid(tmp_path: Path) -> None:
 @pytest.mark.skipif(not KITCHEN.is_dir(), reason="needs ../shared/data/hololens_kitchen beside the repository")
 def test_kitchen_neighbours_agree_in_depth() -> None:
     sequence = open_sequence(KITCHEN)
-    assert (len(sequence), sequence.skipped_frames) == (125, 0)
+    assert (len(sequence), sequence.skipped) == (125, {})
     first, second = sequence.frame(0), sequence.frame(1)
     points = first.camera.unproject(first.depth_m)[first.depth_m > 0]
     in_second = transform_points(np.linalg.inv(second.T_map_camera) @ first.T_map_camera, points)

@@ -57,6 +57,7 @@ class RoomSequence:
         self.path: Path | None = None
         self.rate_hz = rate_hz
         self.up_axis = "+z"
+        self.skipped: dict[str, int] = {}
         self.camera = CAMERA.scaled(width_px, width_px * 3 // 4)
         self.room = Room(seed)
         self._noisy = noisy

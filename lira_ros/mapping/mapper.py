@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.depth import DepthUnitCheck
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.gravity import GravityEstimator
 from lira_ros.mapping import kernels, storage, voxel
@@ -24,6 +26,8 @@ from lira_ros.mapping.tsdf import MapLimit, Volume
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
 _TIMED_FRAMES = 300
+# Cameras whose depth unit is watched; more than that are one camera whose calibration keeps changing.
+_WATCHED_CAMERAS = 16
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Mapper:
         self._frames = 0
         self._integrated = 0
         self._rejected: dict[str, int] = {"stamp": 0, "pose": 0, "depth": 0}
+        self._unit_checks: dict[Camera, DepthUnitCheck] = {}
         self._refused_blocks = 0
         self._pending_dirty: list[NDArray[np.int32]] = []
         self._milliseconds: deque[float] = deque(maxlen=_TIMED_FRAMES)
@@ -157,6 +162,10 @@ class Mapper:
                 f"camera position {np.round(frame.T_map_camera[:3, 3], 1).tolist()} m is outside of the map, which "
                 f"reaches {reach_m:.0f} m from its origin at {c.voxel_size_m} m voxels"
             )
+        wrong_unit = self._unit_check(frame.camera).add(frame.depth_m)
+        if wrong_unit is not None:
+            self._rejected["depth"] += 1
+            return wrong_unit
         if self._open.select(frame.depth_m, c.min_depth_m, c.max_depth_m, not c.drop_discontinuities) == 0:
             self._rejected["depth"] += 1
             valid = frame.depth_m[frame.depth_m > 0]
@@ -167,6 +176,11 @@ class Mapper:
                 f"{float(valid.min()):.3f} to {float(valid.max()):.3f} m"
             )
         return None
+
+    def _unit_check(self, camera: Camera) -> DepthUnitCheck:
+        if camera not in self._unit_checks and len(self._unit_checks) >= _WATCHED_CAMERAS:
+            self._unit_checks.clear()
+        return self._unit_checks.setdefault(camera, DepthUnitCheck())
 
     def _integrate(
         self, frame: Frame, labels: NDArray[np.uint16] | None, label_confidence: NDArray[np.float32] | None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from analytic_scene import CAMERA, frame_of, looking_at, plane_depth, walk
 
+from lira_ros.geometry.camera import Camera
 from lira_ros.mapping import voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
@@ -20,6 +21,31 @@ def moved(x, y=0.0):
     T = T_AHEAD.copy()
     T[:2, 3] = x, y
     return T
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_depth_in_the_wrong_unit_is_refused_with_the_reason_and_right_depth_goes_on(factor):
+    frames = walk(8)
+    wrong = [replace(frame, depth_m=frame.depth_m * np.float32(factor)) for frame in frames[:5]]
+    mapper = Mapper(MappingConfiguration(voxel_size_m=0.04, min_depth_m=0.01, max_depth_m=30.0))
+    reasons = [mapper.add_frame(frame).rejected for frame in wrong]
+    assert all(reason is not None for reason in reasons)
+    assert all("wrong unit" in reason for reason in reasons[2:])
+    assert mapper.statistics()["rejected_depth"] == 5
+    assert mapper.statistics()["blocks"] == 0
+    assert [mapper.add_frame(frame).rejected for frame in frames[5:]] == [None] * 3
+
+
+def test_two_cameras_of_which_one_has_the_wrong_unit():
+    mapper = Mapper(MappingConfiguration(voxel_size_m=0.04))
+    other = Camera(96, 72, 81.0, 81.0, 47.5, 35.5)
+    refused = []
+    for i, frame in enumerate(walk(12)):
+        if i % 2:
+            frame = replace(frame, camera=other, depth_m=frame.depth_m * 1000)
+        refused.append(mapper.add_frame(frame).rejected)
+    assert [reason is None for reason in refused] == [True, False] * 6
+    assert all("wrong unit" in reason for reason in refused[5::2])
 
 
 def test_fragments_close_with_their_last_keyframe_and_flush_keeps_the_rest():

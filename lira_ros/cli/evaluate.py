@@ -15,7 +15,7 @@ from lira_ros.evaluation.instructions import Answer, format_table, judge_answer
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.report import write_report
 from lira_ros.evaluation.runner import Request, run_sequence
-from lira_ros.evaluation.tables import format_latencies
+from lira_ros.evaluation.tables import format_latencies, format_left_out
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
         configuration = read_configuration(options)
         pipeline, reasoner = make_pipeline(configuration, sequence)
         record = run_sequence(sequence, requests, pipeline, reasoner)
+    left_out = format_left_out(sequence.skipped, record)
+    if left_out:
+        print(left_out + "\n")
     print(format_table(answers(record, questions, sequence)) + "\n")
     print(format_latencies(record.latency.summary()))
     if options.out is not None:

@@ -13,7 +13,7 @@ from lira_ros.datasets import open_sequence
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.report import write_report
 from lira_ros.evaluation.runner import Request, run_sequence
-from lira_ros.evaluation.tables import format_latencies, format_outcome
+from lira_ros.evaluation.tables import format_latencies, format_left_out, format_outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"{sequence.name}: {frames} frames in {record.duration_s:.1f} s ({frames / record.duration_s:.1f} frames/s)\n"
     )
+    left_out = format_left_out(sequence.skipped, record)
+    if left_out:
+        print(left_out + "\n")
     print(format_outcome(record) + "\n")
     print(format_latencies(record.latency.summary()) + "\n")
     for path in write_report(record, options.out):

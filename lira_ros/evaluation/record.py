@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
@@ -36,6 +37,14 @@ class Publication:
 
 
 @dataclass
+class RefusedFrames:
+    """Frames that were not mapped for one reason: how many, and the sentence about the first of them."""
+
+    count: int
+    first: str
+
+
+@dataclass
 class RunRecord:
     """Everything that the report of a run shows."""
 
@@ -51,7 +60,13 @@ class RunRecord:
     publications: list[Publication] = field(default_factory=list)
     latency: LatencyRecord = field(default_factory=LatencyRecord)
     duration_s: float = 0.0
+    refused: dict[str, RefusedFrames] = field(default_factory=dict)
     mesh: Mesh | None = None
+
+    def note_refused(self, sentence: str) -> None:
+        """Count a frame that was not mapped; sentences that differ in their figures only are one reason."""
+        reason = re.sub(r"[-+]?\d[\d.e+-]*", "#", sentence)
+        self.refused.setdefault(reason, RefusedFrames(0, sentence)).count += 1
 
     def note_status(self, status: InstructionStatus, at_s: float) -> None:
         """Take over the newest status of an instruction and remember when its state changed."""

@@ -80,6 +80,8 @@ def run_sequence(
         waiting = _submit_due(waiting, now_s, frame.stamp_ns, pipeline, record)
         arrived = perf_counter()
         update, changes = pipeline.add_frame(frame)
+        if update.rejected is not None:
+            record.note_refused(update.rejected)
         if update.keyframe is not None:
             record.keyframes[update.keyframe.id] = update.keyframe
         _note(changes, pipeline, record, now_s, start_ns, perf_counter() - arrived)

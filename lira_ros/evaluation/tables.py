@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance, SearchState
@@ -32,6 +32,14 @@ def format_instance(instance: Instance, instruction_id: str) -> str:
         f"#{instance.id:<3} {name:<30} {length:5.2f} x {width:4.2f} x {height:4.2f} m"
         f"   at ({x:6.2f}, {y:6.2f}, {z:6.2f})   score {score:.2f}"
     )
+
+
+def format_left_out(skipped: Mapping[str, int], record: RunRecord) -> str:
+    """Format which frames of a recording were not used and why, a line for each reason; empty when all were."""
+    lines = [f"left out {count} frames of the recording: {reason}" for reason, count in skipped.items()]
+    for refused in sorted(record.refused.values(), key=lambda item: -item.count):
+        lines.append(f"not mapped {refused.count} frames, the first because: {refused.first}")
+    return "\n".join(lines)
 
 
 def format_outcome(record: RunRecord) -> str:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from lira_ros.datasets.reference import ReferenceInstruction
 from lira_ros.datasets.sequence import GroundTruthObject
 from lira_ros.evaluation.instructions import format_table, judge_answer
-from lira_ros.evaluation.tables import format_latencies
+from lira_ros.evaluation.record import RunRecord
+from lira_ros.evaluation.tables import format_latencies, format_left_out
 from lira_ros.fusion.contracts import Instance, InstructionStatus, OrientedBox, SearchState
 from lira_ros.pipeline.latency import LatencyRecord
 from lira_ros.reasoning.contracts import Attributes
@@ -77,3 +78,16 @@ def test_a_measured_block_is_counted_even_when_it_raises():
     with pytest.raises(KeyError), record.measure("stage"):
         raise KeyError("x")
     assert record.summary()[0].count == 1
+
+
+def test_frames_that_were_not_used_are_counted_by_reason():
+    record = RunRecord("test")
+    assert format_left_out({}, record) == ""
+    for farthest in (4000.5, 3999.0):
+        record.note_refused(f"depth is in the wrong unit: most of it lies 500 to {farthest} m away")
+    record.note_refused("depth image has no valid pixel")
+    assert format_left_out({"the pose is lost": 7}, record).splitlines() == [
+        "left out 7 frames of the recording: the pose is lost",
+        "not mapped 2 frames, the first because: depth is in the wrong unit: most of it lies 500 to 4000.5 m away",
+        "not mapped 1 frames, the first because: depth image has no valid pixel",
+    ]

@@ -16,7 +16,8 @@ class Frame:
     """One registered RGB-D image with its pose.
 
     stamp_ns: sensor stamp [ns]. color: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 [m] along the optical
-    axis, 0 = invalid. T_map_camera: (4, 4) float64, maps camera points into the map frame.
+    axis, 0 = invalid. T_map_camera: (4, 4) float64, maps camera points into the map frame. camera_name: which camera
+    took it, its optical frame in ROS; frames of several cameras need one each.
     Raises ValueError that names the field when a shape, dtype or value is impossible.
     """
 
@@ -25,6 +26,7 @@ class Frame:
     depth_m: NDArray[np.float32]
     camera: Camera
     T_map_camera: NDArray[np.float64]
+    camera_name: str = ""
 
     def __post_init__(self) -> None:
         """Check shapes against the camera, dtypes, depth values and the pose."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,6 @@ class Fragment:
     keyframe_ids: ids of its keyframes, ascending. revision: +1 with each change of voxels or pose.
     stamp_ns: stamp of the newest integrated frame.
     label: (B, 512) uint16, 0 = none, and label_confidence: (B, 512) float32, its lead in the vote; both or neither.
-    keyframe_stamps_ns and T_fragment_keyframes: stamps and (K, 4, 4) camera poses in the fragment frame of its
-    keyframes, in the order of keyframe_ids; both or neither. They stay as they are when the fragment moves.
     """
 
     id: int
@@ -41,8 +39,6 @@ class Fragment:
     color: NDArray[np.uint8]
     label: NDArray[np.uint16] | None = None
     label_confidence: NDArray[np.float32] | None = None
-    keyframe_stamps_ns: tuple[int, ...] = ()
-    T_fragment_keyframes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4, 4)))
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same number of blocks."""
@@ -57,13 +53,6 @@ class Fragment:
             raise ValueError(f"fragment {self.id}: label and label_confidence belong together, one is missing")
         if self.label is not None:
             expected |= dict.fromkeys(("label", "label_confidence"), (count, VOXELS_PER_BLOCK))
-        if self.keyframe_stamps_ns or len(self.T_fragment_keyframes):
-            keyframes = len(self.keyframe_ids)
-            expected["T_fragment_keyframes"] = (keyframes, 4, 4)
-            if len(self.keyframe_stamps_ns) != keyframes:
-                raise ValueError(
-                    f"fragment {self.id}: keyframe_stamps_ns expected {keyframes}, got {len(self.keyframe_stamps_ns)}"
-                )
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"fragment {self.id}: {name} expected {shape}, got {getattr(self, name).shape}")
@@ -78,3 +67,15 @@ class Fragment:
         """Return the memory of its voxels [bytes]."""
         arrays = (self.tsdf, self.weight, self.color, self.label, self.label_confidence)
         return sum(array.nbytes for array in arrays if array is not None)
+
+    def taken(self, rows: NDArray[np.int64]) -> Fragment:
+        """Return the fragment with the blocks of (R,) ``rows`` only, copied into memory."""
+        return replace(
+            self,
+            block_coordinates=self.block_coordinates[rows],
+            tsdf=np.array(self.tsdf[rows]),
+            weight=np.array(self.weight[rows]),
+            color=np.array(self.color[rows]),
+            label=None if self.label is None else np.array(self.label[rows]),
+            label_confidence=None if self.label_confidence is None else np.array(self.label_confidence[rows]),
+        )

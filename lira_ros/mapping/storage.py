@@ -197,7 +197,7 @@ def _write_sections(
         data = np.ascontiguousarray(array, dtype=kinds[name][0])
         offset = file.tell()
         crc32 = 0
-        raw = memoryview(data.reshape(-1).view(np.uint8))
+        raw = data.reshape(-1).view(np.uint8).data
         for start in range(0, len(raw), _CHUNK_BYTES):
             chunk = raw[start : start + _CHUNK_BYTES]
             crc32 = zlib.crc32(chunk, crc32)
@@ -331,13 +331,21 @@ class MapFile:
     def _fragment(self, fields: dict[str, Any], sections: Mapping[str, _Section], verify: bool) -> Fragment:
         arrays = {name: self._array(section) for name, section in sections.items()}
         # Small, and asked for all the time.
-        blocks = arrays["block_coordinates"] = arrays["block_coordinates"].astype(np.int32)
+        blocks = arrays["block_coordinates"].astype(np.int32)
         if verify and len(blocks):
             if int(blocks.min()) < -BLOCK_LIMIT or int(blocks.max()) > BLOCK_LIMIT:
                 raise MapFileError(f"fragment {fields['id']}: block coordinates beyond {BLOCK_LIMIT}")
             if len(unique_blocks(blocks)) != len(blocks):
                 raise MapFileError(f"fragment {fields['id']}: has a block twice")
-        return Fragment(**fields, **arrays)
+        return Fragment(
+            **fields,
+            block_coordinates=blocks,
+            tsdf=arrays["tsdf"],
+            weight=arrays["weight"],
+            color=arrays["color"],
+            label=arrays.get("label"),
+            label_confidence=arrays.get("label_confidence"),
+        )
 
     def _keyframes(self, arrays: Mapping[str, NDArray]) -> dict[str, Any]:
         ids = arrays["keyframe_ids"].tolist()

@@ -58,6 +58,22 @@ class MappingConfiguration:
         minimum=0,
         maximum=100_000_000,
     )
+    correction_distance_m: float = parameter(
+        0.002,
+        "A corrected pose moves a fragment when it shifts it by more than this [m] or turns it by more than "
+        "correction_angle_deg; less does not show in the map",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    correction_angle_deg: float = parameter(
+        0.05, "Turn by which a corrected pose moves a fragment [degrees]", minimum=0.0, maximum=180.0
+    )
+    correction_tolerance_s: float = parameter(
+        0.05,
+        "Most time between a corrected pose and the frame that it is taken for [s]",
+        minimum=0.0,
+        maximum=10.0,
+    )
     up: str = parameter(
         "auto",
         "Direction against gravity in the map frame (ROS maps: +z), or where it comes from: auto (the scene), imu, tf",

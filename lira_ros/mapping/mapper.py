@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.depth import DepthUnitCheck
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.gravity import GravityEstimator
-from lira_ros.mapping import kernels, storage, voxel
+from lira_ros.geometry.pose import checked_transform, inverse
+from lira_ros.mapping import storage, voxel
+from lira_ros.mapping.composition import Composition
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
+from lira_ros.mapping.fragment_store import FragmentStore
 from lira_ros.mapping.instance_layer import InstanceLayer
-from lira_ros.mapping.keyframes import KeyframeSelector
+from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, rigid_fit, spread_corrections
+from lira_ros.mapping.open_fragment import OpenFragment
 from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh
 from lira_ros.mapping.tsdf import MapLimit, Volume
 
@@ -28,14 +32,24 @@ from lira_ros.mapping.tsdf import MapLimit, Volume
 _TIMED_FRAMES = 300
 # Cameras whose depth unit is watched; more than that are one camera whose calibration keeps changing.
 _WATCHED_CAMERAS = 16
+# Cameras of one robot reach the map in this order or another; what is later than this comes from another clock.
+_REORDER_NS = 1_000_000_000
+# A fragment that was closed is put away over the next frames: at least so many blocks with each and at least this part
+# of it, and more while the frame has taken less than this. At 2 cm a frame takes about 3 ms, the longest may take 15.
+_CLOSING_BLOCKS = 512
+_CLOSING_SHARE = 1.0 / 8.0
+_CLOSING_UNTIL_S = 0.008
+# The blocks on each side of one take part in drawing its surface.
+_AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class MapperUpdate:
     """What one frame brought about.
 
-    keyframe: set when the frame became one. fragment: set when the frame closed one. rejected: why the frame was not
-    used, a sentence; the map is as it was before. warning: what went wrong although the frame was used.
+    keyframe: set when the frame became one. fragment: set when one became complete with this frame; that is a few
+    frames after its last keyframe when it is large. rejected: why the frame was not used, a sentence; the map is as it
+    was before. warning: what went wrong although the frame was used.
     """
 
     keyframe: Keyframe | None = None
@@ -44,15 +58,35 @@ class MapperUpdate:
     warning: str | None = None
 
 
+@dataclass(frozen=True)
+class CorrectionReport:
+    """What came of poses that were given by stamp.
+
+    moved: the closed fragments that moved, with their new revisions. matched, unmatched: how many of the poses belong
+    to frames of the map, and how many do not. largest_m, largest_deg: farthest that a fragment moved [m] and most that
+    one turned [degrees]. residual_m, residual_deg: how far the worst of the poses lies from where it was wanted, as
+    fragments are rigid.
+    """
+
+    moved: tuple[Fragment, ...]
+    matched: int
+    unmatched: int
+    largest_m: float
+    largest_deg: float
+    residual_m: float
+    residual_deg: float
+
+
 class Mapper:
     """Fuse posed RGB-D frames into fragments and keep their composition as the map.
 
     Each frame is integrated once, into the volume of the open fragment. A fragment closes with its n-th keyframe; its
-    voxels are then added to the base, the sum of all closed fragments. The map is base plus open fragment, composed
-    where it is asked for, so a frame costs the same in a small and in a large map.
+    voxels then go into the store and the composition, a few blocks with each of the next frames. The map is the
+    composition plus the open fragment, put together where it is asked for, so a frame costs the same in a small and in
+    a large map.
 
     Fragments start with their axes along the map's and a whole number of blocks away, so their voxels coincide with
-    those of the map and the composition is exact.
+    those of the map and the composition is exact. Corrected poses move fragments, and no frame is integrated again.
 
     Not safe for use by several threads at once.
     """
@@ -64,21 +98,23 @@ class Mapper:
         if c.min_depth_m >= c.max_depth_m:
             raise ValueError(f"min_depth_m {c.min_depth_m} must be below max_depth_m {c.max_depth_m}")
         truncation_m = c.truncation_voxels * c.voxel_size_m
-        self._base = Volume(c.voxel_size_m, truncation_m, c.max_blocks)
-        self._open = Volume(c.voxel_size_m, truncation_m, c.max_blocks)
+        self._store = FragmentStore()
+        self._composition = Composition(self._store, c.voxel_size_m, truncation_m, c.max_blocks)
+        self._open = OpenFragment(self._composition, c.voxel_size_m, truncation_m, c.max_blocks)
         self._surface = SurfaceMesh(c.mesh_weight)
         self._keyframes = KeyframeSelector(c.keyframe_angle_deg, c.keyframe_distance_m)
+        self._tracks = FrameTracks()
         self._gravity = GravityEstimator(c.up)
         self._revision = 0
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self._fragments: list[Fragment] = []
-        self._offset_blocks = np.zeros(3, dtype=np.int64)
-        self._open_frames = 0
-        self._open_keyframe_ids: list[int] = []
+        self._fragment_id = 1
+        self._completed: deque[Fragment] = deque()
+        self._jump = np.eye(4)
         self._map_blocks = 0
         self._last_stamp_ns: int | None = None
+        self._camera_stamps_ns: dict[str, int] = {}
         self._frames = 0
         self._integrated = 0
         self._rejected: dict[str, int] = {"stamp": 0, "pose": 0, "depth": 0}
@@ -86,6 +122,7 @@ class Mapper:
         self._refused_blocks = 0
         self._pending_dirty: list[NDArray[np.int32]] = []
         self._milliseconds: deque[float] = deque(maxlen=_TIMED_FRAMES)
+        self._longest_ms = 0.0
 
     @property
     def gravity(self) -> GravityEstimator:
@@ -107,9 +144,19 @@ class Mapper:
         """Return a number that grows with every change of the map."""
         return self._revision
 
+    @property
+    def keyframe_poses(self) -> dict[int, NDArray[np.float64]]:
+        """Return the (4, 4) T_map_camera of all keyframes by id, ascending, as they are after all corrections."""
+        self._finish_closing()
+        return {
+            keyframe_id: self._pose_of(place.fragment_id) @ place.T_fragment_camera
+            for keyframe_id, place in sorted(self._tracks.keyframes().items())
+        }
+
     def fragments(self) -> tuple[Fragment, ...]:
-        """Return the closed fragments, oldest first."""
-        return tuple(self._fragments)
+        """Return the closed fragments, oldest first; the voxels of some may be read from disk when they are used."""
+        self._finish_closing()
+        return tuple(self._store.get(fragment_id) for fragment_id in self._store.ids())
 
     # --- frames in ------------------------------------------------------------------------------------------------
 
@@ -122,8 +169,8 @@ class Mapper:
         """Integrate one frame, with evidence for labels where given.
 
         labels: (H, W) uint16, 0 = none. label_confidence: (H, W) float32 > 0, 1 where not given. Frames older than
-        the last one, from outside of the map's range, or without depth in range are rejected with a reason.
-        Raises ValueError when the labels do not fit the image.
+        the last one of their camera, from outside of the map's range, or without depth in range are rejected with a
+        reason. Raises ValueError when the labels do not fit the image.
         """
         size = (frame.camera.height_px, frame.camera.width_px)
         for name, image in (("labels", labels), ("label_confidence", label_confidence)):
@@ -133,25 +180,34 @@ class Mapper:
         rejected = self._rejection(frame)
         if rejected is not None:
             return MapperUpdate(rejected=rejected)
-        self._last_stamp_ns = frame.stamp_ns
+        self._camera_stamps_ns[frame.camera_name] = frame.stamp_ns
+        self._last_stamp_ns = max(frame.stamp_ns, self._last_stamp_ns or frame.stamp_ns)
         self._frames += 1
-        keyframe_id = self._keyframes.select(frame.T_map_camera)
+        keyframe_id = self._keyframes.select(frame.T_map_camera, frame.camera_name)
         warning = None
         if keyframe_id is not None or (self._frames - 1) % self.configuration.integrate_every == 0:
-            warning = self._integrate(frame, labels, label_confidence)
-        self._milliseconds.append(1e3 * (time.perf_counter() - started))
-        if keyframe_id is None:
-            return MapperUpdate(warning=warning)
-        self._gravity.add_keyframe(frame)
-        self._open_keyframe_ids.append(keyframe_id)
-        keyframe = Keyframe(keyframe_id, frame, self._gravity.up, self._gravity.floor_height_m)
-        full = len(self._open_keyframe_ids) >= self.configuration.fragment_keyframes
-        return MapperUpdate(keyframe, self._close() if full else None, None, warning)
+            warning = self._integrate(frame, keyframe_id, labels, label_confidence)
+        keyframe = None
+        if keyframe_id is not None:
+            self._gravity.add_keyframe(frame)
+            self._open.keyframe_ids.append(keyframe_id)
+            keyframe = Keyframe(keyframe_id, frame, self._gravity.up, self._gravity.floor_height_m)
+            if len(self._open.keyframe_ids) >= self.configuration.fragment_keyframes:
+                self._close()
+        self._put_away(started + _CLOSING_UNTIL_S)
+        fragment = self._completed.popleft() if self._completed else None
+        milliseconds = 1e3 * (time.perf_counter() - started)
+        self._milliseconds.append(milliseconds)
+        self._longest_ms = max(self._longest_ms, milliseconds)
+        return MapperUpdate(keyframe, fragment, None, warning)
 
     def _rejection(self, frame: Frame) -> str | None:
-        if self._last_stamp_ns is not None and frame.stamp_ns < self._last_stamp_ns:
+        last_ns = self._camera_stamps_ns.get(frame.camera_name)
+        if last_ns is None and self._last_stamp_ns is not None:
+            last_ns = self._last_stamp_ns - _REORDER_NS
+        if last_ns is not None and frame.stamp_ns < last_ns:
             self._rejected["stamp"] += 1
-            behind_s = 1e-9 * (self._last_stamp_ns - frame.stamp_ns)
+            behind_s = 1e-9 * (last_ns - frame.stamp_ns)
             return f"frame stamp {frame.stamp_ns} ns is {behind_s:.3f} s older than the last frame; reset to start anew"
         c = self.configuration
         reach_m = voxel.BLOCK_LIMIT * BLOCK_SIZE * c.voxel_size_m
@@ -166,7 +222,8 @@ class Mapper:
         if wrong_unit is not None:
             self._rejected["depth"] += 1
             return wrong_unit
-        if self._open.select(frame.depth_m, c.min_depth_m, c.max_depth_m, not c.drop_discontinuities) == 0:
+        selected = self._open.volume.select(frame.depth_m, c.min_depth_m, c.max_depth_m, not c.drop_discontinuities)
+        if selected == 0:
             self._rejected["depth"] += 1
             valid = frame.depth_m[frame.depth_m > 0]
             if len(valid) == 0:
@@ -183,17 +240,19 @@ class Mapper:
         return self._unit_checks.setdefault(camera, DepthUnitCheck())
 
     def _integrate(
-        self, frame: Frame, labels: NDArray[np.uint16] | None, label_confidence: NDArray[np.float32] | None
+        self,
+        frame: Frame,
+        keyframe_id: int | None,
+        labels: NDArray[np.uint16] | None,
+        label_confidence: NDArray[np.float32] | None,
     ) -> str | None:
         c = self.configuration
-        block_m = BLOCK_SIZE * c.voxel_size_m
-        if self._open_frames == 0:
-            # Near its origin a volume in float32 resolves micrometres, wherever in the map it lies.
-            self._offset_blocks = np.floor(frame.T_map_camera[:3, 3] / block_m).astype(np.int64)
-        T_fragment_camera = frame.T_map_camera.copy()
-        T_fragment_camera[:3, 3] -= self._offset_blocks * block_m
-        limit = MapLimit(self._base.keys, self._base.values, self._offset_blocks, self._base.capacity, self._map_blocks)
-        _, refused = self._open.integrate(
+        if self._open.frames == 0:
+            self._open.start_at(frame.T_map_camera[:3, 3])
+        T_fragment_camera = inverse(self._open.T_map_fragment) @ frame.T_map_camera
+        base = self._composition.volume
+        limit = self._limit(base)
+        _, refused = self._open.volume.integrate(
             frame.color,
             frame.camera,
             T_fragment_camera,
@@ -206,91 +265,265 @@ class Mapper:
         )
         self._map_blocks = limit.map_blocks
         # What is new to the map goes into the base when the fragment closes: spread the cost over its frames.
-        self._base.prepare(self._map_blocks)
-        self._open_frames += 1
+        base.prepare(self._map_blocks)
+        self._open.note_frame(frame.stamp_ns, labels is not None)
+        self._tracks.add(self._fragment_id, frame.stamp_ns, T_fragment_camera, keyframe_id, frame.camera_name)
         self._integrated += 1
         self._revision += 1
         if refused == 0:
             return None
         self._refused_blocks += refused
         return (
-            f"map is full: {self._map_blocks} blocks of at most {self._base.capacity} (max_blocks {c.max_blocks}); "
+            f"map is full: {self._map_blocks} blocks of at most {base.capacity} (max_blocks {c.max_blocks}); "
             "new space is not mapped, known space still is"
         )
 
+    def _limit(self, base: Volume) -> MapLimit:
+        offset = self._open.offset_blocks
+        if offset is not None:
+            return MapLimit(base.keys, base.values, offset, base.capacity, self._map_blocks)
+        # Off the grid no block of the fragment is one of the map: count all of them.
+        nothing = np.full(1, voxel.EMPTY, dtype=np.int64), np.zeros(1, dtype=np.int32)
+        count = base.block_count + self._open.volume.block_count
+        return MapLimit(*nothing, np.zeros(3, dtype=np.int64), base.capacity, count)
+
     # --- fragments ------------------------------------------------------------------------------------------------
 
-    def _export_open(self) -> Fragment | None:
-        # The open fragment as it stands. Frames that followed the last fragment without a keyframe of their own
-        # belong to it: it comes back with them, under its id and the next revision.
-        if self._open_frames == 0 or self._last_stamp_ns is None:
-            return None
-        if self._open_keyframe_ids or not self._fragments:
-            T_map_fragment = np.eye(4)
-            T_map_fragment[:3, 3] = self._offset_blocks * (BLOCK_SIZE * self.configuration.voxel_size_m)
-            return _exported(
-                self._open,
-                len(self._fragments) + 1,
-                1,
-                self._last_stamp_ns,
-                T_map_fragment,
-                tuple(self._open_keyframe_ids),
-            )
-        last = self._fragments[-1]
-        both = _volume_of(last, len(last.block_coordinates) + self._open.block_count)
-        both.merge(self._open, self._offset_blocks - self._offset_of(last))
-        return _exported(both, last.id, last.revision + 1, self._last_stamp_ns, last.T_map_fragment, last.keyframe_ids)
-
-    def _offset_of(self, fragment: Fragment) -> NDArray[np.int64]:
-        block_m = BLOCK_SIZE * fragment.voxel_size_m
-        return np.rint(fragment.T_map_fragment[:3, 3] / block_m).astype(np.int64)
-
-    def _close(self) -> Fragment | None:
-        fragment = self._export_open()
-        if fragment is None:
-            return None
-        if fragment.id > len(self._fragments):
-            self._fragments.append(fragment)
-        else:
-            self._fragments[-1] = fragment
+    def _close(self) -> None:
+        self._finish_closing()
         self._collect_dirty()
-        self._base.merge(self._open, self._offset_blocks)
-        self._map_blocks = self._base.block_count
-        self._open.clear()
-        self._open_frames = 0
-        self._open_keyframe_ids = []
-        return fragment
+        self._open.close(self._fragment_id)
+        self._fragment_id += 1
 
-    def flush(self) -> Fragment | None:
-        """Close the trailing fragment and return it, None when there is nothing to close.
+    def _put_away(self, until_s: float) -> None:
+        # Some blocks of a closed fragment with each frame, in equal parts whatever the clock says, and more in time.
+        share = max(_CLOSING_BLOCKS, int(_CLOSING_SHARE * self._open.closing_blocks) + 1)
+        while self._open.blocks_to_put_away or self._open.closing_blocks:
+            self._advance(share)
+            share = _CLOSING_BLOCKS
+            if time.perf_counter() > until_s:
+                return
+
+    def _advance(self, blocks: int) -> None:
+        fragment = self._open.advance(blocks)
+        if fragment is not None:
+            self._completed.append(fragment)
+            self._map_blocks = self._composition.volume.block_count + self._open.volume.block_count
+
+    def _finish_closing(self) -> None:
+        while self._open.closing_blocks:
+            self._advance(self._open.closing_blocks)
+
+    def _join_last(self) -> Fragment | None:
+        # Frames that followed the last fragment without a keyframe of their own belong to it: it comes back with them,
+        # under its id and the next revision.
+        ids = self._store.ids()
+        if self._open.keyframe_ids or not ids:
+            return None
+        return self._open.joined_with(self._store.get(ids[-1]))
+
+    def flush(self) -> tuple[Fragment, ...]:
+        """Close the trailing fragment and return what has become complete, which may be nothing, one or two fragments.
 
         When it has no keyframe yet, its frames go into the last fragment, which is returned with a new revision.
         """
-        return self._close()
+        self._finish_closing()
+        if self._open.frames:
+            joined = self._join_last()
+            if joined is None:
+                self._close()
+                self._finish_closing()
+            else:
+                self._collect_dirty()
+                T_last_open = inverse(joined.T_map_fragment) @ self._open.T_map_fragment
+                self._tracks.join(joined.id, self._fragment_id, T_last_open)
+                self._composition.put(joined)
+                self._open.discard()
+                self._map_blocks = self._composition.volume.block_count
+                # The last fragment may be among those that are still to be handed out, in its older revision.
+                self._completed = deque(fragment for fragment in self._completed if fragment.id != joined.id)
+                self._completed.append(joined)
+        complete = tuple(self._completed)
+        self._completed.clear()
+        return complete
 
     def reset(self) -> None:
         """Forget the map, the keyframes and gravity; ids start again at 1."""
-        self._base.release()
+        self._composition.clear()
         self._open.release()
+        self._tracks.clear()
         self._surface.clear()
         self._keyframes.restart()
         self._gravity.reset()
         self._revision += 1
         self._start_empty()
 
+    def clear_outside(self, position_m: ArrayLike, radius_m: float) -> tuple[int, ...]:
+        """Forget the closed fragments that lie farther than ``radius_m`` from a place (3,) [m]; return their ids.
+
+        A fragment goes as a whole, once no part of it is within the radius. Raises ValueError for an impossible place
+        or radius.
+        """
+        position = np.asarray(position_m, dtype=np.float64)
+        if position.shape != (3,) or not np.isfinite(position).all():
+            raise ValueError(f"position_m: expected 3 finite numbers, got {position_m}")
+        if not (np.isfinite(radius_m) and radius_m >= 0):
+            raise ValueError(f"radius_m: expected a finite number of at least 0, got {radius_m}")
+        self._finish_closing()
+        gone = []
+        for fragment_id in self._store.ids():
+            lower, upper = self._store.bounds_m(fragment_id)
+            if float(np.linalg.norm(position - np.clip(position, lower, upper))) > radius_m:
+                gone.append(fragment_id)
+        if gone:
+            self._pending_dirty.append(self._composition.remove(gone))
+            self._tracks.remove(gone)
+            self._completed = deque(fragment for fragment in self._completed if fragment.id not in gone)
+            self._revision += 1
+        return tuple(gone)
+
+    # --- corrections ----------------------------------------------------------------------------------------------
+
+    def correct(self, poses: Mapping[int, ArrayLike]) -> tuple[Fragment, ...]:
+        """Move fragments to new (4, 4) T_map_camera of some keyframes, by id; return the closed ones that moved.
+
+        A fragment is rigid: it moves by the best fit to those of its keyframes that are given, and stays when none is.
+        What changes less than the least correction of the configuration stays as well. The open fragment moves too,
+        with the last one while it has no keyframe of its own. Raises ValueError that names unknown keyframes and poses
+        that are none.
+        """
+        self._finish_closing()
+        keyframes = self._tracks.keyframes()
+        unknown = sorted(set(poses) - set(keyframes))
+        if unknown:
+            raise ValueError(f"keyframes {unknown[:10]} are not in the map; it has {len(keyframes)}")
+        wanted: dict[int, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
+        for keyframe_id, pose in poses.items():
+            place = keyframes[keyframe_id]
+            T = checked_transform(pose, f"pose of keyframe {keyframe_id}")
+            wanted.setdefault(place.fragment_id, []).append((place.T_fragment_camera, T))
+        anchors = _fitted(wanted)
+        last = self._fragment_id - 1
+        if self._open.frames and not self._open.keyframe_ids and last in anchors:
+            anchors[self._fragment_id] = anchors[last] @ inverse(self._pose_of(last)) @ self._pose_of(self._fragment_id)
+        return self._place(anchors)[0]
+
+    def correct_by_stamp(
+        self, stamps_ns: ArrayLike, T_map_camera: ArrayLike, camera_name: str | None = None
+    ) -> CorrectionReport:
+        """Move fragments to new camera poses that are known by the stamps (N,) [ns] of frames, as (N, 4, 4).
+
+        Poses between two frames are compared with the interpolated one; without a frame within the tolerance of the
+        configuration they are left out. Fragments between corrected ones get a correction in between, those after the
+        last one follow it, the open one too. camera_name: the camera whose poses they are, None = any.
+        Raises ValueError for other shapes and poses that are none.
+        """
+        stamps = np.asarray(stamps_ns, dtype=np.int64)
+        poses = np.asarray(T_map_camera, dtype=np.float64)
+        if stamps.ndim != 1 or poses.shape != (len(stamps), 4, 4):
+            raise ValueError(f"expected (N,) stamps and (N, 4, 4) poses, got {stamps.shape} and {poses.shape}")
+        poses = np.array([checked_transform(T, f"pose {n}") for n, T in enumerate(poses)]).reshape(-1, 4, 4)
+        self._finish_closing()
+        places = self._tracks.places(stamps, int(1e9 * self.configuration.correction_tolerance_s), camera_name)
+        wanted: dict[int, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
+        for place, pose in zip(places, poses, strict=True):
+            if place is not None:
+                wanted.setdefault(place.fragment_id, []).append((place.T_fragment_camera, pose))
+        matched = sum(len(pairs) for pairs in wanted.values())
+        unmatched = len(stamps) - matched
+        if matched == 0:
+            return CorrectionReport((), 0, unmatched, 0.0, 0.0, 0.0, 0.0)
+        anchors = _fitted(wanted)
+        residuals = [
+            motion(anchors[fragment_id] @ T_fragment_camera, pose)
+            for fragment_id, pairs in wanted.items()
+            for T_fragment_camera, pose in pairs
+        ]
+        corrections = {i: anchors[i] @ inverse(self._pose_of(i)) for i in anchors}
+        for fragment_id, correction in spread_corrections(corrections, self._ids()).items():
+            anchors.setdefault(fragment_id, correction @ self._pose_of(fragment_id))
+        moved, largest_m, largest_deg = self._place(anchors)
+        residual_m, residual_deg = np.max(residuals, axis=0).tolist()
+        return CorrectionReport(moved, matched, unmatched, largest_m, largest_deg, residual_m, residual_deg)
+
+    def apply_jump(self, T_new_old: ArrayLike) -> tuple[Fragment, ...]:
+        """Follow the global frame, which jumped as a whole: what was at x (3,) is at T_new_old x from now on.
+
+        Everything moves rigidly: the closed fragments, which are returned, the open one, keyframes and gravity. Jumps
+        below the least correction of the configuration wait until they add up to more. Raises ValueError for a matrix
+        that is no rigid transform.
+        """
+        self._finish_closing()
+        self._jump = checked_transform(T_new_old, "T_new_old") @ self._jump
+        anchors = {fragment_id: self._jump @ self._pose_of(fragment_id) for fragment_id in self._ids()}
+        if not any(self._is_news(fragment_id, pose) for fragment_id, pose in anchors.items()):
+            return ()
+        jump, self._jump = self._jump, np.eye(4)
+        return self._place(anchors, jump)[0]
+
+    def _ids(self) -> list[int]:
+        return [*self._store.ids(), *([self._fragment_id] if self._open.frames else [])]
+
+    def _pose_of(self, fragment_id: int) -> NDArray[np.float64]:
+        return self._open.T_map_fragment if fragment_id == self._fragment_id else self._store.pose(fragment_id)
+
+    def _is_news(self, fragment_id: int, T_map_fragment: NDArray[np.float64]) -> bool:
+        moved_m, turned_deg = motion(T_map_fragment, self._pose_of(fragment_id))
+        c = self.configuration
+        return moved_m > c.correction_distance_m or turned_deg > c.correction_angle_deg
+
+    def _place(
+        self, anchors: Mapping[int, NDArray[np.float64]], jump: NDArray[np.float64] | None = None
+    ) -> tuple[tuple[Fragment, ...], float, float]:
+        # Move fragments, all of them together when everything jumped. Returns the closed ones that moved, and how far
+        # and by how much at most.
+        news = {i: T for i, T in anchors.items() if jump is not None or self._is_news(i, T)}
+        if not news:
+            return (), 0.0, 0.0
+        largest_m, largest_deg = np.max([motion(T, self._pose_of(i)) for i, T in news.items()], axis=0).tolist()
+        ids = self._ids()
+        before = np.array([self._pose_of(fragment_id) for fragment_id in ids])
+        self._collect_dirty()
+        closed = {i: T for i, T in news.items() if i != self._fragment_id}
+        self._pending_dirty.append(self._composition.move(closed))
+        if self._fragment_id in news:
+            self._pending_dirty.append(self._open.move(news[self._fragment_id]))
+        after = np.array([self._pose_of(fragment_id) for fragment_id in ids])
+        # Frames go on from where the newest fragment is now; gravity and the floor are those of the map as a whole.
+        self._keyframes.move(after[-1] @ inverse(before[-1]))
+        self._gravity.move(rigid_fit(before, after) if jump is None else jump)
+        self._revision += 1
+        moved = {i: self._store.get(i) for i in sorted(closed)}
+        self._completed = deque(moved.get(fragment.id, fragment) for fragment in self._completed)
+        return tuple(moved.values()), largest_m, largest_deg
+
     # --- surfaces out ---------------------------------------------------------------------------------------------
 
     def _collect_dirty(self) -> None:
         dirty = self._open.take_dirty()
         if len(dirty):
-            self._pending_dirty.append(dirty + self._offset_blocks.astype(np.int32))
+            self._pending_dirty.append(dirty)
+
+    def volumes(self, blocks: NDArray[np.int32] | None = None) -> tuple[Volume, Volume, NDArray[np.int64]]:
+        """Return the two volumes that the map is the sum of, valid in (B, 3) map blocks, None: everywhere.
+
+        The first lies in the map, the blocks of the second lie (3,) blocks further. Valid until the map changes.
+        """
+        self._finish_closing()
+        self._collect_dirty()
+        self._composition.require(blocks)
+        return self._composition.volume, *self._open.in_map()
 
     def _update_surface(self) -> SurfaceMesh:
+        self._finish_closing()
         self._collect_dirty()
         if self._pending_dirty:
-            dirty = np.concatenate(self._pending_dirty)
+            dirty = voxel.unique_blocks(np.concatenate(self._pending_dirty))
             self._pending_dirty.clear()
-            self._surface.update(self._base, self._open, self._offset_blocks, dirty)
+            if self._composition.stale_count:
+                around = (dirty[:, None, :] + _AROUND[None]).reshape(-1, 3)
+                self._composition.require(voxel.unique_blocks(around))
+            self._surface.update(self._composition.volume, *self._open.in_map(), dirty)
         return self._surface
 
     def mesh(self) -> Mesh:
@@ -326,7 +559,8 @@ class Mapper:
         blocks, local = voxels >> 3, voxels & 7
         index = local[:, 0] + 8 * local[:, 1] + 64 * local[:, 2]
         result = np.zeros((2, len(voxels)), dtype=np.float32)
-        for volume, offset in ((self._base, np.zeros(3, dtype=np.int64)), (self._open, self._offset_blocks)):
+        base, part, part_offset = self.volumes(voxel.unique_blocks(blocks))
+        for volume, offset in ((base, np.zeros(3, dtype=np.int64)), (part, part_offset)):
             record = volume.find((blocks - offset).astype(np.int32))
             there = np.nonzero(record >= 0)[0]
             found = volume.records[record[there], :, index[there]][:, [voxel.LABEL, voxel.CONFIDENCE]]
@@ -340,7 +574,8 @@ class Mapper:
     def statistics(self) -> dict[str, Any]:
         """Return counts, memory [bytes] and times [ms] for diagnostics."""
         times = np.array(self._milliseconds) if self._milliseconds else np.zeros(1)
-        fragment_bytes = sum(f.tsdf.nbytes + f.weight.nbytes + f.color.nbytes for f in self._fragments)
+        store = self._store.statistics()
+        volumes = (self._composition.volume, self._open.volume)
         return {
             "frames": self._frames,
             "frames_integrated": self._integrated,
@@ -348,12 +583,13 @@ class Mapper:
             "rejected_pose": self._rejected["pose"],
             "rejected_depth": self._rejected["depth"],
             "keyframes": self._keyframes.last_id,
-            "fragments": len(self._fragments),
+            "fragments": store["resident_fragments"] + store["paged_fragments"],
             "blocks": self._map_blocks,
             "blocks_refused": self._refused_blocks,
-            "bytes": self._base.bytes_used + self._open.bytes_used + fragment_bytes,
-            "integrate_ms_p50": float(np.median(times)),
-            "integrate_ms_p99": float(np.percentile(times, 99)),
+            "bytes": sum(volume.bytes_used for volume in volumes) + store["resident_bytes"] + self._surface.bytes_used,
+            "frame_ms_p50": float(np.median(times)),
+            "frame_ms_p99": float(np.percentile(times, 99)),
+            "frame_ms_max": self._longest_ms,
         }
 
     # --- files ----------------------------------------------------------------------------------------------------
@@ -363,20 +599,28 @@ class Mapper:
 
         Raises MapFileError when the file cannot be written.
         """
-        fragments = list(self._fragments)
-        trailing = self._export_open()
-        if trailing is not None:
-            fragments[trailing.id - 1 :] = [trailing]
-        storage.save(
-            path,
-            storage.MapState(
-                tuple(fragments),
-                self._keyframes.last_id,
-                self.up,
-                self.floor_height_m,
-            ),
+        self._finish_closing()
+        trailing = None
+        if self._open.frames:
+            trailing = self._join_last() or self._open.snapshot(self._fragment_id)
+        ids = [i for i in self._store.ids() if trailing is None or i != trailing.id]
+
+        def fragments() -> Iterator[Fragment]:
+            for fragment_id in ids:
+                yield self._store.get(fragment_id)
+            if trailing is not None:
+                yield trailing
+
+        keyframes = self._tracks.keyframes()
+        state = storage.MapState(
+            fragments(),
+            self._keyframes.last_id,
+            self.up,
+            self.floor_height_m,
+            self.keyframe_poses,
+            {keyframe_id: place.stamp_ns for keyframe_id, place in keyframes.items()},
         )
-        return len(fragments)
+        return storage.save(path, state)
 
     def load(self, path: str | Path) -> tuple[Fragment, ...]:
         """Replace the map by one from a file and return its fragments; ids go on after theirs.
@@ -384,16 +628,24 @@ class Mapper:
         Raises MapFileError, with the map as it was, when the file is missing, broken, or of other voxels.
         """
         state = storage.load(path)
-        c = self.configuration
-        for fragment in state.fragments:
+        fragments = tuple(state.fragments)
+        for fragment in fragments:
             self._check_loaded(fragment, path)
         self.reset()
-        self._base_from(state.fragments)
-        self._fragments = list(state.fragments)
+        for fragment in fragments:
+            self._pending_dirty.append(self._composition.put(fragment))
+            for keyframe_id in fragment.keyframe_ids:
+                pose = state.keyframe_poses.get(keyframe_id)
+                if pose is not None:
+                    stamp_ns = state.keyframe_stamps_ns[keyframe_id]
+                    T_fragment_camera = inverse(fragment.T_map_fragment) @ pose
+                    self._tracks.add(fragment.id, stamp_ns, T_fragment_camera, keyframe_id)
+        self._fragment_id = 1 + max((fragment.id for fragment in fragments), default=0)
+        self._map_blocks = self._composition.volume.block_count
         self._keyframes.restart(state.last_keyframe_id)
-        if c.up == "auto":
+        if self.configuration.up == "auto":
             self._gravity.restore(state.up, state.floor_height_m)
-        return state.fragments
+        return self.fragments()
 
     def _check_loaded(self, fragment: Fragment, path: str | Path) -> None:
         c = self.configuration
@@ -406,50 +658,13 @@ class Mapper:
                 raise storage.MapFileError(
                     f"{path}: the map was made with {name} {saved:g}, this mapper has {wanted:g}"
                 )
-        placed = np.eye(4)
-        placed[:3, 3] = self._offset_of(fragment) * (BLOCK_SIZE * c.voxel_size_m)
-        if not np.allclose(fragment.T_map_fragment, placed, atol=1e-6):
-            raise storage.MapFileError(f"{path}: fragment {fragment.id} does not lie on the voxels of the map")
-
-    def _base_from(self, fragments: Sequence[Fragment]) -> None:
-        for fragment in fragments:
-            offset = self._offset_of(fragment)
-            self._refused_blocks += self._base.merge(_volume_of(fragment, len(fragment.block_coordinates)), offset)
-            self._pending_dirty.append(fragment.block_coordinates + offset.astype(np.int32))
-        self._map_blocks = self._base.block_count
 
 
-def _exported(
-    volume: Volume,
-    fragment_id: int,
-    revision: int,
-    stamp_ns: int,
-    T_map_fragment: NDArray[np.float64],
-    keyframe_ids: tuple[int, ...],
-) -> Fragment:
-    records = volume.records[: volume.block_count]
-    color = np.empty((len(records), records.shape[2], 3), dtype=np.uint8)
-    kernels.export_colors(records, color)
-    return Fragment(
-        fragment_id,
-        revision,
-        stamp_ns,
-        T_map_fragment,
-        volume.voxel_size_m,
-        volume.truncation_m,
-        keyframe_ids,
-        volume.block_coordinates.copy(),
-        records[:, voxel.TSDF].copy(),
-        records[:, voxel.WEIGHT].copy(),
-        color,
-    )
-
-
-def _volume_of(fragment: Fragment, blocks: int) -> Volume:
-    volume = Volume(fragment.voxel_size_m, fragment.truncation_m, max(blocks, 1))
-    indices = volume.allocate(fragment.block_coordinates)
-    volume.records[indices, voxel.TSDF] = fragment.tsdf
-    volume.records[indices, voxel.WEIGHT] = fragment.weight
-    for channel in range(3):
-        volume.records[indices, voxel.RED + channel] = fragment.color[:, :, channel]
-    return volume
+def _fitted(
+    wanted: Mapping[int, list[tuple[NDArray[np.float64], NDArray[np.float64]]]],
+) -> dict[int, NDArray[np.float64]]:
+    # T_map_fragment by fragment id, from pairs of T_fragment_camera and wanted T_map_camera.
+    return {
+        fragment_id: rigid_fit(np.array([known for known, _ in pairs]), np.array([pose for _, pose in pairs]))
+        for fragment_id, pairs in wanted.items()
+    }

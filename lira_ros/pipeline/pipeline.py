@@ -85,8 +85,7 @@ class Pipeline:
 
     def finish(self) -> tuple[MapChange, ...]:
         """Close the open fragment, answer what is pending and judge for the last time."""
-        fragment = self.mapper.flush()
-        if fragment is not None:
+        for fragment in self.mapper.flush():
             self.map.add_fragment(fragment)
         self._answer()
         return self._judge()

@@ -6,6 +6,7 @@ from analytic_scene import CAMERA, frame_of, looking_at, plane_depth, walk
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.mapping import voxel
+from lira_ros.mapping.composition import grid_offset
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper
 
@@ -15,6 +16,11 @@ T_AHEAD = looking_at((0, 0, 0), (1, 0, 0))
 
 def wall(stamp_ns=0, distance_m=1.0, T=T_AHEAD):
     return frame_of(plane_depth(CAMERA, T, (1, 0, 0), distance_m), T, stamp_ns)
+
+
+def in_map(fragment):
+    offset = grid_offset(fragment.T_map_fragment, fragment.voxel_size_m)
+    return (fragment.block_coordinates + offset.astype(np.int32)).tolist()
 
 
 def moved(x, y=0.0):
@@ -54,14 +60,14 @@ def test_fragments_close_with_their_last_keyframe_and_flush_keeps_the_rest():
     updates = [mapper.add_frame(frame) for frame in frames]
     assert [u.keyframe.id for u in updates] == list(range(1, 12))
     assert [i for i, u in enumerate(updates) if u.fragment] == [3, 7]
-    last = mapper.flush()
+    (last,) = mapper.flush()
     fragments = mapper.fragments()
     assert [f.id for f in fragments] == [1, 2, 3]
     assert [f.keyframe_ids for f in fragments] == [(1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11)]
     assert fragments[-1] is last
     assert [f.stamp_ns for f in fragments] == [frames[i].stamp_ns for i in (3, 7, 10)]
     assert all(f.revision == 1 and (f.weight > 0).any() for f in fragments)
-    assert mapper.flush() is None
+    assert mapper.flush() == ()
 
 
 def test_composition_of_fragments_equals_one_volume():
@@ -72,13 +78,13 @@ def test_composition_of_fragments_equals_one_volume():
         one.add_frame(frame)
     assert len(many.fragments()) == 3
     # The open fragment of the one mapper has its own frame: compare in the map.
-    offset = one._offset_blocks.astype(np.int32)
+    offset = one._open.offset_blocks.astype(np.int32)
     many.flush()
-    blocks = one._open.block_coordinates
-    index = many._base.find(blocks + offset)
+    blocks = one._open.volume.block_coordinates
+    index = many._composition.volume.find(blocks + offset)
     assert (index >= 0).all()
-    assert many._base.block_count == one._open.block_count
-    a, b = many._base.records[index], one._open.records[: len(index)]
+    assert many._composition.volume.block_count == one._open.volume.block_count
+    a, b = many._composition.volume.records[index], one._open.volume.records[: len(index)]
     # A fragment only updates the blocks that its own frames touch, free space beside them is left out.
     weight_a, weight_b = a[:, voxel.WEIGHT], b[:, voxel.WEIGHT]
     same = np.abs(weight_a - weight_b) < 1e-4
@@ -96,8 +102,8 @@ def test_composition_is_exact_where_all_fragments_touch_the_same_blocks():
         many.add_frame(wall(i, 1.0 + 0.01 * i, moved(0.001 * i)))
         one.add_frame(wall(i, 1.0 + 0.01 * i, moved(0.001 * i)))
     assert len(many.fragments()) == 6
-    index = many._base.find(one._open.block_coordinates + one._offset_blocks.astype(np.int32))
-    a, b = many._base.records[index], one._open.records[: len(index)]
+    index = many._composition.volume.find(one._open.blocks_in_map())
+    a, b = many._composition.volume.records[index], one._open.volume.records[: len(index)]
     seen = b[:, voxel.WEIGHT] > 0
     close = np.abs(a[:, voxel.WEIGHT] - b[:, voxel.WEIGHT]) < 1e-5
     assert close[seen].mean() > 0.95
@@ -125,7 +131,7 @@ def test_frames_after_a_fragment_without_a_keyframe_join_it_on_flush():
     mapper = Mapper(MappingConfiguration(fragment_keyframes=1, **COARSE))
     first = mapper.add_frame(wall(0)).fragment
     assert mapper.add_frame(wall(1, T=moved(0.01))).keyframe is None
-    again = mapper.flush()
+    (again,) = mapper.flush()
     assert (again.id, again.revision, again.keyframe_ids) == (1, 2, (1,))
     assert again.stamp_ns == 1
     assert again.weight.sum() == pytest.approx(2 * first.weight.sum(), rel=0.1)
@@ -172,11 +178,11 @@ def test_max_blocks_bounds_the_map_but_not_what_is_known():
     statistics = mapper.statistics()
     assert statistics["blocks"] == limit
     assert statistics["blocks_refused"] > 0
-    union = {tuple(c) for f in mapper.fragments() for c in (f.block_coordinates + mapper._offset_of(f)).tolist()}
+    union = {tuple(c) for f in mapper.fragments() for c in in_map(f)}
     assert len(union) == limit
-    weight = mapper._base.records[:limit, voxel.WEIGHT].sum()
+    weight = mapper._composition.volume.records[:limit, voxel.WEIGHT].sum()
     mapper.add_frame(replace(walk(6)[0], stamp_ns=10**10))
-    assert mapper._base.records[:limit, voxel.WEIGHT].sum() > weight
+    assert mapper._composition.volume.records[:limit, voxel.WEIGHT].sum() > weight
 
 
 def test_integrate_every_skips_frames_but_never_keyframes():

@@ -111,6 +111,7 @@ class ReasoningNode(LiraNode):
             "reasoner": self._reasoner.name,
             "instructions": len(self._book.active),
             "keyframes stored": self._scheduler.keyframe_count,
+            "keyframe image bytes": self._scheduler.keyframe_bytes,
             "keyframes forgotten": self._scheduler.forgotten_keyframes,
         }
 

@@ -31,7 +31,7 @@ NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)
 NAMESPACE = "/lira"
 # Inputs that a node has only when it is told to; the others come with the defaults.
 OPTIONS: dict[type[LiraNode], tuple[tuple[str, str], ...]] = {
-    MappingNode: (("pose_source", "pose"), ("pose_source", "odometry"))
+    MappingNode: (("pose_source", "pose"), ("pose_source", "odometry"), ("mapping.up", "imu"))
 }
 
 TOPIC_MEANINGS = {
@@ -41,12 +41,19 @@ TOPIC_MEANINGS = {
     "depth/camera_info": "intrinsics of depth, needed when it is not registered to colour",
     "camera_pose": "pose of the camera's optical frame, instead of TF (`pose_source: pose`)",
     "odometry": "odometry of the robot, instead of TF (`pose_source: odometry`)",
+    "pose_graph": "corrected poses of the robot by stamp, from a SLAM that optimises a graph; the map follows",
+    "imu": "an IMU, for the direction of gravity (`mapping.up: imu`)",
     "keyframes": "colour, depth, camera, pose and gravity of one stamp",
     "fragments": "submaps: blocks of TSDF voxels in a frame of their own",
+    "fragment_poses": "where all fragments and keyframes lie after a correction, without their voxels",
     "pose": "pose of the camera for each frame that was mapped",
     "trajectory": "the poses of the keyframes so far",
     "map/points": "the whole map as coloured points",
-    "map/mesh": "the coloured surface, block by block; only what changed",
+    "map/shape": "the whole mesh without colours, for planners and physics; as often as the bandwidth allows",
+    "map/mesh": "the coloured surface for RViz, one marker for each region of 4x4x4 blocks; only what changed",
+    "map/mesh_updates": "the same for programs: regions with coordinates, revision and shape_msgs/Mesh",
+    "map/occupancy": "which cells of the floor are free, occupied or unknown, for planners; z of its origin is up",
+    "map/distance": "distance of each of these cells to the nearest obstacle [m], as intensity",
     "instructions": "the active instructions, whole list",
     "candidates": "answer of the back end for one keyframe and one instruction: masks, names, attributes, reasons",
     "reasoning_status": "how many keyframes are answered and pending for each instruction, and failures",
@@ -63,6 +70,9 @@ TOPIC_MEANINGS = {
 SERVICE_MEANINGS = {
     "save_map": "save the map to files in `map_directory`",
     "load_map": "load a map that was saved; it replaces the current one",
+    "correct_poses": "give keyframes new poses, by id or stamp; their fragments move",
+    "~/clear_outside": "forget the fragments beyond a radius around the camera",
+    "~/publish_full_mesh": "send the whole mesh again, within the bandwidth limit",
     "~/pause": "take in no more frames",
     "~/resume": "take in frames again",
     "submit_instruction": "give an instruction, or replace one; answers how it was understood",
@@ -211,7 +221,7 @@ def _default(parameter: Parameter) -> str:
     value = parameter.default
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{value}`" if value != "" else "empty"
+    return f"`{value}`" if value not in ("", ()) else "empty"
 
 
 def parameter_tables() -> str:

@@ -31,8 +31,8 @@ class MapFiles:
         response.message = f"name: expected 1 to 128 of A-Z, a-z, 0-9, _ . - without a leading dot, got {name[:150]!r}"
         return True
 
-    def save(self, mapper: Mapper, name: str, response: SaveMap.Response) -> None:
-        """Write <name>.npz (to be loaded again) and <name>.ply (the mesh)."""
+    def save(self, mapper: Mapper, name: str, response: SaveMap.Response, *, glb: bool = False) -> None:
+        """Write <name>.npz (to be loaded again), <name>.ply (the mesh), and with ``glb`` the mesh as <name>.glb."""
         if self._refuses(name, response):
             return
         if not mapper.fragments():
@@ -42,13 +42,18 @@ class MapFiles:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             count = mapper.save(map_path)
-            mesh_files.write_ply(mesh_path, mapper.mesh())
-        except (MapFileError, OSError) as error:
+            surface = mapper.mesh()
+            mesh_files.write_ply(mesh_path, surface)
+            files = [map_path, mesh_path]
+            if glb:
+                files.append(self._path(name, ".glb"))
+                mesh_files.write_glb(files[-1], surface, mapper.up)
+        except (MapFileError, OSError, ValueError) as error:
             response.code, response.message = response.WRITE_FAILED, f"{map_path}: {error}"
             return
         response.success, response.code = True, response.OK
-        response.files = [str(map_path.absolute()), str(mesh_path.absolute())]
-        response.message = f"saved {count} fragments to {map_path} and the mesh to {mesh_path}"
+        response.files = [str(path.absolute()) for path in files]
+        response.message = f"saved {count} fragments to {map_path} and the mesh to {' and '.join(map(str, files[1:]))}"
 
     def load(self, mapper: Mapper, name: str, response: LoadMap.Response) -> tuple[Fragment, ...]:
         """Replace the map by that of <name>.npz and return its fragments, none when it was refused."""

@@ -17,6 +17,8 @@ CANDIDATE_HISTORY = 10 * KEYFRAME_HISTORY
 INSTANCE_MAP_HISTORY = 64
 # Camera messages waiting in the middleware: a third of a second at 30 Hz. More would only add latency.
 SENSOR_DEPTH = 10
+# Changes of the mesh in flight: at most a few per second, each within the bandwidth limit.
+MESH_UPDATE_DEPTH = 10
 
 # Requests that wait in the middleware while one is answered. With the ten of the default profile the eleventh of a
 # burst replaces the first, whose caller then waits for ever.
@@ -86,6 +88,11 @@ def image_output() -> QoSProfile:
 def instance_updates() -> QoSProfile:
     """Return the profile of the changes of instance maps: all instructions may change at once, a few times a second."""
     return stream(4 * INSTANCE_MAP_HISTORY)
+
+
+def mesh_updates() -> QoSProfile:
+    """Return the profile of the changes of the mesh: whoever comes late is sent everything anew."""
+    return stream(MESH_UPDATE_DEPTH)
 
 
 def diagnostics() -> QoSProfile:

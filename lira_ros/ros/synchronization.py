@@ -82,8 +82,13 @@ class ImageSynchronizer:
     """
 
     def __init__(
-        self, node: LiraNode, configuration: CameraInputConfiguration, deliver: Callable[[ImageSet], None]
+        self,
+        node: LiraNode,
+        configuration: CameraInputConfiguration,
+        deliver: Callable[[ImageSet], None],
+        namespace: str = "",
     ) -> None:
+        """Subscribe below ``namespace``, which ends with a slash where it is not empty."""
         self.sets = 0
         self._deliver = deliver
         self._depth_info: CameraInfo | None = None
@@ -93,13 +98,17 @@ class ImageSynchronizer:
         color, depth = message_filters.SimpleFilter(), message_filters.SimpleFilter()
         info = message_filters.SimpleFilter()
         # As image_transport does: the base name is remapped, the transport is appended to what it became.
-        color_topic, depth_topic = (node.resolve_topic_name(name) for name in ("color/image", "depth/image"))
+        color_topic, depth_topic = (
+            node.resolve_topic_name(namespace + name) for name in ("color/image", "depth/image")
+        )
         if compressed:
             color_topic, depth_topic = f"{color_topic}/compressed", f"{depth_topic}/compressedDepth"
         self.color = node.subscribe(image_type, color_topic, color.signalMessage, profile)
         self.depth = node.subscribe(image_type, depth_topic, depth.signalMessage, profile)
-        self.info = node.subscribe(CameraInfo, "color/camera_info", info.signalMessage, profile)
-        self.depth_info = node.subscribe(CameraInfo, "depth/camera_info", self._set_depth_info, profile, required=False)
+        self.info = node.subscribe(CameraInfo, f"{namespace}color/camera_info", info.signalMessage, profile)
+        self.depth_info = node.subscribe(
+            CameraInfo, f"{namespace}depth/camera_info", self._set_depth_info, profile, required=False
+        )
         self._synchronizer = message_filters.ApproximateTimeSynchronizer(
             [color, depth, info], configuration.sync_queue_size, configuration.sync_slop_s
         )
@@ -157,7 +166,8 @@ class FrameAssembler:
             )
         if model.rectification is not None:
             color = model.rectification.color(color)
-        return Frame(images.stamp_ns, color, depth_m, camera, T_map_camera)
+        frame_id = images.color.header.frame_id.lstrip("/")
+        return Frame(images.stamp_ns, color, depth_m, camera, T_map_camera, frame_id)
 
     def _model(self, info: CameraInfo, topic: str) -> CameraModel:
         region = info.roi

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
+from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from lira_ros.geometry.frame import Frame
@@ -32,17 +35,26 @@ class TrajectoryOutput:
     def clear(self) -> None:
         """Start another path."""
         self.path = Path(header=Header(frame_id=self._frame_id))
+        self._keyframe_ids: list[int] = []
 
-    def add(self, frame: Frame, is_keyframe: bool) -> None:
+    def add(self, frame: Frame, keyframe_id: int | None) -> None:
         """Publish the pose of a frame; that of a keyframe becomes part of the path."""
         message = PoseStamped(pose=pose_to_message(frame.T_map_camera))
         message.header = Header(frame_id=self._frame_id, stamp=stamp_from_ns(frame.stamp_ns))
         self._pose.publish(message)
-        if is_keyframe:
+        if keyframe_id is not None:
             self.path.header = message.header
             self.path.poses.append(message)
-            del self.path.poses[:-PATH_LENGTH]
+            self._keyframe_ids.append(keyframe_id)
+            del self.path.poses[:-PATH_LENGTH], self._keyframe_ids[:-PATH_LENGTH]
             self._changed = True
+
+    def correct(self, keyframe_poses: Mapping[int, NDArray[np.float64]]) -> None:
+        """Give the keyframes of the path their corrected (4, 4) poses."""
+        for keyframe_id, message in zip(self._keyframe_ids, self.path.poses, strict=True):
+            if keyframe_id in keyframe_poses:
+                message.pose = pose_to_message(keyframe_poses[keyframe_id])
+        self._changed = True
 
     def publish(self) -> None:
         """Publish the path when it changed, is due and somebody listens."""

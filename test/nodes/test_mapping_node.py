@@ -126,10 +126,10 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="broken")).code == LoadMap.Response.FILE_BROKEN
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="none")).code == LoadMap.Response.NOT_FOUND
 
-    session, count = node._session, len(mapper(node, "fragments"))
+    session, count = node._map.session, len(mapper(node, "fragments"))
     assert call_service(peer, Trigger, "/mapping_node/reset").success
-    assert node._session != session
-    wait_for(lambda: fragments[-1].clear and fragments[-1].session == node._session, what="the clear message")
+    assert node._map.session != session
+    wait_for(lambda: fragments[-1].clear and fragments[-1].session == node._map.session, what="the clear message")
     assert mapper(node, "fragments") == ()
     answer = call_service(peer, LoadMap, "load_map", LoadMap.Request(name="room"))
     assert answer.success, answer.message
@@ -143,7 +143,7 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
     assert call_service(peer, Trigger, "/mapping_node/resume").success
     feed(camera, 1, node, wait_for)
     # The map that was loaded goes on: its ids are not used again.
-    wait_for(lambda: keyframes[-1].session == node._session, what="a keyframe of the new session")
+    wait_for(lambda: keyframes[-1].session == node._map.session, what="a keyframe of the new session")
     assert keyframes[-1].id > max(fragment.keyframe_ids[-1] for fragment in mapper(node, "fragments"))
 
 
@@ -352,7 +352,9 @@ def test_poses_from_a_topic(source, mapping, camera, peer, wait_for):
     stamp_ns = stamp_to_ns(messages["color"].header.stamp)
     send_pose(stamp_ns - 10_000_000, 0.0)
     camera.send(messages)
-    wait_for(lambda: len(node._gate) == 1, what="the frame that waits for its pose")
+    wait_for(
+        lambda: node._cameras.statistics()["frames waiting for a pose"] == 1, what="the frame that waits for its pose"
+    )
     send_pose(stamp_ns + 30_000_000, 0.4)
     wait_for(lambda: mapped(node) == 1, what="the frame in the map")
     wait_for(lambda: node._trajectory.path.poses, what="the pose in the path")
@@ -403,21 +405,21 @@ def test_a_looped_bag_starts_a_new_session(mapping, camera, peer, wait_for):
     wait_for(lambda: camera.connected() and clock.get_subscription_count(), what="the subscriptions")
     clock.publish(Clock(clock=stamp_from_ns(1_700_000_010_000_000_000)))
     feed(camera, 4, node, wait_for)
-    session = node._session
+    session = node._map.session
     wait_for(lambda: node.get_clock().now().nanoseconds >= 1_700_000_010_000_000_000, what="the clock")
     clock.publish(Clock(clock=stamp_from_ns(1_700_000_000_000_000_000)))
-    wait_for(lambda: node._session != session and mapped(node) == 0, what="the new session")
+    wait_for(lambda: node._map.session != session and mapped(node) == 0, what="the new session")
     camera.index = 0
     feed(camera, 2, node, wait_for)
     assert problem(node, "the clock went back by 10.0 s")
     # The same without /clock: the stamps alone start again.
     camera.index = 100
     feed(camera, 1, node, wait_for)
-    session, camera.index = node._session, 0
+    session, camera.index = node._map.session, 0
 
     def send():
         camera.send(camera.next())
-        return node._session != session and mapped(node) >= 2
+        return node._map.session != session and mapped(node) >= 2
 
     wait_for(send, what="another session after the stamps started again")
 
@@ -450,11 +452,11 @@ def test_the_map_survives_deactivation_and_not_cleanup(mapping, camera, peer, wa
     wait_for(camera.connected, what="the subscriptions")
     feed(camera, 2, node, wait_for)
     assert mapped(node) == 5
-    session = node._session
+    session = node._map.session
     change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
     assert node.state == "unconfigured"
     change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
     wait_for(camera.connected, what="the subscriptions")
     assert mapped(node) == 0
-    assert node._session != session
+    assert node._map.session != session
     feed(camera, 1, node, wait_for)

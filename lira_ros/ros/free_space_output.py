@@ -1,0 +1,82 @@
+"""Free space for planners: which cells of the floor are free, and how far each is from the nearest obstacle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2
+
+from lira_ros.configuration import parameter
+from lira_ros.mapping.distance_field import UNKNOWN_CHOICES, Slab, distance_slice
+from lira_ros.mapping.mapper import Mapper
+from lira_ros.ros import qos
+from lira_ros.ros.conversions.grid import slice_to_cloud, slice_to_occupancy
+from lira_ros.ros.node import LiraNode
+from lira_ros.ros.surface_output import Schedule
+
+
+@dataclass(frozen=True)
+class FreeSpaceConfiguration:
+    """Which slab of the map is published as free space."""
+
+    rate_hz: float = parameter(
+        1.0, "Most grids of free space published per second, 0 = none", minimum=0.0, maximum=30.0
+    )
+    bottom_m: float = parameter(
+        0.1, "Lowest height above the floor at which something is in the way [m]", minimum=-10.0, maximum=100.0
+    )
+    top_m: float = parameter(
+        1.5, "Greatest height above the floor at which something is in the way [m]", minimum=-10.0, maximum=100.0
+    )
+    resolution_m: float = parameter(0.05, "Edge of a cell [m]; never less than a voxel", minimum=0.005, maximum=10.0)
+    radius_m: float = parameter(
+        0.0, "Half the edge of the square around the camera [m], 0 = the whole map", minimum=0.0, maximum=1000.0
+    )
+    unknown: str = parameter(
+        "occupied", "What unknown cells count as when distances are measured", choices=UNKNOWN_CHOICES
+    )
+
+
+class FreeSpaceOutput:
+    """Publishes map/occupancy and map/distance of one mapper; used in the worker thread."""
+
+    def __init__(self, node: LiraNode, mapper: Mapper, frame_id: str, configuration: FreeSpaceConfiguration) -> None:
+        """Raise ValueError for a slab without height."""
+        self._node = node
+        self._mapper = mapper
+        self._frame_id = frame_id
+        self._configuration = c = configuration
+        if c.bottom_m >= c.top_m:
+            raise ValueError(f"free_space.bottom_m {c.bottom_m} must be below free_space.top_m {c.top_m}")
+        self._resolution_m = max(c.resolution_m, mapper.configuration.voxel_size_m)
+        self._occupancy = node.publish_on(OccupancyGrid, "map/occupancy", qos.latched())
+        self._distance = node.publish_on(PointCloud2, "map/distance", qos.latched())
+        self._schedule = Schedule(c.rate_hz)
+        self._revision = mapper.revision
+        self._watchers = 0
+
+    def publish(self, stamp_ns: int, viewpoint_m: NDArray[np.float64] | None) -> None:
+        """Publish when the map has changed, it is due, and somebody listens; viewpoint_m: (3,) the camera's place."""
+        watchers = self._occupancy.get_subscription_count() + self._distance.get_subscription_count()
+        newcomer, self._watchers = watchers > self._watchers, watchers
+        if watchers == 0 or not self._schedule.due() or (self._mapper.revision == self._revision and not newcomer):
+            return
+        ground = self._mapper.gravity.ground
+        if ground is None or viewpoint_m is None:
+            return  # heights mean nothing before the floor has been seen
+        self._revision = self._mapper.revision
+        c = self._configuration
+        around = (viewpoint_m, c.radius_m) if c.radius_m > 0 else (None, None)
+        slab = Slab(ground, c.bottom_m, c.top_m, self._resolution_m, *around)
+
+        def send() -> None:
+            distances = distance_slice(*self._mapper.volumes(), slab, self._mapper.configuration.mesh_weight, c.unknown)
+            if self._occupancy.get_subscription_count():
+                self._occupancy.publish(slice_to_occupancy(distances, stamp_ns, self._frame_id))
+            if self._distance.get_subscription_count():
+                self._distance.publish(slice_to_cloud(distances, stamp_ns, self._frame_id))
+
+        self._node.statistics.latency("publish free space", self._schedule.run(send))

@@ -59,7 +59,13 @@ class FusionConfiguration:
     )
     max_keyframes: int = parameter(
         400,
-        "Keyframes kept for candidates that come late, oldest forgotten first (about 0.9 MB each at 640x480)",
+        "Keyframes kept for candidates that come late, oldest forgotten first (0.8 MB each at 640x480)",
+        minimum=1,
+        maximum=100000,
+    )
+    max_keyframe_mib: int = parameter(
+        512,
+        "Most memory of the images of these keyframes [MiB]; the oldest are forgotten first, the newest is always kept",
         minimum=1,
         maximum=100000,
     )

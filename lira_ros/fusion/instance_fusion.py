@@ -130,6 +130,7 @@ class FusionStatistics:
     published: int
     voxels: int
     keyframes: int
+    keyframe_bytes: int
     fragments: int
     waiting: int
     fused: int
@@ -220,7 +221,10 @@ class InstanceFusion:
                 outcomes.append(self._fuse_checked(self._waiting.pop(key), stored))
             except FusionError as error:
                 outcomes.append(error)
-        while len(self._keyframes) > self._configuration.max_keyframes:
+        maximum_bytes = self._configuration.max_keyframe_mib << 20
+        while len(self._keyframes) > self._configuration.max_keyframes or (
+            len(self._keyframes) > 1 and self._keyframe_bytes() > maximum_bytes
+        ):
             self._forget_keyframe(min(self._keyframes))
         self._settle()
         return tuple(outcomes)
@@ -260,7 +264,8 @@ class InstanceFusion:
             raise self._refuse(
                 Refusal.KEYFRAME_FORGOTTEN,
                 f"candidates of keyframe {candidates.keyframe_id}: expected one of the newest "
-                f"{self._configuration.max_keyframes} keyframes, those up to {self._forgotten_up_to} are forgotten",
+                f"{self._configuration.max_keyframes} keyframes within {self._configuration.max_keyframe_mib} MiB, "
+                f"those up to {self._forgotten_up_to} are forgotten",
             )
         self._waiting[key] = candidates
         while len(self._waiting) > self._configuration.max_waiting:
@@ -400,6 +405,7 @@ class InstanceFusion:
             published=len(self.instances()),
             voxels=sum(len(item.voxels.keys) for item in self._evidence.values()),
             keyframes=len(self._keyframes),
+            keyframe_bytes=self._keyframe_bytes(),
             fragments=len(self._surfaces),
             waiting=len(self._waiting),
             fused=self._counts["fused"],
@@ -412,6 +418,9 @@ class InstanceFusion:
         )
 
     # ---------------------------------------------------------------- keyframes
+
+    def _keyframe_bytes(self) -> int:
+        return sum(stored.nbytes for stored in self._keyframes.values())
 
     def _refuse(self, refusal: Refusal, message: str) -> FusionError:
         self._refused[refusal.value] = self._refused.get(refusal.value, 0) + 1

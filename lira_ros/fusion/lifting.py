@@ -158,6 +158,11 @@ class StoredKeyframe:
         self.T_camera_map = inverse(T_map_camera)
 
     @property
+    def nbytes(self) -> int:
+        """Return the memory of its images [bytes]."""
+        return self.depth_mm.nbytes + self.color.nbytes
+
+    @property
     def intrinsics(self) -> NDArray[np.float64]:
         """Return fx, fy, cx, cy [px] as (4,) float64, for the kernels."""
         return np.array([self.camera.fx, self.camera.fy, self.camera.cx, self.camera.cy])

@@ -23,7 +23,13 @@ class SchedulerConfiguration:
 
     max_keyframes: int = parameter(
         400,
-        "Keyframes kept for instructions that come later; the oldest are forgotten first (about 1 MB each at 640x480)",
+        "Keyframes kept for instructions that come later; the oldest are forgotten first (2.1 MB each at 640x480)",
+        minimum=1,
+        maximum=100000,
+    )
+    max_keyframe_mib: int = parameter(
+        1024,
+        "Most memory of the images of these keyframes [MiB]; the oldest are forgotten first, the newest is always kept",
         minimum=1,
         maximum=100000,
     )
@@ -68,6 +74,7 @@ class ReasoningScheduler:
         self._searches: dict[str, _Search] = {}
         self._turns: deque[str] = deque()
         self.forgotten_keyframes = 0
+        self.keyframe_bytes = 0  # of the images of the keyframes held
 
     @property
     def keyframe_count(self) -> int:
@@ -79,12 +86,16 @@ class ReasoningScheduler:
         if keyframe.id in self._keyframes:
             return
         self._keyframes[keyframe.id] = keyframe
+        self.keyframe_bytes += _image_bytes(keyframe)
         for search in self._searches.values():
             search.pending.append(keyframe.id)
             search.pending.sort()
-        while len(self._keyframes) > self._configuration.max_keyframes:
+        maximum_bytes = self._configuration.max_keyframe_mib << 20
+        while len(self._keyframes) > self._configuration.max_keyframes or (
+            len(self._keyframes) > 1 and self.keyframe_bytes > maximum_bytes
+        ):
             oldest = min(self._keyframes)
-            del self._keyframes[oldest]
+            self.keyframe_bytes -= _image_bytes(self._keyframes.pop(oldest))
             self.forgotten_keyframes += 1
             for search in self._searches.values():
                 if oldest in search.pending:
@@ -150,9 +161,14 @@ class ReasoningScheduler:
     def clear_keyframes(self) -> None:
         """Forget all keyframes and start every instruction anew (a new mapping session)."""
         self._keyframes.clear()
+        self.keyframe_bytes = 0
         for search in list(self._searches.values()):
             self._searches[search.instruction.id] = _Search(search.instruction, [])
 
     def _current(self, task: Task) -> _Search | None:
         search = self._searches.get(task.instruction.id)
         return search if search is not None and search.instruction is task.instruction else None
+
+
+def _image_bytes(keyframe: Keyframe) -> int:
+    return keyframe.frame.color.nbytes + keyframe.frame.depth_m.nbytes

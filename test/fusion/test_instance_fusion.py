@@ -9,6 +9,7 @@ from box_scene import CAMERA, Box, answer, keyframe, true_masks, walk
 
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion, Outcome, Refusal
+from lira_ros.fusion.lifting import StoredKeyframe
 from lira_ros.fusion.publication import _least_hits
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
@@ -362,6 +363,19 @@ def test_answers_to_forgotten_keyframes_are_refused(room):
     with pytest.raises(FusionError, match="keyframe 2: expected one of the newest 4 keyframes") as caught:
         fusion.add_candidates(answer(key, true_masks(ids), instruction_id="late"))
     assert caught.value.refusal is Refusal.KEYFRAME_FORGOTTEN
+
+
+def test_the_images_of_keyframes_are_bounded_in_bytes_and_the_newest_stays(room, monkeypatch):
+    assert fuse(room[:2]).statistics().keyframe_bytes == 2 * StoredKeyframe(room[0][0]).nbytes
+    monkeypatch.setattr(StoredKeyframe, "nbytes", 400 << 10)
+    fusion = fuse(room[:5], configuration=FusionConfiguration(max_keyframe_mib=1))
+    assert (fusion.statistics().keyframes, fusion.statistics().keyframe_bytes) == (2, 800 << 10)
+    key, ids = room[2]
+    with pytest.raises(FusionError, match="keyframe 3: expected one of the newest 400 keyframes within 1 MiB"):
+        fusion.add_candidates(answer(key, true_masks(ids), instruction_id="late"))
+    monkeypatch.setattr(StoredKeyframe, "nbytes", 2 << 20)
+    fusion.add_keyframe(room[5][0])
+    assert fusion.statistics().keyframes == 1
 
 
 def test_a_keyframe_id_used_twice_is_refused(room):

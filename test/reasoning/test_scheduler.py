@@ -57,6 +57,27 @@ def test_the_store_is_bounded_and_forgetting_is_counted():
     assert [k for k, _ in drain(scheduler)] == [3, 2]
 
 
+def test_the_images_are_bounded_in_bytes_and_the_newest_stays():
+    def large(number, rows):
+        camera = Camera(1024, rows, 500.0, 500.0, 500.0, 100.0)
+        frame = Frame(
+            number, np.zeros((rows, 1024, 3), np.uint8), np.zeros((rows, 1024), np.float32), camera, np.eye(4)
+        )
+        return Keyframe(number, frame, np.array([0.0, 0.0, 1.0]), float("nan"))
+
+    scheduler = ReasoningScheduler(SchedulerConfiguration(max_keyframe_mib=1))
+    scheduler.add_instruction(instruction("a"))
+    for number in (1, 2, 3):
+        scheduler.add_keyframe(large(number, rows=60))  # 7 bytes a pixel: 0.41 MiB
+    assert (scheduler.keyframe_count, scheduler.forgotten_keyframes) == (2, 1)
+    assert scheduler.keyframe_bytes == 2 * 7 * 1024 * 60
+    scheduler.add_keyframe(large(4, rows=200))
+    assert (scheduler.keyframe_count, scheduler.forgotten_keyframes) == (1, 3)
+    assert [k for k, _ in drain(scheduler)] == [4]
+    scheduler.clear_keyframes()
+    assert scheduler.keyframe_bytes == 0
+
+
 def test_a_failure_is_retried_once_and_then_reported():
     scheduler = ReasoningScheduler(SchedulerConfiguration())
     scheduler.add_instruction(instruction("a"))

@@ -1,0 +1,222 @@
+"""The CUDA kernels in numba's simulator, beside the processor; run by test_cuda.py in a process of its own.
+
+The simulator runs each thread of a kernel as a thread of Python: a CUDA block of 512 threads takes a tenth of a second,
+so images are tiny and voxels large.
+"""
+
+import numpy as np
+import pytest
+
+from lira_ros.geometry.camera import Camera
+from lira_ros.mapping import cuda_kernels, cuda_volume, surface_kernels, tsdf, voxel
+from lira_ros.mapping.cuda_surface import draw_blocks
+from lira_ros.mapping.cuda_volume import CudaVolume
+from lira_ros.mapping.devices import cuda_state, simulated
+from lira_ros.mapping.tsdf import MapLimit, Volume
+
+CAMERA = Camera(32, 24, 24.0, 24.0, 15.5, 11.5)
+VOXEL_M, TRUNCATION_M = 0.2, 0.4
+COLOR = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+LABELS = np.where(np.arange(32) < 16, 3, 0)[None].repeat(24, axis=0).astype(np.uint16)
+
+
+def depth_image():
+    u, v = np.meshgrid(np.arange(32), np.arange(24))
+    depth = (1.2 + 0.15 * np.sin(u / 5) + 0.01 * v).astype(np.float32)
+    depth[:3] = 0.0
+    depth[5, 5] = np.nan
+    return depth
+
+
+def integrate(volume, x_m=0.0, offset=(0, 0, 0), **options):
+    T = np.eye(4)
+    # The middle of the image is the middle of a block, so that few blocks are touched.
+    T[:3, 3] = np.array([0.8 + x_m, 0.8, 0.0]) - np.array(offset) * 8 * VOXEL_M
+    assert volume.select(depth_image(), 0.3, 4.0, True) > 0
+    return volume.integrate(COLOR, CAMERA, T, 4.0, **options)
+
+
+def assert_equal(volume, expected):
+    assert volume.block_count == expected.block_count > 0
+    at = volume.find(expected.block_coordinates)
+    np.testing.assert_allclose(volume.records[at], expected.records[: expected.block_count], atol=1e-5)
+    assert expected.records[: expected.block_count, voxel.WEIGHT].max() > 0
+
+
+def key_set(blocks):
+    return {tuple(block) for block in np.asarray(blocks).tolist()}
+
+
+def test_the_simulator_is_the_device():
+    assert simulated()
+    assert cuda_state().problem is None
+
+
+def test_integration_equals_the_processor():
+    host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    confidence = np.full((24, 32), 0.5, np.float32)
+    frames = (
+        {"labels": LABELS, "weight_cap": 3.0},
+        {"labels": LABELS + np.uint16(1), "label_confidence": confidence, "constant_weight": True},
+    )
+    for i, options in enumerate(frames):
+        updated = [integrate(volume, 0.07 * i, **options)[0] for volume in (host, device)]
+        assert updated[0] == updated[1] > 0
+    assert key_set(device.take_dirty()) == key_set(host.take_dirty())
+    assert len(device.take_dirty()) == 0
+    assert_equal(device, host)
+    records = device.records[: device.block_count]
+    assert set(np.unique(records[:, voxel.LABEL])) >= {1.0, 3.0}
+    assert records[:, voxel.RED].max() > 100
+    # Blocks are numbered in the order of their keys, whatever order the threads came in.
+    again = CudaVolume(VOXEL_M, TRUNCATION_M)
+    integrate(again)
+    keys = voxel.block_keys(again.block_coordinates)
+    assert (np.diff(keys) > 0).all()
+
+
+def test_pool_table_and_lists_grow(monkeypatch):
+    monkeypatch.setattr(cuda_volume, "_FIRST_BLOCKS", 1)
+    monkeypatch.setattr(cuda_volume, "_NEW_BLOCKS", 1)
+    monkeypatch.setattr(cuda_volume, "_PACK_BLOCKS", 2)
+    monkeypatch.setattr(tsdf, "_FIRST_TABLE_SLOTS", 2)
+    host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    for x_m in (0.0, 1.5):
+        integrate(host, x_m)
+        integrate(device, x_m)
+    assert len(device.keys) >= 2 * device.block_count
+    assert_equal(device, host)
+
+
+def test_a_full_map_refuses_new_blocks_and_keeps_the_old():
+    base = Volume(VOXEL_M, TRUNCATION_M)
+    base.allocate(np.array([[0, 0, 1], [-1, 0, 1], [50, 0, 0]], np.int32))
+    offset = np.array([2, 0, -1], np.int64)
+    counts = []
+    for volume in (Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)):
+        limit = MapLimit(base.keys, base.values, offset, base.block_count + 1, base.block_count)
+        touched, refused = integrate(volume, offset=offset, limit=limit)
+        assert refused > 0
+        assert limit.map_blocks == base.block_count + 1
+        assert touched == volume.block_count
+        in_map = volume.block_coordinates + offset
+        assert (base.find(in_map.astype(np.int32)) < 0).sum() == 1
+        # What was refused stays out, what is known is updated again.
+        assert integrate(volume, offset=offset, limit=limit)[0] == touched
+        assert volume.block_count == touched
+        counts.append(touched)
+    assert counts[0] == counts[1]
+    full = CudaVolume(VOXEL_M, TRUNCATION_M, maximum_blocks=2)
+    touched, refused = integrate(full)
+    assert touched == full.block_count == full.capacity == 2
+    assert refused > 0
+    assert (full.find(full.block_coordinates) == [0, 1]).all()
+
+
+def test_cleared_and_released_volumes_start_anew():
+    host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    integrate(device, 0.3, labels=LABELS)
+    device.clear()
+    assert device.block_count == 0
+    assert len(device.take_dirty()) == 0
+    integrate(host)
+    integrate(device)
+    assert_equal(device, host)
+    device.release()
+    assert device.block_count == 0
+    assert device.find(host.block_coordinates).max() == -1
+
+
+def test_merged_and_allocated_blocks_reach_the_device():
+    host, device, part = (kind(VOXEL_M, TRUNCATION_M) for kind in (Volume, CudaVolume, Volume))
+    integrate(part, 0.05, labels=LABELS)
+    offset = np.array([0, 0, 0], np.int64)
+    for volume in (host, device):
+        volume.allocate(part.block_coordinates[:1])
+        assert volume.merge(part, offset) == 0
+        integrate(volume, labels=LABELS)
+    assert_equal(device, host)
+
+
+def test_marching_cubes_equal_the_processor():
+    base, host, part = (kind(VOXEL_M, TRUNCATION_M) for kind in (Volume, Volume, CudaVolume))
+    offset = np.array([1, 0, -1], np.int64)
+    integrate(base, labels=LABELS)
+    for volume in (host, part):
+        integrate(volume, 0.04, offset, labels=LABELS + np.uint16(2))
+    blocks = np.concatenate([base.block_coordinates, part.block_coordinates + offset.astype(np.int32)])
+    corners = np.array([[-(i & 1), -(i >> 1 & 1), -(i >> 2)] for i in range(8)], np.int32)
+    blocks = voxel.unique_blocks((blocks[:, None] + corners).reshape(-1, 3))
+    blocks = blocks[(base.find(blocks) >= 0) | (part.find((blocks - offset).astype(np.int32)) >= 0)]
+    room, drawn = 1 << 13, []
+    for draw, volumes in (
+        (surface_kernels.mesh_blocks, (base.records, base.keys, base.values, host.records, host.keys, host.values)),
+        (draw_blocks, (base, part)),
+    ):
+        arrays = [np.zeros((room, 3), np.float32), np.zeros((room, 3), np.float32), np.zeros((room, 3), np.uint8)]
+        arrays += [np.zeros(room, np.uint16), np.zeros(room, np.int16), np.zeros((room, 3), np.uint16)]
+        ends = np.zeros((2, len(blocks)), np.int64)
+        scale = (offset, VOXEL_M, 0.5) if draw is surface_kernels.mesh_blocks else (offset, 0.5)
+        assert draw(blocks, 0, *volumes, *scale, *arrays, *ends) == len(blocks)
+        drawn.append((arrays, ends))
+    (expected, expected_ends), (found, found_ends) = drawn
+    np.testing.assert_array_equal(found_ends, expected_ends)
+    assert found_ends[1, -1] > 50
+    v_start = t_start = 0
+    for v_end, t_end in found_ends.T:
+        order = np.argsort(expected[4][v_start:v_end])
+        for ours, theirs in zip(found[:5], expected[:5], strict=True):
+            np.testing.assert_allclose(ours[v_start:v_end], theirs[v_start:v_end][order], atol=1e-5)
+        corners = [codes[v_start:v_end][t[t_start:t_end]] for *_, codes, t in (found, expected)]
+        np.testing.assert_array_equal(corners[0], corners[1])
+        v_start, t_start = v_end, t_end
+    # With room for few vertices it stops in time and goes on from there.
+    small = [array[: int(found_ends[0].max()) - 1] for array in found[:5]]
+    ends = np.zeros((2, len(blocks)), np.int64)
+    stopped = draw_blocks(blocks, 0, base, part, offset, 0.5, *small, found[5], *ends)
+    assert 0 < stopped < len(blocks)
+
+
+def test_a_failing_device_is_named_and_mapping_goes_on(monkeypatch):
+    from numba.cuda.cudadrv.driver import CudaAPIError
+
+    host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    for volume in (host, device):
+        integrate(volume)
+    assert device.take_warning() is None
+    device.records  # noqa: B018 what has been read is kept
+
+    class Lost:
+        def __getitem__(self, _):
+            return self
+
+        def __call__(self, *_):
+            raise CudaAPIError(999, "CUDA_ERROR_UNKNOWN")
+
+    monkeypatch.setattr(cuda_kernels, "integrate", Lost())
+    for volume in (host, device):
+        assert integrate(volume, 0.05)[0] > 0
+    warning = device.take_warning()
+    assert "the CUDA simulator" in warning
+    assert "CUDA_ERROR_UNKNOWN" in warning
+    assert "goes on with the processor" in warning
+    assert device.take_warning() is None
+    assert_equal(device, host)
+    device.clear()
+    integrate(device)
+    assert device.block_count > 0
+
+
+def test_a_camera_of_another_size_is_refused():
+    device = CudaVolume(VOXEL_M, TRUNCATION_M)
+    device.select(depth_image(), 0.3, 4.0, True)
+    with pytest.raises(ValueError, match=r"768 pixels.*16 x 12"):
+        device.integrate(COLOR, Camera(16, 12, 24.0, 24.0, 7.5, 5.5), np.eye(4), 4.0)
+
+
+def test_a_mistake_in_a_program_is_no_failure_of_the_device():
+    device = CudaVolume(VOXEL_M, TRUNCATION_M)
+    device.select(depth_image(), 0.3, 4.0, True)
+    with pytest.raises(ValueError, match="reshape"):
+        device.integrate(np.zeros((5, 5), np.uint8), CAMERA, np.eye(4), 4.0)
+    assert device.take_warning() is None

@@ -23,8 +23,22 @@ _RISER_SPREAD_M = 0.04
 _LEAST_LEVELS = 3
 _TREAD_AREA_M2 = 0.03
 _TREAD_SHARE = 0.01
+# An axis within 37 degrees of up makes a poor level direction.
+_UPRIGHT = 0.8
 # The floor at the head or the foot of stairs is clearly larger than a tread.
 _FLOOR_PER_TREAD = 1.5
+
+
+def level_axes(up: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two (3,) unit vectors x and y that are level, with x, y, up right-handed.
+
+    x is the x axis of the map made level, or its y axis where x is too upright; with +z up they are those of the map.
+    """
+    z = np.asarray(up, dtype=np.float64) / np.linalg.norm(up)
+    x = np.eye(3)[0 if abs(z[0]) < _UPRIGHT else 1]
+    x = x - (x @ z) * z
+    x /= np.linalg.norm(x)
+    return x, np.cross(z, x)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.geometry.ground import level_axes
 from lira_ros.mapping.atomic_file import partial_file
 from lira_ros.mapping.surface import Mesh
 
@@ -33,7 +34,7 @@ def _vertex_table(columns: dict[str, NDArray]) -> NDArray[np.void]:
     return table
 
 
-_PROPERTY_OF = {"<f4": "float", "|u1": "uchar", "<i4": "int"}
+_PROPERTY_OF = {"<f4": "float", "|u1": "uchar", "<u2": "ushort", "<i4": "int"}
 
 
 def _columns(points: NDArray, colors: NDArray, normals: NDArray | None) -> dict[str, NDArray]:
@@ -57,16 +58,17 @@ def _write_vertices(file: BinaryIO, columns: dict[str, NDArray], more: list[tupl
 
 
 def write_ply(path: str | Path, mesh: Mesh) -> None:
-    """Write a coloured triangle mesh with normals in map coordinates; raises OSError when that is not possible."""
+    """Write a triangle mesh in map coordinates with normals, colours and, as property label, the label of each vertex.
+
+    Raises OSError when the file cannot be written.
+    """
+    columns = _columns(mesh.vertices, mesh.colors, mesh.normals)
+    columns["label"] = np.asarray(mesh.labels, dtype="<u2")
     faces = np.zeros(len(mesh.triangles), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
     faces["count"] = 3
     faces["corners"] = mesh.triangles
     with partial_file(path) as partial, partial.open("wb") as file:
-        _write_vertices(
-            file,
-            _columns(mesh.vertices, mesh.colors, mesh.normals),
-            [("face", len(faces), ["list uchar int vertex_indices"])],
-        )
+        _write_vertices(file, columns, [("face", len(faces), ["list uchar int vertex_indices"])])
         file.write(faces.tobytes())
 
 
@@ -95,14 +97,11 @@ def write_points_ply(
 def gltf_from_map(up: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the (3, 3) rotation of map coordinates into those of a GLB file, which has +y up.
 
-    up: (3,) unit vector against gravity in the map. x of the file is the map axis that is most level, made level; with
-    +z up a point (x, y, z) becomes (x, z, -y).
+    up: (3,) unit vector against gravity in the map. x of the file is the level x of level_axes(); with +z up a
+    point (x, y, z) becomes (x, z, -y).
     """
-    y = np.asarray(up, dtype=np.float64) / np.linalg.norm(up)
-    x = np.eye(3)[int(np.argmin(np.abs(y)))]
-    x = x - (x @ y) * y
-    x /= np.linalg.norm(x)
-    return np.stack([x, y, np.cross(x, y)])
+    x, y = level_axes(up)
+    return np.stack([x, np.cross(x, y), -y])
 
 
 def write_glb(

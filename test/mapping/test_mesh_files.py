@@ -12,7 +12,8 @@ from lira_ros.mapping.surface import Mesh
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32)
 COLORS = np.array([[255, 0, 1], [2, 3, 4], [5, 6, 7], [8, 9, 10]], np.uint8)
-TYPES = {"float": "<f4", "uchar": "u1", "int": "<i4"}
+LABELS = np.array([0, 7, 65535, 7], np.uint16)
+TYPES = {"float": "<f4", "uchar": "u1", "ushort": "<u2", "int": "<i4"}
 
 
 def read_vertices(data):
@@ -35,11 +36,12 @@ def read_vertices(data):
 def test_mesh_file_holds_vertices_normals_colors_and_faces(tmp_path):
     triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     normals = np.tile(np.array([0, 0, 1], np.float32), (4, 1))
-    write_ply(tmp_path / "m.ply", Mesh(POINTS, triangles, COLORS, normals))
+    write_ply(tmp_path / "m.ply", Mesh(POINTS, triangles, COLORS, normals, LABELS))
     vertices, faces, rest = read_vertices((tmp_path / "m.ply").read_bytes())
     np.testing.assert_array_equal(np.stack([vertices[n] for n in "xyz"], 1), POINTS)
     np.testing.assert_array_equal(np.stack([vertices[n] for n in ("red", "green", "blue")], 1), COLORS)
     np.testing.assert_array_equal(vertices["nz"], 1)
+    np.testing.assert_array_equal(vertices["label"], LABELS)
     read = np.frombuffer(rest, np.dtype([("n", "u1"), ("c", "<i4", 3)]), faces)
     assert (read["n"] == 3).all()
     np.testing.assert_array_equal(read["c"], triangles)
@@ -67,7 +69,7 @@ def test_lengths_must_agree(tmp_path):
 def test_open3d_reads_it(tmp_path):
     open3d = pytest.importorskip("open3d")
     triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
-    write_ply(tmp_path / "m.ply", Mesh(POINTS, triangles, COLORS, POINTS))
+    write_ply(tmp_path / "m.ply", Mesh(POINTS, triangles, COLORS, POINTS, LABELS))
     mesh = open3d.io.read_triangle_mesh(str(tmp_path / "m.ply"))
     np.testing.assert_allclose(np.asarray(mesh.vertices), POINTS)
     np.testing.assert_array_equal(np.asarray(mesh.triangles), triangles)
@@ -80,7 +82,7 @@ TETRAHEDRON = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]], np.int32)
 def tetrahedron(shift=0.0):
     points = POINTS + np.float32(shift)
     normals = points - points.mean(axis=0)
-    return Mesh(points, TETRAHEDRON, COLORS, normals / np.linalg.norm(normals, axis=1, keepdims=True))
+    return Mesh(points, TETRAHEDRON, COLORS, normals / np.linalg.norm(normals, axis=1, keepdims=True), LABELS)
 
 
 def test_trimesh_reads_the_ply(tmp_path):
@@ -110,7 +112,7 @@ def test_a_ros_map_keeps_its_x_axis_in_a_glb():
 @pytest.mark.parametrize("up", [(0, 0, 1), (0, -1, 0), (0.6, 0, 0.8)])
 def test_trimesh_reads_the_glb_with_nodes_colors_and_normals(tmp_path, up):
     mesh, cup, other = tetrahedron(), tetrahedron(5.0), tetrahedron(7.0)
-    nothing = Mesh(POINTS[:0], TETRAHEDRON[:0], COLORS[:0], POINTS[:0])
+    nothing = Mesh(POINTS[:0], TETRAHEDRON[:0], COLORS[:0], POINTS[:0], LABELS[:0])
     write_glb(tmp_path / "m.glb", mesh, np.array(up), [("red cup", cup), ("red cup", other), ("gone", nothing)])
     scene = trimesh.load_scene(tmp_path / "m.glb", process=False)
     assert set(scene.graph.nodes_geometry) == {"map", "red cup", "red cup 2"}
@@ -145,7 +147,7 @@ def test_open3d_reads_the_glb(tmp_path):
 
 
 def test_a_map_without_surface_makes_no_glb(tmp_path):
-    nothing = Mesh(POINTS[:0], TETRAHEDRON[:0], COLORS[:0], POINTS[:0])
+    nothing = Mesh(POINTS[:0], TETRAHEDRON[:0], COLORS[:0], POINTS[:0], LABELS[:0])
     with pytest.raises(ValueError, match=r"m\.glb: the map has no surface yet"):
         write_glb(tmp_path / "m.glb", nothing, np.array([0, 0, 1.0]))
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +156,7 @@ def test_a_map_without_surface_makes_no_glb(tmp_path):
 def test_a_file_is_kept_when_the_new_one_fails(tmp_path):
     path = tmp_path / "m.ply"
     path.write_text("the old one")
-    bad = Mesh(POINTS, TETRAHEDRON, COLORS[:, :2], POINTS)
+    bad = Mesh(POINTS, TETRAHEDRON, COLORS[:, :2], POINTS, LABELS)
     with pytest.raises(IndexError):
         write_ply(path, bad)
     with pytest.raises(FileNotFoundError):

@@ -29,6 +29,11 @@ def _physical_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def memory_share_bytes() -> int:
+    """Return how much of the machine's memory a map may take when it has no limit of its own [bytes]."""
+    return int(_MEMORY_SHARE * _physical_memory_bytes())
+
+
 def _reserve_blocks(wanted: int) -> NDArray[np.float32]:
     # Large zeroed arrays are address space only: the system hands out pages when they are first written. So the
     # records never move, and growing costs nothing. Where address space is rationed, less is taken.
@@ -67,7 +72,7 @@ class Volume:
         """Make an empty volume; maximum_blocks 0 means as many as half of the machine's memory holds."""
         self.voxel_size_m = voxel_size_m
         self.truncation_m = truncation_m
-        fitting = max(1, int(_MEMORY_SHARE * _physical_memory_bytes()) // BYTES_PER_BLOCK)
+        fitting = max(1, memory_share_bytes() // BYTES_PER_BLOCK)
         self._maximum_blocks = min(maximum_blocks, fitting) if maximum_blocks > 0 else fitting
         self._reserve()
 

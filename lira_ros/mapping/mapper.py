@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.depth import DepthUnitCheck
 from lira_ros.geometry.frame import Frame, Keyframe
-from lira_ros.geometry.gravity import GravityEstimator
+from lira_ros.geometry.gravity import UP_AXES, GravityEstimator
 from lira_ros.geometry.pose import checked_transform, inverse
 from lira_ros.mapping import storage, voxel
 from lira_ros.mapping.composition import Composition
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.distance_field import DistanceSlice, Slab, distance_slice
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
 from lira_ros.mapping.fragment_store import FragmentStore
 from lira_ros.mapping.instance_layer import InstanceLayer
@@ -571,6 +572,28 @@ class Mapper:
             result[1, there] = np.where(voted, np.abs(lead), result[1, there])
         return np.where(result[1] > 0, result[0], 0).astype(np.uint16), result[1]
 
+    def distance_slice(
+        self,
+        bottom_m: float,
+        top_m: float,
+        resolution_m: float = 0.05,
+        centre: ArrayLike | None = None,
+        radius_m: float | None = None,
+        unknown: str = "occupied",
+    ) -> DistanceSlice:
+        """Return free, occupied and unknown cells between two heights above the floor, and their distances [m].
+
+        See Slab for what the slice shows, distance_slice() for what the cells mean. Raises ValueError for values that
+        make no slice, and while no floor has been seen.
+        """
+        ground = self._gravity.ground
+        if ground is None:
+            raise ValueError("no floor has been seen yet, and heights are counted from it")
+        slab = Slab(ground, bottom_m, top_m, resolution_m, None if centre is None else np.asarray(centre), radius_m)
+        stale = self._composition.stale_among(None)
+        needed = stale[slab.blocks_within(stale, self.configuration.voxel_size_m)]
+        return distance_slice(*self.volumes(needed), slab, self.configuration.mesh_weight, unknown)
+
     def statistics(self) -> dict[str, Any]:
         """Return counts, memory [bytes] and times [ms] for diagnostics."""
         times = np.array(self._milliseconds) if self._milliseconds else np.zeros(1)
@@ -643,7 +666,7 @@ class Mapper:
         self._fragment_id = 1 + max((fragment.id for fragment in fragments), default=0)
         self._map_blocks = self._composition.volume.block_count
         self._keyframes.restart(state.last_keyframe_id)
-        if self.configuration.up == "auto":
+        if self.configuration.up not in UP_AXES:
             self._gravity.restore(state.up, state.floor_height_m)
         return self.fragments()
 

@@ -11,21 +11,28 @@ import numpy as np
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
+from lira_ros.geometry.ground import GroundPlane
 from lira_ros.geometry.registration import registered_depth
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.distance_field import Slab, distance_slice
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import Volume
 
 
-def warm_up() -> float:
-    """Run every compiled loop once on a tiny scene; return the time that it took [s]."""
+def warm_up(device: str = "cpu") -> float:
+    """Run every compiled loop once on a tiny scene; return the time that it took [s].
+
+    device: of the mapping configuration; the kernels of a GPU are compiled as well when it is used.
+    """
     started = time.perf_counter()
     camera = Camera(32, 24, 24.0, 24.0, 15.5, 11.5)
     depth_m = np.full((24, 32), 1.0, dtype=np.float32)
     depth_m[:, 16:] = 1.5
     color = np.full((24, 32, 3), 128, dtype=np.uint8)
     mapper = Mapper(
-        MappingConfiguration(voxel_size_m=0.1, fragment_keyframes=1, keyframe_distance_m=0.01, max_blocks=4096)
+        MappingConfiguration(
+            voxel_size_m=0.1, fragment_keyframes=1, keyframe_distance_m=0.01, max_blocks=4096, device=device
+        )
     )
     for stamp_ns in (0, 1):
         T_map_camera = np.eye(4)
@@ -34,6 +41,10 @@ def warm_up() -> float:
     registered_depth(depth_m, camera, camera, np.eye(4))
     mapper.mesh()
     mapper.labels(np.zeros((1, 3)))
+    # Upright and tilted slabs, each once.
+    for up in (np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.6, 0.8])):
+        slab = Slab(GroundPlane(up, 0.0), 0.1, 1.0, 0.1, np.zeros(3), 0.5)
+        distance_slice(*mapper.volumes(), slab)
     # More blocks than the first table holds, so that growing it is compiled too.
     many = np.stack(np.meshgrid(*[np.arange(20)] * 3), axis=-1).reshape(-1, 3).astype(np.int32)
     volume = Volume(0.1, 0.4, len(many))

@@ -2,13 +2,14 @@ import functools
 
 import numpy as np
 import pytest
-from analytic_scene import frame_of, looking_at, rays
+from analytic_scene import frame_of, looking_at, rays, walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.ground import GroundPlane
+from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.distance_field import (
     FREE,
     OCCUPIED,
@@ -18,6 +19,7 @@ from lira_ros.mapping.distance_field import (
     _signed_distances,
     distance_slice,
 )
+from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import Volume
 
 CAMERA = Camera(96, 72, 60.0, 60.0, 47.5, 35.5)
@@ -307,3 +309,20 @@ def test_slices_that_cannot_be_are_refused(room):
     # Around a place where nothing was mapped there is simply nothing known.
     nothing = room_slice((empty(), np.eye(4)), centre=np.zeros(3), radius_m=0.5)
     assert (nothing.states == UNKNOWN).all()
+
+
+def test_a_mapper_tells_free_space_around_a_place_and_of_the_whole_map():
+    mapper = Mapper(MappingConfiguration(voxel_size_m=0.04, up="+z", max_depth_m=6.0, fragment_keyframes=4))
+    with pytest.raises(ValueError, match="no floor has been seen yet"):
+        mapper.distance_slice(0.1, 1.0)
+    for frame in walk(12):  # a room of 3 x 2.5 m with its floor at -1 m and a sphere that ends 0.7 m above it
+        mapper.add_frame(frame)
+    whole = mapper.distance_slice(0.15, 0.5)
+    assert (whole.bottom_m, whole.top_m) == (0.15, 0.5)
+    below_sphere = np.array([[0.2, -0.1, -1.0]])
+    assert whole.state_at(below_sphere)[0] == FREE
+    assert whole.distance_at(below_sphere)[0] == pytest.approx(1.15, abs=0.1)
+    assert mapper.distance_slice(0.15, 1.4).state_at(below_sphere)[0] == OCCUPIED
+    near = mapper.distance_slice(0.15, 0.5, centre=(0.2, -0.1, 0.0), radius_m=0.5, unknown="free")
+    assert near.states.shape == (20, 20)
+    assert (near.states == FREE).all()

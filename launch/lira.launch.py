@@ -33,6 +33,9 @@ CAMERA_TOPICS = {
 }
 # Where parameter camera.image_transport is "compressed", these are read below the topics of the images.
 IMAGE_TRANSPORTS = {"color/image": "compressed", "depth/image": "compressedDepth"}
+# SLAM that publishes its optimised graph as a path; parameters in config/pose_graph_<name>.yaml. Without one the map
+# follows the jumps of map -> odom in TF.
+POSE_GRAPH_TOPICS = {"none": {}, "rtabmap": {"pose_graph": "/rtabmap/mapPath"}}
 # ros2 bag play does not wait for subscribers; the nodes need about this long until they are active.
 BAG_DELAY_S = 5
 NODES = ("mapping_node", "reasoning_node", "fusion_node")
@@ -50,6 +53,12 @@ ARGUMENTS = (
         default_value="compact",
         choices=["compact", "oracle"],
         description="Back end that proposes instances; oracle answers from the annotation of the recording in bag",
+    ),
+    DeclareLaunchArgument(
+        "pose_graph",
+        default_value="none",
+        choices=list(POSE_GRAPH_TOPICS),
+        description="SLAM whose graph corrects the map; none follows the jumps of map -> odom and the service",
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -121,6 +130,7 @@ def start(context: LaunchContext) -> list:
     parameters = [
         str(config / "lira.yaml"),
         str(config / f"camera_{argument('camera')}.yaml"),
+        *([str(config / f"pose_graph_{argument('pose_graph')}.yaml")] if argument("pose_graph") != "none" else []),
         ParameterFile(str(config / "launch_arguments.yaml"), allow_substs=True),
         *([argument("params_file")] if argument("params_file") else []),
         {"use_sim_time": sim_time},
@@ -132,7 +142,7 @@ def start(context: LaunchContext) -> list:
             executable=executable,
             namespace=argument("namespace"),
             parameters=parameters,
-            remappings=remappings(argument("camera")),
+            remappings=[*remappings(argument("camera")), *POSE_GRAPH_TOPICS[argument("pose_graph")].items()],
             arguments=["--ros-args", "--log-level", argument("log_level")],
             output="screen",
             emulate_tty=True,

@@ -96,6 +96,19 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
     assert depth == {"realsense": "/camera/camera/aligned_depth_to_color/image_raw", "generic": None}[camera]
 
 
+def test_the_graph_of_a_slam_reaches_the_mapping_node_with_its_parameters():
+    for suite in ("true", "false"):
+        executable = "suite" if suite == "true" else "mapping_node"
+        plain = node(carry_out("lira.launch.py", suite=suite), executable)
+        assert "pose_graph" not in plain.remappings
+        assert "correction.graph_frame" not in parameters_of(plain, "mapping_node")
+        rtabmap = node(carry_out("lira.launch.py", suite=suite, pose_graph="rtabmap"), executable)
+        assert rtabmap.remappings["pose_graph"] == "/rtabmap/mapPath"
+        assert rtabmap.remappings["color/image"] == plain.remappings["color/image"]
+        values = parameters_of(rtabmap, "mapping_node")
+        assert (values["correction.graph_frame"], values["correction.on_jump"]) == ("base_link", "ignore")
+
+
 @pytest.mark.parametrize("launch_file", LAUNCH_FILES)
 def test_every_executable_of_this_package_is_an_entry_point(launch_file):
     setup = (REPOSITORY / "setup.py").read_text(encoding="utf-8")

@@ -50,10 +50,12 @@ def flat(tree: dict, prefix: str = "") -> dict:
     return result
 
 
-def test_there_is_a_file_for_every_camera_of_the_launch_file(monkeypatch):
+def test_there_is_a_file_for_every_camera_and_pose_graph_of_the_launch_file(monkeypatch):
     install(monkeypatch)
-    cameras = load(REPOSITORY / "launch" / "lira.launch.py").CAMERA_TOPICS
-    assert sorted(cameras) == sorted(path.stem.removeprefix("camera_") for path in CONFIG.glob("camera_*.yaml"))
+    launch = load(REPOSITORY / "launch" / "lira.launch.py")
+    for known, prefix in ((launch.CAMERA_TOPICS, "camera_"), (launch.POSE_GRAPH_TOPICS, "pose_graph_")):
+        names = {path.stem.removeprefix(prefix) for path in CONFIG.glob(f"{prefix}*.yaml")}
+        assert set(known) - {"none"} == names
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -26,6 +26,7 @@ MESSAGE_OF_DISPLAY = {
     "MarkerArray": "visualization_msgs/msg/MarkerArray",
     "PointCloud2": "sensor_msgs/msg/PointCloud2",
     "Image": "sensor_msgs/msg/Image",
+    "Map": "nav_msgs/msg/OccupancyGrid",
     "Path": "nav_msgs/msg/Path",
     "Pose": "geometry_msgs/msg/PoseStamped",
 }
@@ -83,7 +84,12 @@ def test_display_matches_its_publisher(name, publishers):
 
 
 def test_all_pictures_for_people_are_shown(publishers):
-    kinds = {"visualization_msgs/msg/MarkerArray", "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/Image"}
+    kinds = {
+        "visualization_msgs/msg/MarkerArray",
+        "sensor_msgs/msg/PointCloud2",
+        "sensor_msgs/msg/Image",
+        "nav_msgs/msg/OccupancyGrid",
+    }
     pictures = {topic for topic, (kind, _) in publishers.items() if kind in kinds}
     assert pictures == {display["Topic"]["Value"] for display in DISPLAYS.values()} & pictures
     assert pictures

@@ -182,13 +182,18 @@ class Composition:
 
     # --- fragments ------------------------------------------------------------------------------------------------
 
-    def put(self, fragment: Fragment) -> NDArray[np.int32]:
-        """Take a fragment, new or a newer revision of a known id; return the (B, 3) map blocks that it changes."""
+    def put(self, fragment: Fragment, later: bool = False) -> NDArray[np.int32]:
+        """Take a fragment, new or a newer revision of a known id; return the (B, 3) map blocks that it changes.
+
+        ``later`` leaves all of them to require().
+        """
         before = self._reaches.get(fragment.id)
-        if before is None:
+        if before is None and not later:
             self.add_rows(fragment, np.arange(len(fragment.block_coordinates)))
             return self.register(fragment)
-        changed = voxel.unique_blocks(np.concatenate([self.register(fragment), before.blocks]))
+        changed = self.register(fragment)
+        if before is not None:
+            changed = voxel.unique_blocks(np.concatenate([changed, before.blocks]))
         self._mark_stale(changed)
         return changed
 
@@ -197,6 +202,7 @@ class Composition:
         offset = grid_offset(fragment.T_map_fragment, self.volume.voxel_size_m)
         if offset is None:
             return
+        fragment, rows = _in_memory(fragment, rows)
         if len(self._stale):
             keys = voxel.block_keys(fragment.block_coordinates[rows] + offset.astype(np.int32))
             rows = rows[~_contained(keys, self._stale)]
@@ -273,6 +279,21 @@ class Composition:
         keys = np.unique(voxel.block_keys(blocks))
         return voxel.blocks_of_keys(keys[_contained(keys, self._stale)])
 
+    def without_resident(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return those of (B, 3) blocks that no fragment in memory reaches, sorted."""
+        keys = np.unique(voxel.block_keys(blocks))
+        if len(keys) == 0:
+            return blocks
+        lower, upper = blocks.min(axis=0), blocks.max(axis=0)
+        reached = [
+            voxel.block_keys(reach.blocks)
+            for fragment_id, reach in self._reaches.items()
+            if reach.within(lower, upper) and self._store.is_resident(fragment_id)
+        ]
+        if reached:
+            keys = keys[~_contained(keys, np.unique(np.concatenate(reached)))]
+        return voxel.blocks_of_keys(keys)
+
     def require(self, blocks: NDArray[np.int32] | None = None) -> None:
         """Compose what is stale or missing among (B, 3) blocks, None: among all; the others stay as they are."""
         if len(self._stale) == 0:
@@ -283,7 +304,7 @@ class Composition:
             self._stale = self._stale[~_contained(self._stale, voxel.block_keys(wanted))]
 
     def forget(self, blocks: NDArray[np.int32]) -> None:
-        """Drop (B, 3) blocks from memory; require() brings them back."""
+        """Drop (B, 3) blocks of fragments from memory; require() brings them back."""
         self._drop(blocks)
         self._mark_stale(blocks)
 

@@ -54,7 +54,15 @@ class MappingConfiguration:
     )
     max_blocks: int = parameter(
         0,
-        "Most blocks of 8x8x8 voxels in the map, 0 = as many as half of the memory holds (14 KiB each)",
+        "Most blocks of 8x8x8 voxels of the map in memory (14 KiB each), 0 = as many as half of the machine's memory "
+        "holds; far fragments go to disk before it is full, and new space is refused when what is near needs all",
+        minimum=0,
+        maximum=100_000_000,
+    )
+    memory_budget_mib: int = parameter(
+        0,
+        "Memory for fragments, their composition and its mesh [MiB]; beyond it the farthest fragments go to disk and "
+        "come back when the camera is near. 0 = keep everything while it fits into half of the machine's memory",
         minimum=0,
         maximum=100_000_000,
     )

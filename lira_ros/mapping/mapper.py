@@ -27,7 +27,7 @@ from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, rigid_fit, spread_corrections
 from lira_ros.mapping.open_fragment import OpenFragment
 from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh
-from lira_ros.mapping.tsdf import MapLimit, Volume
+from lira_ros.mapping.tsdf import MapLimit, Volume, memory_share_bytes
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
 _TIMED_FRAMES = 300
@@ -40,6 +40,14 @@ _REORDER_NS = 1_000_000_000
 _CLOSING_BLOCKS = 512
 _CLOSING_SHARE = 1.0 / 8.0
 _CLOSING_UNTIL_S = 0.008
+# How often it is looked whether the memory is within its budget; a frame adds some MB at most.
+_SETTLE_FRAMES = 10
+# Far fragments leave the memory before this part of the blocks is in use, so that there is room for what is near.
+_BLOCK_SHARE = 0.9
+# A loaded map may first take this part of the budget: its composition and mesh need about three times as much.
+_LOADED_SHARE = 0.25
+# Blocks of fragments on disk that are composed at once, 60 MB, where all of the map is asked for.
+_REGION_BLOCKS = 4096
 # The blocks on each side of one take part in drawing its surface.
 _AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
 
@@ -93,13 +101,18 @@ class Mapper:
     """
 
     def __init__(self, configuration: MappingConfiguration | None = None) -> None:
-        """Start with an empty map; raises ValueError for values that contradict each other."""
+        """Start with an empty map; raises ValueError for values that contradict each other.
+
+        Raises DeviceError, a ConfigurationError, when a GPU is asked for and cannot be used.
+        """
         self.configuration = configuration or MappingConfiguration()
         c = self.configuration
         if c.min_depth_m >= c.max_depth_m:
             raise ValueError(f"min_depth_m {c.min_depth_m} must be below max_depth_m {c.max_depth_m}")
         truncation_m = c.truncation_voxels * c.voxel_size_m
-        self._store = FragmentStore()
+        # A volume without a limit of its own stops at half of the memory; so does the map.
+        self._budget_bytes = c.memory_budget_mib << 20 or memory_share_bytes()
+        self._store = FragmentStore(self._budget_bytes)
         self._composition = Composition(self._store, c.voxel_size_m, truncation_m, c.max_blocks)
         self._open = OpenFragment(self._composition, c.voxel_size_m, truncation_m, c.max_blocks)
         self._surface = SurfaceMesh(c.mesh_weight)
@@ -122,6 +135,9 @@ class Mapper:
         self._unit_checks: dict[Camera, DepthUnitCheck] = {}
         self._refused_blocks = 0
         self._pending_dirty: list[NDArray[np.int32]] = []
+        # Blocks of fragments on disk: composed for a moment, and changed but not yet drawn anew.
+        self._borrowed: list[NDArray[np.int32]] = []
+        self._far_dirty = np.zeros((0, 3), dtype=np.int32)
         self._milliseconds: deque[float] = deque(maxlen=_TIMED_FRAMES)
         self._longest_ms = 0.0
 
@@ -197,6 +213,8 @@ class Mapper:
                 self._close()
         self._put_away(started + _CLOSING_UNTIL_S)
         fragment = self._completed.popleft() if self._completed else None
+        if fragment is not None or self._frames % _SETTLE_FRAMES == 0:
+            warning = self._settle(frame.T_map_camera[:3, 3]) or warning
         milliseconds = 1e3 * (time.perf_counter() - started)
         self._milliseconds.append(milliseconds)
         self._longest_ms = max(self._longest_ms, milliseconds)
@@ -314,6 +332,61 @@ class Mapper:
     def _finish_closing(self) -> None:
         while self._open.closing_blocks:
             self._advance(self._open.closing_blocks)
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, position_m: NDArray[np.float64]) -> str | None:
+        # Let far fragments go to disk and near ones come back; a sentence when a file could not be written or read.
+        self._give_back()
+        c = self.configuration
+        composed, opened = self._composition.volume, self._open
+        others = composed.bytes_used + opened.bytes_used + self._surface.bytes_used
+        allowed = self._budget_bytes - others
+        blocks = composed.block_count + opened.volume.block_count
+        if c.max_blocks and blocks > _BLOCK_SHARE * c.max_blocks:
+            near = self._near_bytes(position_m)
+            resident = self._store.statistics()["resident_bytes"]
+            allowed = min(allowed, max(near, int(resident * _BLOCK_SHARE * c.max_blocks / blocks)))
+        self._store.maximum_bytes = max(allowed, 1)
+        try:
+            out, back = self._store.settle(position_m, c.max_depth_m)
+        except storage.MapFileError as error:
+            return str(error)
+        if out:
+            gone = self._composition.without_resident(self._composition.blocks_of(out))
+            self._composition.forget(gone)
+            self._surface.forget(gone)
+        if back:
+            self._pending_dirty.append(self._composition.stale_among(self._composition.blocks_of(back)))
+        if out or back:
+            self._map_blocks = composed.block_count + opened.volume.block_count
+        return None
+
+    def _near_bytes(self, position_m: NDArray[np.float64]) -> int:
+        near = 0
+        for fragment_id in self._store.ids():
+            lower, upper = self._store.bounds_m(fragment_id)
+            distance_m = float(np.linalg.norm(position_m - np.clip(position_m, lower, upper)))
+            if distance_m <= self.configuration.max_depth_m:
+                near += self._store.get(fragment_id).nbytes
+        return near
+
+    def _has_pages(self) -> bool:
+        return self._store.statistics()["paged_fragments"] > 0
+
+    def _require(self, blocks: NDArray[np.int32]) -> None:
+        # Compose (B, 3) blocks. What only fragments on disk reach stays until the next frame.
+        stale = self._composition.stale_among(blocks)
+        if len(stale):
+            self._composition.require(stale)
+            self._borrowed.append(stale)
+
+    def _give_back(self) -> None:
+        if self._borrowed:
+            borrowed = np.concatenate(self._borrowed)
+            self._borrowed.clear()
+            if self._has_pages():
+                self._composition.forget(self._composition.without_resident(borrowed))
 
     def _join_last(self) -> Fragment | None:
         # Frames that followed the last fragment without a keyframe of their own belong to it: it comes back with them,
@@ -506,14 +579,28 @@ class Mapper:
             self._pending_dirty.append(dirty)
 
     def volumes(self, blocks: NDArray[np.int32] | None = None) -> tuple[Volume, Volume, NDArray[np.int64]]:
-        """Return the two volumes that the map is the sum of, valid in (B, 3) map blocks, None: everywhere.
+        """Return the two volumes that the map is the sum of, complete in (B, 3) map blocks.
 
-        The first lies in the map, the blocks of the second lie (3,) blocks further. Valid until the map changes.
+        None: in all blocks of fragments that are in memory. The first lies in the map, the blocks of the second lie
+        (3,) blocks further. Valid until the map changes.
         """
         self._finish_closing()
         self._collect_dirty()
-        self._composition.require(blocks)
+        if self._composition.stale_count:
+            if blocks is None:
+                blocks = self._composition.stale_among(None)
+                far = self._composition.without_resident(blocks)
+                blocks = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(blocks), voxel.block_keys(far)))
+            self._require(blocks)
         return self._composition.volume, *self._open.in_map()
+
+    def _draw(self, surface: SurfaceMesh, dirty: NDArray[np.int32]) -> None:
+        # Renew a surface in (B, 3) blocks.
+        if len(dirty):
+            around = np.zeros((0, 3), dtype=np.int32)
+            if self._composition.stale_count:
+                around = voxel.unique_blocks((dirty[:, None, :] + _AROUND[None]).reshape(-1, 3))
+            surface.update(*self.volumes(around), dirty)
 
     def _update_surface(self) -> SurfaceMesh:
         self._finish_closing()
@@ -521,23 +608,47 @@ class Mapper:
         if self._pending_dirty:
             dirty = voxel.unique_blocks(np.concatenate(self._pending_dirty))
             self._pending_dirty.clear()
-            if self._composition.stale_count:
-                around = (dirty[:, None, :] + _AROUND[None]).reshape(-1, 3)
-                self._composition.require(voxel.unique_blocks(around))
-            self._surface.update(self._composition.volume, *self._open.in_map(), dirty)
+            if self._has_pages():
+                far = self._composition.without_resident(dirty)
+                far_keys = np.setdiff1d(voxel.block_keys(far), voxel.block_keys(self._open.blocks_in_map()))
+                dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), far_keys))
+                self._far_dirty = voxel.unique_blocks(
+                    np.concatenate([self._far_dirty, voxel.blocks_of_keys(far_keys)])
+                )
+            self._draw(self._surface, dirty)
         return self._surface
 
+    def _whole_surface(self) -> SurfaceMesh:
+        # The surface of the map with what is on disk, which is drawn part by part and not kept.
+        surface = self._update_surface()
+        if not self._has_pages():
+            return surface
+        whole = SurfaceMesh(self.configuration.mesh_weight)
+        blocks = np.concatenate([self._composition.blocks(), self._open.blocks_in_map()])
+        # Sorted by x, y, z: what is drawn at once is a slice of the map.
+        blocks = voxel.unique_blocks(blocks)
+        for first in range(0, len(blocks), _REGION_BLOCKS):
+            self._draw(whole, blocks[first : first + _REGION_BLOCKS])
+            self._give_back()
+        return whole
+
     def mesh(self) -> Mesh:
-        """Return the mesh of the whole map with joined vertices."""
-        return self._update_surface().mesh()
+        """Return the mesh of the whole map with joined vertices, what is on disk included."""
+        return self._whole_surface().mesh()
 
     def mesh_blocks(self, since_revision: int = 0) -> tuple[int, list[BlockMesh]]:
         """Return the revision of the mesh and the blocks renewed after ``since_revision``, newest first.
 
-        Ask again with the returned revision for what has changed since. A block whose surface has gone is empty.
+        Ask again with the returned revision for what has changed since. A block whose surface has gone is empty. What
+        was put on disk is not among them; what a correction changed there comes once, a part with each call.
         """
         surface = self._update_surface()
-        return surface.revision, list(surface.changed(since_revision))
+        far, self._far_dirty = self._far_dirty[:_REGION_BLOCKS], self._far_dirty[_REGION_BLOCKS:]
+        self._draw(surface, far)
+        changed = list(surface.changed(since_revision))
+        surface.forget(far)
+        self._give_back()
+        return surface.revision, changed
 
     def points(self, spacing_m: float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Return (N, 3) surface points [m] in the map and their (N, 3) uint8 RGB colours.
@@ -549,7 +660,7 @@ class Mapper:
 
     def point_cloud(self, spacing_m: float = 0.0, instances: InstanceLayer | None = None) -> PointCloud:
         """Return the surface points with colours, labels and the ids of ``instances``, 0 where not given."""
-        return self._update_surface().points(spacing_m, instances)
+        return self._whole_surface().points(spacing_m, instances)
 
     def labels(self, points_map: NDArray[np.floating]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
         """Look up the label evidence of the voxels at (N, 3) map points [m].
@@ -598,7 +709,7 @@ class Mapper:
         """Return counts, memory [bytes] and times [ms] for diagnostics."""
         times = np.array(self._milliseconds) if self._milliseconds else np.zeros(1)
         store = self._store.statistics()
-        volumes = (self._composition.volume, self._open.volume)
+        used = self._composition.volume.bytes_used + self._open.bytes_used + self._surface.bytes_used
         return {
             "frames": self._frames,
             "frames_integrated": self._integrated,
@@ -609,7 +720,11 @@ class Mapper:
             "fragments": store["resident_fragments"] + store["paged_fragments"],
             "blocks": self._map_blocks,
             "blocks_refused": self._refused_blocks,
-            "bytes": sum(volume.bytes_used for volume in volumes) + store["resident_bytes"] + self._surface.bytes_used,
+            "bytes": used + store["resident_bytes"],
+            "budget_bytes": self._budget_bytes,
+            "fragments_in_memory": store["resident_fragments"],
+            "fragments_on_disk": store["paged_fragments"],
+            "bytes_on_disk": store["paged_bytes"],
             "frame_ms_p50": float(np.median(times)),
             "frame_ms_p99": float(np.percentile(times, 99)),
             "frame_ms_max": self._longest_ms,
@@ -655,8 +770,9 @@ class Mapper:
         for fragment in fragments:
             self._check_loaded(fragment, path)
         self.reset()
+        self._store.maximum_bytes = int(_LOADED_SHARE * self._budget_bytes)
         for fragment in fragments:
-            self._pending_dirty.append(self._composition.put(fragment))
+            self._pending_dirty.append(self._composition.put(fragment, later=True))
             for keyframe_id in fragment.keyframe_ids:
                 pose = state.keyframe_poses.get(keyframe_id)
                 if pose is not None:

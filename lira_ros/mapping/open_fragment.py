@@ -67,7 +67,13 @@ class OpenFragment:
     a few blocks at a time, so that no frame waits for them.
     """
 
-    def __init__(self, composition: Composition, voxel_size_m: float, truncation_m: float, maximum_blocks: int) -> None:
+    def __init__(
+        self,
+        composition: Composition,
+        voxel_size_m: float,
+        truncation_m: float,
+        maximum_blocks: int,
+    ) -> None:
         """Make an empty one whose voxels go into ``composition`` when it is closed."""
         self.volume, self._spare = (Volume(voxel_size_m, truncation_m, maximum_blocks) for _ in range(2))
         self._composition = composition
@@ -92,6 +98,13 @@ class OpenFragment:
         self._spare.release()
         self._closing = None
         self._forget()
+
+    @property
+    def bytes_used(self) -> int:
+        """Return the memory of its voxels, of those being put away and of the copy on the grid of the map [bytes]."""
+        volumes = (self.volume, self._spare) if self._aligned is None else (self.volume, self._spare, self._aligned)
+        waiting = 0 if self._closing is None else self._closing.nbytes
+        return sum(volume.bytes_used for volume in volumes) + waiting
 
     # --- frames in ------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
 from lira_ros.geometry.gravity import UP_CHOICES
+from lira_ros.mapping.devices import DEVICE_CHOICES
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ class MappingConfiguration:
         "come back when the camera is near. 0 = keep everything while it fits into half of the machine's memory",
         minimum=0,
         maximum=100_000_000,
+    )
+    device: str = parameter(
+        "cpu",
+        "Where frames are integrated and surfaces drawn: cpu, cuda (an NVIDIA GPU, needs numba-cuda), or auto (the "
+        "GPU where one is found)",
+        choices=DEVICE_CHOICES,
     )
     correction_distance_m: float = parameter(
         0.002,

@@ -13,8 +13,10 @@ import numpy as np
 from numba import cuda, float32, int16, int32, uint8
 from numpy.typing import NDArray
 
+from lira_ros.mapping import surface
 from lira_ros.mapping.cuda_kernels import device_function, on_device
 from lira_ros.mapping.cuda_volume import CudaVolume
+from lira_ros.mapping.devices import is_device_failure
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 from lira_ros.mapping.marching_cubes import CELL_EDGES, TRIANGLE_COUNTS, TRIANGLE_EDGES
 from lira_ros.mapping.surface_kernels import EDGE_CODES, PATCH
@@ -321,11 +323,40 @@ def _on_device(volume: Volume, blocks: NDArray[np.int32]) -> tuple[Any, NDArray[
     return cuda.to_device(records), places.reshape(-1, 8).astype(np.int32)
 
 
+class CudaDrawing:
+    """draw_blocks() of surface.py on the device, and on the processor once the device has failed."""
+
+    def __init__(self) -> None:
+        """Begin on the device."""
+        self._lost = False
+
+    def __call__(
+        self,
+        blocks: NDArray[np.int32],
+        first: int,
+        base: Volume,
+        part: Volume,
+        part_offset: NDArray[np.int64],
+        minimum_weight: float,
+        *outputs: NDArray,
+    ) -> int:
+        """Draw blocks; see surface.draw_blocks()."""
+        if not self._lost:
+            try:
+                return draw_blocks(blocks, first, base, part, part_offset, minimum_weight, *outputs)
+            except Exception as error:
+                if not is_device_failure(error):
+                    raise
+                # The volume on the device fails as well, and says so.
+                self._lost = True
+        return surface.draw_blocks(blocks, first, base, part, part_offset, minimum_weight, *outputs)
+
+
 def draw_blocks(
     blocks: NDArray[np.int32],
     first: int,
     base: Volume,
-    part: CudaVolume,
+    part: Volume,
     part_offset: NDArray[np.int64],
     minimum_weight: float,
     vertices: NDArray[np.float32],

@@ -9,12 +9,14 @@ import functools
 import importlib.util
 from dataclasses import dataclass
 
+from lira_ros.configuration import ConfigurationError
+
 DEVICE_CHOICES = ("cpu", "cuda", "auto")
 
 INSTALL_HINT = 'pip install "numba-cuda[cu12]" (or [cu13], as the driver supports)'
 
 
-class DeviceError(RuntimeError):
+class DeviceError(ConfigurationError):
     """The wanted device cannot be used; the message says what is missing and what mends it."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from lira_ros.geometry.pose import checked_transform, inverse
 from lira_ros.mapping import storage, voxel
 from lira_ros.mapping.composition import Composition
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.devices import choose_device
 from lira_ros.mapping.distance_field import DistanceSlice, Slab, distance_slice
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
 from lira_ros.mapping.fragment_store import FragmentStore
 from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, rigid_fit, spread_corrections
 from lira_ros.mapping.open_fragment import OpenFragment
-from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh
+from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh, draw_blocks
 from lira_ros.mapping.tsdf import MapLimit, Volume, memory_share_bytes
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
@@ -86,6 +87,16 @@ class CorrectionReport:
     residual_deg: float
 
 
+def _on(device: str) -> tuple[type[Volume], Callable[..., int]]:
+    # The volume of the open fragment, and what draws its surface, on a device.
+    if device == "cpu":
+        return Volume, draw_blocks
+    from lira_ros.mapping.cuda_surface import CudaDrawing
+    from lira_ros.mapping.cuda_volume import CudaVolume
+
+    return CudaVolume, CudaDrawing()
+
+
 class Mapper:
     """Fuse posed RGB-D frames into fragments and keep their composition as the map.
 
@@ -114,8 +125,10 @@ class Mapper:
         self._budget_bytes = c.memory_budget_mib << 20 or memory_share_bytes()
         self._store = FragmentStore(self._budget_bytes)
         self._composition = Composition(self._store, c.voxel_size_m, truncation_m, c.max_blocks)
-        self._open = OpenFragment(self._composition, c.voxel_size_m, truncation_m, c.max_blocks)
-        self._surface = SurfaceMesh(c.mesh_weight)
+        self._device = choose_device(c.device)
+        volume_class, draw = _on(self._device)
+        self._open = OpenFragment(self._composition, c.voxel_size_m, truncation_m, c.max_blocks, volume_class)
+        self._surface = SurfaceMesh(c.mesh_weight, draw)
         self._keyframes = KeyframeSelector(c.keyframe_angle_deg, c.keyframe_distance_m)
         self._tracks = FrameTracks()
         self._gravity = GravityEstimator(c.up)
@@ -289,6 +302,10 @@ class Mapper:
         self._tracks.add(self._fragment_id, frame.stamp_ns, T_fragment_camera, keyframe_id, frame.camera_name)
         self._integrated += 1
         self._revision += 1
+        failure = self._open.take_warning()
+        if failure is not None:
+            self._device = "cpu"
+            return failure
         if refused == 0:
             return None
         self._refused_blocks += refused
@@ -711,6 +728,7 @@ class Mapper:
         store = self._store.statistics()
         used = self._composition.volume.bytes_used + self._open.bytes_used + self._surface.bytes_used
         return {
+            "device": self._device,
             "frames": self._frames,
             "frames_integrated": self._integrated,
             "rejected_stamp": self._rejected["stamp"],

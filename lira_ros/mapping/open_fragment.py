@@ -73,9 +73,10 @@ class OpenFragment:
         voxel_size_m: float,
         truncation_m: float,
         maximum_blocks: int,
+        volume_class: type[Volume] = Volume,
     ) -> None:
-        """Make an empty one whose voxels go into ``composition`` when it is closed."""
-        self.volume, self._spare = (Volume(voxel_size_m, truncation_m, maximum_blocks) for _ in range(2))
+        """Make an empty one whose voxels go into ``composition`` when it is closed; volume_class: of its device."""
+        self.volume, self._spare = (volume_class(voxel_size_m, truncation_m, maximum_blocks) for _ in range(2))
         self._composition = composition
         self._maximum_blocks = maximum_blocks
         self._closing: Fragment | None = None
@@ -120,6 +121,11 @@ class OpenFragment:
         self.frames += 1
         self.stamp_ns = max(stamp_ns, self.stamp_ns)
         self._labelled |= labelled
+
+    def take_warning(self) -> str | None:
+        """Return once what has gone wrong with the device of the volumes, None while all is well."""
+        warnings = [warning for warning in (self.volume.take_warning(), self._spare.take_warning()) if warning]
+        return warnings[0] if warnings else None
 
     # --- in the map -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,6 +123,36 @@ def _table(entries: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return np.full(slots, voxel.EMPTY, np.int64), np.empty(slots, np.int32)
 
 
+def draw_blocks(
+    blocks: NDArray[np.int32],
+    first: int,
+    base: Volume,
+    part: Volume,
+    part_offset: NDArray[np.int64],
+    minimum_weight: float,
+    *outputs: NDArray,
+) -> int:
+    """Draw (B, 3) ``blocks`` from ``first`` on; return the first block for which room is missing.
+
+    The map is ``base`` plus ``part``, whose blocks lie part_offset (3,) further. outputs: those of
+    surface_kernels.mesh_blocks().
+    """
+    return surface_kernels.mesh_blocks(
+        blocks,
+        first,
+        base.records,
+        base.keys,
+        base.values,
+        part.records,
+        part.keys,
+        part.values,
+        part_offset,
+        base.voxel_size_m,
+        minimum_weight,
+        *outputs,
+    )
+
+
 class SurfaceMesh:
     """The mesh of a map of two volumes, kept by block and renewed only where voxels have changed.
 
@@ -130,9 +160,10 @@ class SurfaceMesh:
     the end otherwise; holes are closed when the pool is full.
     """
 
-    def __init__(self, minimum_weight: float) -> None:
-        """Draw surfaces only between voxels of at least ``minimum_weight``."""
+    def __init__(self, minimum_weight: float, draw: Callable[..., int] | None = None) -> None:
+        """Draw surfaces only between voxels of at least ``minimum_weight``; draw: draw_blocks() of another device."""
         self.minimum_weight = minimum_weight
+        self._draw = draw or draw_blocks
         self.revision = 0
         self._drawn = _VertexArrays(_VERTEX_ROOM, _TRIANGLE_ROOM)
         self._start_empty()
@@ -165,17 +196,12 @@ class SurfaceMesh:
         triangle_ends = np.zeros(len(blocks), np.int64)
         first = 0
         while first < len(blocks):
-            drawn = surface_kernels.mesh_blocks(
+            drawn = self._draw(
                 blocks,
                 first,
-                base.records,
-                base.keys,
-                base.values,
-                part.records,
-                part.keys,
-                part.values,
+                base,
+                part,
                 part_offset,
-                base.voxel_size_m,
                 self.minimum_weight,
                 *self._drawn.all(),
                 vertex_ends,

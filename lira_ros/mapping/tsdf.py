@@ -272,6 +272,10 @@ class Volume:
             self._grow_table(max(len(self.keys), self.block_count + (columns // stride + 1) * samples))
         return self._touched[: int(counters[kernels.TOUCHED_COUNT])], int(counters[kernels.REFUSED_COUNT])
 
+    def take_warning(self) -> str | None:
+        """Return once what has gone wrong with the device that the volume is kept on; the processor does not fail."""
+        return None
+
     def prepare(self, blocks: int) -> None:
         """Have the memory of the first ``blocks`` blocks at hand, so that creating them later takes no time."""
         # The first write to a page costs more than the update of a block.

@@ -84,8 +84,8 @@ class MappingNode(LiraNode):
 
     def configure(self) -> None:
         """Create an empty map and the publishers; compile the loops before the first frame comes."""
-        warm_up()
         c = self.configuration
+        warm_up(c.mapping.device)
         self._mapper = Mapper(c.mapping)
         self._stamp_ns = 0
         self._viewpoint_m: NDArray[np.float64] | None = None

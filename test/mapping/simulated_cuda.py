@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.frame import Frame
 from lira_ros.mapping import cuda_kernels, cuda_volume, surface_kernels, tsdf, voxel
+from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.cuda_surface import draw_blocks
 from lira_ros.mapping.cuda_volume import CudaVolume
 from lira_ros.mapping.devices import cuda_state, simulated
+from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import MapLimit, Volume
 
 CAMERA = Camera(32, 24, 24.0, 24.0, 15.5, 11.5)
@@ -220,3 +223,34 @@ def test_a_mistake_in_a_program_is_no_failure_of_the_device():
     with pytest.raises(ValueError, match="reshape"):
         device.integrate(np.zeros((5, 5), np.uint8), CAMERA, np.eye(4), 4.0)
     assert device.take_warning() is None
+
+
+def test_a_mapper_on_the_device_gives_the_same_map():
+    maps = []
+    for device in ("cpu", "cuda"):
+        mapper = Mapper(
+            MappingConfiguration(
+                voxel_size_m=VOXEL_M,
+                truncation_voxels=2.0,
+                fragment_keyframes=2,
+                keyframe_distance_m=0.05,
+                mesh_weight=0.5,
+                drop_discontinuities=False,
+                device=device,
+            )
+        )
+        assert mapper.statistics()["device"] == device
+        for i in range(3):
+            T = np.eye(4)
+            T[:3, 3] = (0.8 + 0.1 * i, 0.8, 0.0)
+            update = mapper.add_frame(Frame(i, COLOR, np.nan_to_num(depth_image()), CAMERA, T), LABELS)
+            assert update.rejected is None
+            assert update.warning is None
+        maps.append((mapper.mesh(), mapper.fragments()))
+    (expected, fragments), (found, ours) = maps
+    assert len(fragments) == len(ours) == 1
+    order = [voxel.block_keys(f.block_coordinates).argsort() for f in (fragments[0], ours[0])]
+    np.testing.assert_allclose(ours[0].tsdf[order[1]], fragments[0].tsdf[order[0]], atol=1e-5)
+    assert len(found.triangles) == len(expected.triangles) > 30
+    order = [np.lexsort(mesh.vertices.round(4).T) for mesh in (found, expected)]
+    np.testing.assert_allclose(found.vertices[order[0]], expected.vertices[order[1]], atol=1e-4)

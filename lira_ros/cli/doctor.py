@@ -11,6 +11,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
+from lira_ros.mapping.devices import cuda_state
 from lira_ros.reasoning.backends import BACKENDS
 from lira_ros.reasoning.language.encoder import EncoderError, find_encoder
 
@@ -29,6 +30,7 @@ REQUIRED = (
 OPTIONAL = {
     "torch": "needed by the learned back ends only",
     "open3d-cpu": "needed by tests and benchmarks only",
+    "numba-cuda": "needed to map on an NVIDIA GPU only",
 }
 
 
@@ -83,19 +85,20 @@ def _platform() -> list[Finding]:
             else f"{shm.free / 1e6:.0f} MB free in /dev/shm (16 MB a process are used)",
             required=False,
         ),
-        Finding("gpu", shutil.which("nvidia-smi") is not None, _gpu_message(), required=False),
+        _gpu(),
     ]
 
 
-def _gpu_message() -> str:
-    if shutil.which("nvidia-smi") is None:
-        return "no NVIDIA driver found; the compact back end needs none"
-    return "an NVIDIA driver is installed"
+def _gpu() -> Finding:
+    state = cuda_state()
+    if state.problem is None:
+        return Finding("gpu", True, f"{state.name}: mapping.device cuda and auto use it", required=False)
+    return Finding("gpu", False, f"not needed, and none to map on: {state.problem}", required=False)
 
 
 def _installed_version(package: str) -> str | None:
     # On an installed ROS 2 the same modules come from the system under other package names.
-    modules = {"opencv-python-headless": "cv2", "PyYAML": "yaml", "open3d-cpu": "open3d"}
+    modules = {"opencv-python-headless": "cv2", "PyYAML": "yaml", "open3d-cpu": "open3d", "numba-cuda": "numba_cuda"}
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -106,6 +106,6 @@ def _run_kernel() -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip(" :") for line in str(error).splitlines() if line.strip(" :")]
+    lines = [line.strip(" :.") for line in str(error).splitlines() if line.strip(" :.")]
     # The driver's message starts with "Error at driver init" and says what happened in the next line.
     return next((line for line in lines if not line.startswith("Error at")), type(error).__name__)

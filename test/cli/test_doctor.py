@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from lira_ros.cli import doctor
+from lira_ros.mapping.devices import CudaState
 from lira_ros.reasoning.language.encoder import EncoderError
 
 
@@ -47,3 +48,18 @@ def test_dds_is_tried_unless_told_otherwise(well, sign, capsys, monkeypatch):
     line = next(line for line in capsys.readouterr().out.splitlines() if "tried" in line)
     assert line.startswith(sign)
     assert well or code == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "sign", "said"),
+    [
+        (CudaState("GPU 9000", None), "ok", "GPU 9000: mapping.device cuda and auto use it"),
+        (CudaState("", "no NVIDIA driver"), "note", "not needed, and none to map on: no NVIDIA driver"),
+    ],
+)
+def test_the_gpu_is_named_or_what_it_lacks(state, sign, said, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "cuda_state", lambda: state)
+    _, text = run(capsys)
+    line = next(line for line in text.splitlines() if line[6:].startswith("gpu"))
+    assert line.startswith(sign)
+    assert line.endswith(said)

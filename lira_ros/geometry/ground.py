@@ -16,17 +16,15 @@ _FLOOR_AREA_M2 = 0.1
 _FLOOR_SHARE = 0.05
 _BELOW_M = 0.1
 _BELOW_SHARE = 0.02
-# Steps of stairs: risers of 14 to 21 cm (EN 16954, IBC 1011.5) with some room for drift; a floor and two treads are
-# the least that can be told from furniture. A tread may be seen in part only.
+# Steps of stairs: risers of 14 to 21 cm (EN 16954, IBC 1011.5) with some room for drift; two treads in a row are the
+# least that can be told from furniture. A tread may be seen in part only.
 _RISER_M = (0.12, 0.24)
 _RISER_SPREAD_M = 0.04
-_LEAST_LEVELS = 3
+_LEAST_TREADS = 2
 _TREAD_AREA_M2 = 0.03
-_TREAD_SHARE = 0.01
+_TREAD_SHARE = 0.003
 # An axis within 37 degrees of up makes a poor level direction.
 _UPRIGHT = 0.8
-# The floor at the head or the foot of stairs is clearly larger than a tread.
-_FLOOR_PER_TREAD = 1.5
 
 
 def level_axes(up: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -93,69 +91,55 @@ class HeightHistogram:
         """Return the height of the floor, None while there is none to be told from what is seen.
 
         It is the lowest level surface of some size with almost nothing below it; the top of a table has something
-        below it as soon as anything under it is seen. Where stairs go up or down from it, it is the largest of
-        their levels.
+        below it as soon as anything under it is seen. Where stairs go down from the largest level surface, that one
+        is the floor, whatever is seen of the storey below.
         """
         # Heights jitter with pose drift and noise: a plane is what lies within a few bins.
-        support = np.convolve(self._upward_m2, np.ones(2 * _SMOOTHING_BINS + 1), mode="same")
+        window = np.ones(2 * _SMOOTHING_BINS + 1)
+        support = np.convolve(self._upward_m2, window, mode="same")
         supported = np.nonzero(support >= max(_FLOOR_AREA_M2, _FLOOR_SHARE * float(support.max())))[0]
         if len(supported) == 0:
             return None
-        lowest = int(supported[0])
-        peak = lowest + int(np.argmax(support[lowest : lowest + _bins(_BELOW_M) + 1]))
-        levels = self._stairs_through(peak)
-        below = self._all_m2[: max(0, min(peak, *levels) - _bins(_BELOW_M))].sum()
-        if below > _BELOW_SHARE * self._all_m2.sum():
-            return None  # something reaches further down: this is a table, the floor has not been seen
-        if len(levels) >= _LEAST_LEVELS:
-            area = self._upward_m2_at(np.array(levels))
-            largest = int(np.argmax(area))
-            if area[largest] >= _FLOOR_PER_TREAD * float(np.median(np.delete(area, largest))):
-                peak = levels[largest]
+        # A window that falls off to both sides, so that its peak is the middle of the plane.
+        middle = np.convolve(support, window, mode="same")
+        peak = int(np.argmax(middle))
+        if self._treads_below(peak) < _LEAST_TREADS:
+            lowest = int(supported[0])
+            peak = lowest + int(np.argmax(middle[lowest : lowest + _bins(_BELOW_M) + 1]))
+            below = self._all_m2[: max(0, peak - _bins(_BELOW_M))].sum()
+            if below > _BELOW_SHARE * self._all_m2.sum():
+                return None  # something reaches further down: this is a table, the floor has not been seen
         near = slice(max(0, peak - _SMOOTHING_BINS), peak + _SMOOTHING_BINS + 1)
         centres = (np.arange(_BINS)[near] - _BINS // 2 + 0.5) * _BIN_M
         return float(np.average(centres, weights=self._upward_m2[near]))
 
-    def _upward_m2_at(self, bins: NDArray[np.integer]) -> NDArray[np.float64]:
-        return np.convolve(self._upward_m2, np.ones(3), mode="same")[bins]
-
-    def _stairs_through(self, peak: int) -> list[int]:
-        # The bins of level surfaces that follow one another up and down from `peak` at the spacing of steps.
-        area = self._upward_m2_at(np.arange(_BINS))
+    def _treads_below(self, peak: int) -> int:
+        # How many level surfaces follow one another down from `peak` at the even spacing of steps.
+        area = np.convolve(self._upward_m2, np.ones(3), mode="same")
         level = area >= max(_TREAD_AREA_M2, _TREAD_SHARE * float(area.max()))
-        best = [peak]
-        for first in (-1, 1):
-            riser = _next_level(area, level, peak, first, _RISER_M)
-            if riser is None:
-                continue
-            steps = (max(_RISER_M[0], riser - _RISER_SPREAD_M), min(_RISER_M[1], riser + _RISER_SPREAD_M))
-            levels = [peak]
-            for direction in (-1, 1):
-                at = peak
-                while (rise := _next_level(area, level, at, direction, steps)) is not None:
-                    at += direction * _bins(rise)
-                    levels.append(at)
-            if len(levels) > len(best):
-                best = levels
-        return best if len(best) >= _LEAST_LEVELS else [peak]
+        treads, steps_m = 0, _RISER_M
+        while (riser_m := _next_below(area, level, peak, steps_m)) is not None:
+            steps_m = (max(_RISER_M[0], riser_m - _RISER_SPREAD_M), min(_RISER_M[1], riser_m + _RISER_SPREAD_M))
+            peak -= _bins(riser_m)
+            treads += 1
+        return treads
 
 
 def _bins(height_m: float) -> int:
     return round(height_m / _BIN_M)
 
 
-def _next_level(
-    area: NDArray[np.float64], level: NDArray[np.bool_], start: int, direction: int, steps_m: tuple[float, float]
+def _next_below(
+    area: NDArray[np.float64], level: NDArray[np.bool_], start: int, steps_m: tuple[float, float]
 ) -> float | None:
-    # The distance [m] to the largest level surface within a step of `start`; between the two there is a riser, which
-    # has no level surface of that size.
-    bins = start + direction * np.arange(_bins(steps_m[0]), _bins(steps_m[1]) + 1)
-    bins = bins[(bins > 0) & (bins < _BINS - 1)]
+    # How far [m] the largest level surface within a step below `start` is; between the two there is a riser, which has
+    # no level surface of that size.
+    bins = np.arange(start - _bins(steps_m[1]), start - _bins(steps_m[0]) + 1)
+    bins = bins[bins > 0]
     bins = bins[level[bins]]
     if len(bins) == 0:
         return None
     found = int(bins[np.argmax(area[bins])])
-    between = area[min(start, found) + 1 : max(start, found)]
-    if between.min() > 0.5 * min(area[start], area[found]):
+    if area[found + 1 : start].min() > 0.5 * min(area[start], area[found]):
         return None
-    return abs(found - start) * _BIN_M
+    return (start - found) * _BIN_M

@@ -170,3 +170,144 @@ def test_the_kitchen_stands_on_its_floor(start):
         estimator.add_keyframe(Frame(i, color, meters_from_millimeters(image), camera, poses[i]))
         np.testing.assert_array_equal(estimator.up, (0, 1, 0))
     assert estimator.floor_height_m == pytest.approx(-1.535, abs=0.04)
+
+
+def still_imu(estimator, up, count=100, start=0):
+    """Feed an IMU at rest at 100 Hz."""
+    for i in range(start, start + count):
+        assert estimator.add_acceleration(9.81 * np.asarray(up), i * 10_000_000, (0.0, 0.0, 0.01))
+
+
+def test_an_imu_tells_up_and_the_floor_is_found_along_it():
+    rotation = Rotation.from_euler("xyz", [25, -30, 40], degrees=True).as_matrix()
+    estimator = GravityEstimator("imu")
+    still_imu(estimator, rotation[:, 2])
+    assert estimator.source == "imu"
+    assert error_deg(estimator.up, rotation[:, 2]) < 1e-3
+    estimator.add_keyframe(turned(view(10, 35), rotation))
+    assert estimator.floor_height_m == pytest.approx(-1.3, abs=0.02)
+    assert error_deg(estimator.up, rotation[:, 2]) < 1e-3
+    assert estimator.imu_samples == {"accepted": 100, "old": 0, "invalid": 0, "accelerated": 0, "turning": 0}
+
+
+def test_until_the_imu_speaks_the_scene_does_and_the_floor_is_counted_anew():
+    rotation = Rotation.from_euler("xyz", [25, -30, 40], degrees=True).as_matrix()
+    estimator = GravityEstimator("imu")
+    for i in range(FREEZE_AFTER_KEYFRAMES + 5):
+        estimator.add_keyframe(turned(view(20 * i, 40), rotation))
+    assert estimator.source == "scene"
+    assert not estimator.is_frozen
+    assert error_deg(estimator.up, rotation[:, 2]) < 1.0
+    # Not exactly the scene's direction: the measured one is taken, and the floor found along it.
+    measured = Rotation.from_rotvec([0.0, 0.03, 0.0]).as_matrix() @ rotation[:, 2]
+    still_imu(estimator, measured)
+    assert error_deg(estimator.up, measured) < 1e-3
+    assert estimator.floor_height_m == pytest.approx(-1.3, abs=0.06)
+
+
+def test_a_map_that_is_level_but_for_the_bias_of_the_imu_stays_level_and_settles():
+    estimator = GravityEstimator("imu")
+    tilt = Rotation.from_euler("x", 2.5, degrees=True).as_matrix()
+    still_imu(estimator, tilt[:, 2], 2000)
+    np.testing.assert_array_equal(estimator.up, (0, 0, 1))
+    assert estimator.is_frozen
+    still_imu(estimator, (1, 0, 0), 10_000, 2000)
+    np.testing.assert_array_equal(estimator.up, (0, 0, 1))
+
+
+def test_a_moving_imu_says_nothing():
+    estimator = GravityEstimator("imu")
+    for i in range(200):
+        assert not estimator.add_acceleration((4.0, 0, 9.81), i * 10_000_000)
+    assert estimator.source == "scene"
+    assert estimator.imu_samples["accelerated"] == 200
+
+
+def test_the_orientation_of_an_imu_is_taken_as_well():
+    estimator = GravityEstimator("imu")
+    R_world_imu = Rotation.from_euler("xyz", [100, 20, 30], degrees=True)
+    T_map_imu = np.eye(4)
+    T_map_imu[:3, :3] = (Rotation.from_euler("x", 40, degrees=True) * R_world_imu).as_matrix()
+    for i in range(100):
+        assert estimator.add_orientation(R_world_imu.as_quat(), T_map_imu, i * 10_000_000)
+    expected = Rotation.from_euler("x", 40, degrees=True).as_matrix()[:, 2]
+    assert error_deg(estimator.up, expected) < 1e-3
+
+
+def test_tf_tells_up_and_may_change_it():
+    rotation = Rotation.from_euler("xyz", [25, -30, 40], degrees=True).as_matrix()
+    estimator = GravityEstimator("tf")
+    estimator.add_keyframe(turned(view(10, 35), rotation))
+    assert estimator.set_direction(2.0 * rotation[:, 2])
+    assert estimator.source == "tf"
+    assert error_deg(estimator.up, rotation[:, 2]) < 1e-6
+    assert estimator.floor_height_m == pytest.approx(-1.3, abs=0.03)
+    assert not estimator.set_direction(Rotation.from_rotvec([1e-3, 0, 0]).as_matrix() @ rotation[:, 2])
+    assert estimator.set_direction((0, 1, 0))
+    np.testing.assert_array_equal(estimator.up, (0, 1, 0))
+    assert not estimator.is_frozen
+    for bad in ((0, 0, 0), (0, np.nan, 1), (0, 1)):
+        with pytest.raises(ValueError, match="direction against gravity"):
+            estimator.set_direction(bad)
+
+
+@pytest.mark.parametrize("up", ["auto", "+z"])
+def test_what_was_not_asked_for_is_not_listened_to(up):
+    estimator = GravityEstimator(up)
+    assert not estimator.add_acceleration((9.81, 0, 0), 0)
+    assert not estimator.add_orientation((0, 0, 0, 1), np.eye(4), 0)
+    assert not estimator.set_direction((1, 0, 0))
+    np.testing.assert_array_equal(estimator.up, (0, 0, 1))
+
+
+@pytest.mark.parametrize("up", ["auto", "imu", "tf"])
+def test_everything_moves_when_the_map_frame_jumps(up):
+    estimator = GravityEstimator(up)
+    if up == "imu":
+        still_imu(estimator, (0, 0, 1))
+    if up == "tf":
+        estimator.set_direction((0, 0, 1))
+    for yaw in (0, 40, 80):
+        estimator.add_keyframe(view(yaw, 35))
+    jump = np.eye(4)
+    jump[:3, :3] = Rotation.from_euler("xyz", [25, -30, 40], degrees=True).as_matrix()
+    jump[:3, 3] = 1.0, 2.0, 3.0
+    estimator.move(jump)
+    expected = float(jump[:3, 2] @ (jump[:3, :3] @ (0, 0, -1.3) + jump[:3, 3]))
+    assert error_deg(estimator.up, jump[:3, 2]) < 1e-6
+    assert estimator.floor_height_m == pytest.approx(expected, abs=0.03)
+    ground = estimator.ground
+    np.testing.assert_allclose(ground.heights_m(np.array([jump[:3, :3] @ (0, 0, 0.2) + jump[:3, 3]])), 1.5, atol=0.03)
+    moved = view(120, 35)
+    estimator.add_keyframe(Frame(0, moved.color, moved.depth_m, CAMERA, jump @ moved.T_map_camera))
+    assert error_deg(estimator.up, jump[:3, 2]) < 1.0
+    assert estimator.floor_height_m == pytest.approx(expected, abs=0.05)
+
+
+def stairs(first_m, riser_m, count, start_x=0.5, tread_m=0.28):
+    """Steps along +x between y = -0.6 and 0.6, each a box on the ground of the room."""
+    steps = []
+    for k in range(count):
+        low, high = start_x + tread_m * k, start_x + tread_m * (k + 1)
+        top = first_m + riser_m * (k + 1)
+        steps.append((0.5 * (low + high), 0.0, 0.5 * (top - 1.3), 0.5 * tread_m, 0.6, 0.5 * (top + 1.3)))
+    return steps
+
+
+@pytest.mark.parametrize("up", ["auto", "+z"])
+def test_stairs_that_go_up_do_not_lift_the_floor(up):
+    estimator = GravityEstimator(up)
+    boxes = (*stairs(-1.3, 0.17, 6), (-1.0, 1.2, -0.6, 0.5, 0.4, 0.02))  # and a table
+    for tilt in (20, 35, 50):
+        estimator.add_keyframe(view(0, tilt, position=(-1.2, 0.0, 0.2), boxes=boxes))
+        assert estimator.floor_height_m == pytest.approx(-1.3, abs=0.03)
+
+
+def test_at_the_head_of_stairs_the_floor_is_where_one_stands():
+    # A floor at -0.3 with steps in an opening of it, down to the ground of the room at -1.3.
+    floor = [(x, y, -0.8, hx, hy, 0.5) for x, y, hx, hy in ((-1, 0, 1.5, 2), (1.5, 1.3, 1, 0.7), (1.5, -1.3, 1, 0.7))]
+    boxes = (*floor, *stairs(-0.3, -0.167, 5))
+    estimator = GravityEstimator("+z")
+    for yaw, tilt in ((0, 45), (0, 60), (180, 40), (90, 40)):
+        estimator.add_keyframe(view(yaw, tilt, position=(-0.6, 0.0, 1.0), boxes=boxes))
+    assert estimator.floor_height_m == pytest.approx(-0.3, abs=0.03)

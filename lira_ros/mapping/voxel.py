@@ -6,6 +6,7 @@ a CUDA kernel that calls them compiles them for the device. Fast-math is off: eq
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -74,16 +75,97 @@ def slot_of(key: int, slots: int) -> int:
 
 
 @inlined
+def larger(a: float, b: float) -> float:
+    """Return the larger of two numbers; unlike max() it is one instruction, because NaN need not be told apart."""
+    return a if a > b else b
+
+
+@inlined
+def smaller(a: float, b: float) -> float:
+    """Return the smaller of two numbers; unlike min() it is one instruction, because NaN need not be told apart."""
+    return a if a < b else b
+
+
+@inlined
+def pixel_at(
+    x: float, y: float, z: float, fx: float, fy: float, cx: float, cy: float, columns: int, rows: int, outside: int
+) -> int:
+    """Return the index of the pixel that sees a point of the camera frame, ``outside`` where none does.
+
+    A pixel is found by cutting off: for pixel centres at integers (OpenCV, ROS) cx and cy are moved by half a pixel.
+    """
+    zero = np.float32(0.0)
+    per_z = np.float32(1.0) / z
+    u = fx * x * per_z + cx
+    v = fy * y * per_z + cy
+    seen = (z > zero) & (u >= zero) & (v >= zero) & (u < np.float32(columns)) & (v < np.float32(rows))
+    # Sums of narrow integers are wide, which would halve the number of voxels in an instruction.
+    place = np.int32(np.int32(np.int32(v) * np.int32(columns)) + np.int32(u))
+    return place if seen else outside
+
+
+@inlined
+def open3d_pixel_at(
+    x: float, y: float, z: float, fx: float, fy: float, cx: float, cy: float, columns: int, rows: int, outside: int
+) -> int:
+    """Return the pixel that Open3D's VoxelBlockGrid takes for a point of the camera frame: that at or before it.
+
+    That is right for pixel centres at half numbers; what lies beyond the centre of the last pixel is outside.
+    """
+    per_z = np.float32(1.0) / z
+    u = fx * x * per_z + cx
+    v = fy * y * per_z + cy
+    seen = (
+        (u >= 0) & (v >= 0) & (u <= np.float32(columns) - np.float32(1.0)) & (v <= np.float32(rows) - np.float32(1.0))
+    )
+    place = np.int32(np.int32(np.int32(v) * np.int32(columns)) + np.int32(u))
+    return place if seen else outside
+
+
+@inlined
+def open3d_update(mean: float, weight: float, sample: float) -> float:
+    """Return the running mean after one more sample of weight 1, in the order of Open3D's VoxelBlockGrid."""
+    return (weight * mean + sample) * (np.float32(1.0) / (weight + np.float32(1.0)))
+
+
+@inlined
 def observation_weight(depth_m: float, constant: bool) -> float:
-    """Weigh one depth measurement: 1, or (2 m / z)^2 and at most 4.
+    """Weigh one depth measurement > 0: 1 (LIRA, Open3D, KinectFusion), or (2 m / z)^2 and at most 4.
 
     The noise of a depth camera grows with the square of the distance (Nguyen et al. 2012); 1 / z^2 is the weight of
     voxblox (Oleynikova et al., IROS 2017) and of nvblox. It is scaled so that a measurement from 2 m counts as one,
     and bounded below 1 m, where the noise floor takes over.
     """
-    if constant:
-        return np.float32(1.0)
-    return min(np.float32(4.0), np.float32(4.0) / (depth_m * depth_m))
+    near = np.float32(4.0) / (depth_m * depth_m)
+    near = near if near < np.float32(4.0) else np.float32(4.0)
+    return np.float32(1.0) if constant else near
+
+
+@inlined
+def behind_weight(signed_m: float, truncation_m: float, voxel_m: float, fading: bool) -> float:
+    """Return the share of its weight that a measurement keeps at a voxel ``-signed_m`` behind the surface, 0 to 1.
+
+    Fading: full up to one voxel behind, then falling linearly to 0 at the truncation distance (voxblox, Oleynikova et
+    al., IROS 2017; Bylow et al., RSS 2013), so that the back of a thin wall is not worn off by views of its front.
+    Otherwise the full weight everywhere down to the truncation distance (KinectFusion, Open3D).
+    """
+    share = (truncation_m + signed_m) / (truncation_m - voxel_m)
+    share = share if share < np.float32(1.0) else np.float32(1.0)
+    share = share if fading else np.float32(1.0)
+    return share if signed_m >= -truncation_m else np.float32(0.0)
+
+
+@inlined
+def incidence_weight(slope_u: float, slope_v: float, inverse: float, ray_x: float, ray_y: float) -> float:
+    """Return the cosine of the angle between the ray of a pixel and the normal of the surface there.
+
+    slope_u and slope_v: change of the inverse depth [1/m] for a change of the ray's x / z and y / z by one. inverse:
+    inverse depth [1/m]. ray_x, ray_y: x / z and y / z of the pixel. Weight of KinectFusion (Newcombe et al., ISMAR
+    2011: proportional to cos(theta) / z). A plane n X = d has the inverse depth (n_x x + n_y y + n_z) / d.
+    """
+    along = inverse - slope_u * ray_x - slope_v * ray_y
+    normal = math.sqrt(slope_u * slope_u + slope_v * slope_v + along * along)
+    return inverse / (normal * math.sqrt(ray_x * ray_x + ray_y * ray_y + 1.0))
 
 
 @inlined

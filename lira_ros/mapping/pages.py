@@ -1,0 +1,63 @@
+"""Ask the system for memory ahead of need, in another thread.
+
+Large arrays are address space only: the system hands out a page when it is first written, and clears it then. On a
+virtual machine that takes up to some milliseconds for a huge page of 2 MiB, which a frame should not wait for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from numpy.typing import NDArray
+
+# Linux 5.14: populate page tables for writing, as if every page was written to, without changing what is in them.
+_MADV_POPULATE_WRITE = 23
+# As much as one huge page at a time, so that others who need the system's memory get their turn.
+_BYTES_AT_ONCE = 1 << 21
+
+
+@functools.cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
+
+
+@functools.cache
+def _madvise() -> ctypes._CFuncPtr | None:
+    try:
+        madvise = ctypes.CDLL(None, use_errno=True).madvise
+    except (OSError, AttributeError):
+        return None
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return madvise
+
+
+def _populate(arrays: Sequence[NDArray]) -> None:
+    # Holding the arrays keeps their memory until this is done. A system that knows no such advice, or has no memory
+    # left, refuses: pages then come when they are written, as ever.
+    madvise = _madvise()
+    if madvise is None:
+        return
+    for array in arrays:
+        address = array.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
+        end = array.ctypes.data + array.nbytes
+        while address < end:
+            length = min(_BYTES_AT_ONCE, end - address)
+            if madvise(address, length, _MADV_POPULATE_WRITE) != 0:
+                return
+            address += length
+
+
+def prepare(arrays: Sequence[NDArray]) -> Future[None] | None:
+    """Have the pages of contiguous arrays ready soon; what is in them stays as it is.
+
+    Safe while others read and write the arrays. Returns what can be waited for; None with nothing to do.
+    """
+    arrays = [array for array in arrays if array.nbytes > 0]
+    if not arrays or os.name != "posix":
+        return None
+    return _thread().submit(_populate, arrays)

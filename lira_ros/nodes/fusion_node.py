@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 
 from lira_msgs.msg import (
     CandidateArray,
+    FragmentPoses,
     InstanceMap,
     InstanceMapUpdate,
     InstructionArray,
@@ -34,6 +35,7 @@ from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
+from lira_ros.ros.conversions.fragment_poses import poses_from_message
 from lira_ros.ros.conversions.instance import instance_to_message, map_to_message, update_to_message
 from lira_ros.ros.conversions.instruction import instruction_from_message, statuses_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
@@ -97,6 +99,7 @@ class FusionNode(LiraNode):
         self.worker.add_queue("progress", self._take_progress, 1)
         self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
         self.worker.add_queue("fragments", self._add_fragment, FRAGMENT_QUEUE)
+        self.worker.add_queue("fragment_poses", self._take_poses, 1)  # each is the whole list
         self.worker.add_queue("candidates", self._add_candidates, CANDIDATE_QUEUE)
         self.worker.add_periodic(
             "publish", 1.0 / self.configuration.publish_rate_hz, self._publish_changes, PUBLISH_SHARE
@@ -111,6 +114,7 @@ class FusionNode(LiraNode):
             (InstructionStatusArray, "reasoning_status", "progress", qos.latched(), False),
             (KeyframeMessage, "keyframes", "keyframes", qos.keyframes(), True),
             (VoxelFragment, "fragments", "fragments", qos.fragments(), False),
+            (FragmentPoses, "fragment_poses", "fragment_poses", qos.latched(), False),
             (CandidateArray, "candidates", "candidates", qos.candidates(), False),
         ):
             self.subscribe(
@@ -174,6 +178,17 @@ class FusionNode(LiraNode):
         elif self._is_current("fragments", message, where):
             self._map.add_fragment(fragment_from_message(message, topic))
 
+    def _take_poses(self, message: FragmentPoses) -> None:
+        topic = self.resolve_topic_name("fragment_poses")
+        if not self._is_current("fragment_poses", message, topic):
+            return
+        poses = poses_from_message(message, topic)
+        if poses.removed or poses.removed_keyframes:
+            self._map.forget_places(poses.removed_keyframes, poses.removed)
+        moved = self._map.correct_poses(poses.keyframes, poses.fragments)
+        self.statistics.count("pose corrections")
+        self.statistics.count("instances moved", moved)
+
     def _add_candidates(self, message: CandidateArray) -> None:
         topic = self.resolve_topic_name("candidates")
         if not self._is_current("candidates", message, f"{topic}: keyframe {message.keyframe_id}"):
@@ -186,7 +201,7 @@ class FusionNode(LiraNode):
         if outcome is Outcome.WAITING:
             self._unmatched.append((time.monotonic(), message.keyframe_id))
 
-    def _is_current(self, queue: str, message: CandidateArray | VoxelFragment, where: str) -> bool:
+    def _is_current(self, queue: str, message: CandidateArray | FragmentPoses | VoxelFragment, where: str) -> bool:
         """Tell whether a message is of the current session; one of a session to come is kept until that begins."""
         self._sessions.refuse_ended(message.session, where)
         if message.session != self._sessions.current:
@@ -219,9 +234,9 @@ class FusionNode(LiraNode):
         current = self._sessions.current
         for item in self._sessions.take_overdue(OVERDUE_S):
             topic = self.resolve_topic_name(item.queue)
-            what = (
-                f"keyframe {item.message.keyframe_id}" if item.queue == "candidates" else f"fragment {item.message.id}"
-            )
+            names = {"candidates": ("keyframe", "keyframe_id"), "fragments": ("fragment", "id")}
+            kind, field = names.get(item.queue, ("poses of map", "sequence"))
+            what = f"{kind} {getattr(item.message, field)}"
             self.report(
                 f"{topic} of another session",
                 f"{topic}: {what}: expected mapping session {current or 'of a keyframe'}, got {item.session}",

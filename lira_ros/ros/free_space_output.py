@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2
 
 from lira_ros.configuration import parameter
-from lira_ros.mapping.distance_field import UNKNOWN_CHOICES, Slab, distance_slice
+from lira_ros.mapping.distance_field import UNKNOWN_CHOICES
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.grid import slice_to_cloud, slice_to_occupancy
@@ -64,19 +64,22 @@ class FreeSpaceOutput:
         newcomer, self._watchers = watchers > self._watchers, watchers
         if watchers == 0 or not self._schedule.due() or (self._mapper.revision == self._revision and not newcomer):
             return
-        ground = self._mapper.gravity.ground
-        if ground is None or viewpoint_m is None:
+        if self._mapper.gravity.ground is None or viewpoint_m is None:
             return  # heights mean nothing before the floor has been seen
         self._revision = self._mapper.revision
+        self._node.statistics.latency(
+            "publish free space", self._schedule.run(lambda: self._send(stamp_ns, viewpoint_m))
+        )
+
+    def _send(self, stamp_ns: int, viewpoint_m: NDArray[np.float64]) -> None:
         c = self._configuration
         around = (viewpoint_m, c.radius_m) if c.radius_m > 0 else (None, None)
-        slab = Slab(ground, c.bottom_m, c.top_m, self._resolution_m, *around)
-
-        def send() -> None:
-            distances = distance_slice(*self._mapper.volumes(), slab, self._mapper.configuration.mesh_weight, c.unknown)
-            if self._occupancy.get_subscription_count():
-                self._occupancy.publish(slice_to_occupancy(distances, stamp_ns, self._frame_id))
-            if self._distance.get_subscription_count():
-                self._distance.publish(slice_to_cloud(distances, stamp_ns, self._frame_id))
-
-        self._node.statistics.latency("publish free space", self._schedule.run(send))
+        try:
+            distances = self._mapper.distance_slice(c.bottom_m, c.top_m, self._resolution_m, *around, unknown=c.unknown)
+        except ValueError as error:
+            self._node.report("no free space", f"{self._occupancy.topic_name}: {error}")
+            return
+        if self._occupancy.get_subscription_count():
+            self._occupancy.publish(slice_to_occupancy(distances, stamp_ns, self._frame_id))
+        if self._distance.get_subscription_count():
+            self._distance.publish(slice_to_cloud(distances, stamp_ns, self._frame_id))

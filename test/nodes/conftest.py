@@ -112,3 +112,30 @@ def collect(peer):
         return messages
 
     return collect_topic
+
+
+@pytest.fixture
+def mapping(spinner, wait_for, tmp_path):
+    """Return a function that starts a mapping node with parameters and waits until it is active."""
+
+    from rclpy.parameter import Parameter
+
+    from lira_ros.nodes.mapping_node import MappingNode
+
+    def start(active=True, cli_args=None, **values):
+        values = {
+            "map_directory": str(tmp_path),
+            "mapping.voxel_size_m": 0.05,
+            "mapping.fragment_keyframes": 3,
+            "mapping.up": "+z",
+            "camera.sensor_reliable": True,
+            "frame_queue_size": 100,
+            **values,
+        }
+        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+        node = spinner.add(MappingNode(parameter_overrides=overrides, cli_args=cli_args))
+        if active:
+            wait_for(lambda: node.state == "active", 60, "the start of the mapping node")
+        return node
+
+    return start

@@ -14,6 +14,7 @@ from wall_scene import BLUE_MUG, RED_MUG, SESSION, SOFA, THINGS, answer, candida
 
 from lira_msgs.msg import (
     CandidateArray,
+    FragmentPoses,
     InstanceMap,
     InstanceMapUpdate,
     InstructionArray,
@@ -31,6 +32,7 @@ from lira_ros.reasoning.relevance import Relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_to_message
 from lira_ros.ros.conversions.fragment import empty_fragment_message
+from lira_ros.ros.conversions.fragment_poses import MapPoses, poses_to_message
 from lira_ros.ros.conversions.instruction import instructions_to_message
 from lira_ros.ros.conversions.points import points_from_message
 from lira_ros.ros.conversions.time import stamp_to_ns
@@ -63,9 +65,10 @@ class Neighbors:
         self.keyframes = peer.create_publisher(KeyframeMessage, "keyframes", qos.keyframes())
         self.fragments = peer.create_publisher(VoxelFragment, "fragments", qos.fragments())
         self.candidates = peer.create_publisher(CandidateArray, "candidates", qos.candidates())
+        self.poses = peer.create_publisher(FragmentPoses, "fragment_poses", qos.latched())
 
     def connected(self):
-        outputs = (self.instructions, self.progress, self.keyframes, self.fragments, self.candidates)
+        outputs = (self.instructions, self.progress, self.keyframes, self.fragments, self.candidates, self.poses)
         return all(publisher.get_subscription_count() for publisher in outputs)
 
     def ask(self, **texts):
@@ -78,6 +81,14 @@ class Neighbors:
         for number in numbers:
             self.keyframes.publish(keyframe_message(number, session, things))
             self.candidates.publish(candidates_message(number, instruction_id, session, things))
+
+    def move(self, numbers, by_m, removed=(), session=SESSION):
+        """Publish that keyframes lie elsewhere now, by (3,) metres, and which were removed."""
+        poses = {}
+        for number in numbers:
+            poses[number] = view(number)[0].frame.T_map_camera.copy()
+            poses[number][:3, 3] += by_m
+        self.poses.publish(poses_to_message(MapPoses({}, poses, frozenset(), frozenset(removed)), session, 1, "map", 1))
 
     def report(self, name, answered, pending, state=InstructionStatus.SEARCHING, reason="so far"):
         """Publish the progress of one instruction, as the reasoning does."""
@@ -201,6 +212,59 @@ def test_a_map_grows_and_every_output_tells_the_same(started, neighbors, collect
     late = collect(InstanceMap, "instance_map", qos.instance_maps())
     wait_for(lambda: {message.instruction_id for message in late} == {"mug", "mugs"}, what="the latched maps")
     wait_for(lambda: last_map(late, "mugs").instances == get_map("mugs").map.instances, what="the newest map")
+
+
+def centroid(get_map, name="mug"):
+    instances = get_map(name).map.instances
+    if len(instances) != 1:
+        return None
+    point = instances[0].centroid
+    return np.array([point.x, point.y, point.z])
+
+
+def test_instances_follow_corrected_poses(started, neighbors, get_map, wait_for):
+    neighbors.ask(mug="Find the red mug.")
+    wait_for(lambda: started._map.instructions, what="the instruction")
+    neighbors.look(1, 2, 3)
+    wait_for(lambda: fused(started) == 3 and centroid(get_map) is not None, what="the red mug")
+    before = centroid(get_map)
+
+    def there(offset):
+        now = centroid(get_map)
+        return now is not None and np.linalg.norm(now - before - offset) < 0.03
+
+    neighbors.move((1, 2, 3), (0.4, 0.0, 0.2))
+    wait_for(lambda: there((0.4, 0.0, 0.2)), what="the mug at its new place")
+    # The next answer comes with the corrected pose of a keyframe whose message still has the old one.
+    neighbors.move((1, 2, 3, 4), (0.4, 0.0, 0.2))
+    neighbors.look(4)
+    wait_for(lambda: fused(started) == 4, what="the fourth answer")
+    assert there((0.4, 0.0, 0.2))
+    assert started.statistics.counter("pose corrections") >= 2
+
+
+def test_poses_of_a_session_to_come_wait_and_those_of_an_ended_one_are_refused(started, neighbors, get_map, wait_for):
+    neighbors.ask(mug="Find the red mug.")
+    wait_for(lambda: started._map.instructions, what="the instruction")
+    neighbors.move((1, 2, 3), (0.4, 0.0, 0.0))
+    neighbors.look(1, 2, 3)
+    wait_for(lambda: fused(started) == 3 and centroid(get_map) is not None, what="the mug")
+    assert abs(centroid(get_map)[0] - np.mean(RED_MUG.x) - 0.4) < 0.06
+    neighbors.look(1, 2, 3, session=SESSION + 1)
+    wait_for(lambda: started._sessions.current == SESSION + 1 and fused(started) == 3, what="the next session")
+    neighbors.move((1, 2, 3), (0.4, 0.0, 0.0), session=SESSION)
+    wait_for(lambda: problem(started, "/fragment_poses: expected mapping session"), what="the refusal")
+    wait_for(lambda: centroid(get_map) is not None, what="the mug")
+    assert abs(centroid(get_map)[0] - np.mean(RED_MUG.x)) < 0.06
+
+
+def test_instances_of_removed_places_are_forgotten(started, neighbors, get_map, wait_for):
+    neighbors.ask(mug="Find the red mug.")
+    wait_for(lambda: started._map.instructions, what="the instruction")
+    neighbors.look(1, 2, 3)
+    wait_for(lambda: fused(started) == 3 and centroid(get_map) is not None, what="the red mug")
+    neighbors.move((), (0, 0, 0), removed=(1, 2, 3))
+    wait_for(lambda: not get_map().map.instances, what="an empty map")
 
 
 def updates_of(messages, name):

@@ -8,9 +8,9 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from mapping_harness import feed, mapped, mapper, problem
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
-from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, PointCloud2
 from std_srvs.srv import Trigger
@@ -21,7 +21,6 @@ from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.msg import VoxelFragment
 from lira_msgs.srv import LoadMap, SaveMap
 from lira_ros.geometry.camera import Camera
-from lira_ros.nodes.mapping_node import MappingNode
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.camera import camera_to_info
 from lira_ros.ros.conversions.fragment import fragment_from_message
@@ -30,50 +29,6 @@ from lira_ros.ros.conversions.image import bytes_array, depth_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.points import points_from_message
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
-
-
-@pytest.fixture
-def mapping(spinner, wait_for, tmp_path):
-    """Return a function that starts a mapping node with parameters and waits until it is active."""
-
-    def start(active=True, cli_args=None, **values):
-        values = {
-            "map_directory": str(tmp_path),
-            "mapping.voxel_size_m": 0.05,
-            "mapping.fragment_keyframes": 3,
-            "mapping.up": "+z",
-            "camera.sensor_reliable": True,
-            "frame_queue_size": 100,
-            **values,
-        }
-        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
-        node = spinner.add(MappingNode(parameter_overrides=overrides, cli_args=cli_args))
-        if active:
-            wait_for(lambda: node.state == "active", 60, "the start of the mapping node")
-        return node
-
-    return start
-
-
-def mapper(node, method):
-    """Call a method of the mapper where its owner does, in the worker."""
-    return node.worker.submit(getattr(node._mapper, method)).result(30)
-
-
-def mapped(node):
-    return mapper(node, "statistics")["frames"] if node.state == "active" else 0
-
-
-def feed(camera, count, node, wait_for):
-    """Send frames one after another, each mapped before the next."""
-    for _ in range(count):
-        before = mapped(node)
-        camera.send(camera.next())
-        wait_for(lambda before=before: mapped(node) == before + 1, what="the frame in the map")
-
-
-def problem(node, text):
-    return [item.text for item in node.statistics.problems().values() if text in item.text]
 
 
 def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_service, tmp_path):

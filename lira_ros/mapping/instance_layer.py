@@ -52,7 +52,7 @@ def look_up_ids(keys: Array, values: Array, ids: Array, points: Array, voxel_m: 
                     break
 
 
-def _packed(voxels: NDArray[np.int32]) -> NDArray[np.int64]:
+def _packed(voxels: NDArray[np.integer]) -> NDArray[np.int64]:
     x, y, z = voxels.astype(np.int64).T + _VOXEL_BIAS
     return np.unique(x << (2 * _VOXEL_BITS) | y << _VOXEL_BITS | z)
 

@@ -305,15 +305,11 @@ class Composition:
 
     def forget(self, blocks: NDArray[np.int32]) -> None:
         """Drop (B, 3) blocks of fragments from memory; require() brings them back."""
-        self._drop(blocks)
+        self.volume.discard(blocks)
         self._mark_stale(blocks)
 
     def _mark_stale(self, blocks: NDArray[np.int32]) -> None:
         self._stale = np.union1d(self._stale, voxel.block_keys(blocks))
-
-    def _drop(self, blocks: NDArray[np.int32]) -> None:
-        indices = self.volume.find(blocks)
-        self.volume.records[indices[indices >= 0]] = 0.0
 
     def _compose(self, blocks: NDArray[np.int32]) -> None:
         # blocks: distinct. Fragments are added in the order of their ids, as when they came.
@@ -339,7 +335,7 @@ class Composition:
             else:
                 observed = self._add_resampled(fragment, reach.blocks[rows])
                 filled[place[rows]] |= observed
-        self._drop(blocks[~filled & (indices >= 0)])
+        self.volume.discard(blocks[~filled])
 
     def _add_resampled(self, fragment: Fragment, blocks: NDArray[np.int32]) -> NDArray[np.bool_]:
         fragment, _ = _in_memory(fragment, np.arange(len(fragment.block_coordinates)))

@@ -118,9 +118,9 @@ def resample(
     observed (N,) bool tells which blocks have a voxel with a weight.
 
     Values are trilinear between the 8 voxels around a point. Where some of them were never observed, the others are
-    continued with their mean slopes, which is exact for a plane; a point is observed when those that were hold at
-    least half of its interpolation weights. Colours are interpolated between voxels that have one, labels are those
-    of the nearest voxel.
+    continued with their mean slope along each axis, which is exact for a plane; a point is observed when those that
+    were hold at least half of its interpolation weights. Colours are interpolated between voxels that have one, labels
+    are those of the nearest voxel.
     """
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     last = BLOCK_SIZE - 1
@@ -128,7 +128,8 @@ def resample(
     spread = np.empty(3, np.int64)
     for a in range(3):
         extent = last * (abs(rotation[a, 0]) + abs(rotation[a, 1]) + abs(rotation[a, 2]))
-        spread[a] = int(extent + 1.0) // BLOCK_SIZE + 2
+        # The voxels around a point, and one beyond them on each side.
+        spread[a] = int(extent + 3.0) // BLOCK_SIZE + 2
     slots = np.empty(spread[0] * spread[1] * spread[2], np.int64)
     first = np.empty(3, np.int64)
     share = np.empty(8, np.float32)
@@ -146,7 +147,7 @@ def resample(
             lowest = base_x if a == 0 else (base_y if a == 1 else base_z)
             for b in range(3):
                 lowest += last * min(rotation[a, b], 0.0)
-            first[a] = int(np.floor(lowest - 1e-6)) >> 3
+            first[a] = int(np.floor(lowest - 1e-6) - 1.0) >> 3
         known = 0
         for k in range(spread[2]):
             for j in range(spread[1]):
@@ -201,20 +202,30 @@ def resample(
                 if share[c] > zero:
                     mean += share[c] * value[c]
                     mean_weight += share[c] * weights[c]
-            if total < np.float32(0.999):
+            if total < np.float32(0.99999):
                 # Continue the mean slope along each axis over the corners that are missing.
                 for axis in range(3):
                     bit = 1 << axis
-                    slope, edges = zero, zero
-                    centre = zero
+                    slope, edges, centre = zero, zero, zero
                     for c in range(8):
-                        if share[c] == zero:
-                            continue
-                        if c & bit:
-                            centre += share[c]
-                        elif share[c | bit] > zero:
-                            slope += value[c | bit] - value[c]
-                            edges += one
+                        if share[c] > zero:
+                            centre += share[c] if c & bit else zero
+                            if c & bit == 0 and share[c | bit] > zero:
+                                slope += value[c | bit] - value[c]
+                                edges += one
+                    if edges == zero:
+                        # All that was observed lies on one side: the slope is that of the voxels behind it.
+                        for c in range(8):
+                            if share[c] > zero:
+                                step = 1 if c & bit else -1
+                                jx = ix + (c & 1) + (step if axis == 0 else 0)
+                                jy = iy + ((c >> 1) & 1) + (step if axis == 1 else 0)
+                                jz = iz + (c >> 2) + (step if axis == 2 else 0)
+                                s = slots[(jx >> 3) + spread[0] * ((jy >> 3) + spread[1] * (jz >> 3))]
+                                at = (jx & 7) + 8 * (jy & 7) + 64 * (jz & 7)
+                                if s >= 0 and weight[s, at] > zero:
+                                    slope += (tsdf[s, at] - value[c]) * np.float32(step)
+                                    edges += one
                     if edges > zero:
                         position = px if axis == 0 else (py if axis == 1 else pz)
                         mean += slope / edges * (position * total - centre)

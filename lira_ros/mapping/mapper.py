@@ -334,7 +334,7 @@ class Mapper:
     def _put_away(self, until_s: float) -> None:
         # Some blocks of a closed fragment with each frame, in equal parts whatever the clock says, and more in time.
         share = max(_CLOSING_BLOCKS, int(_CLOSING_SHARE * self._open.closing_blocks) + 1)
-        while self._open.blocks_to_put_away or self._open.closing_blocks:
+        while self._open.is_closing:
             self._advance(share)
             share = _CLOSING_BLOCKS
             if time.perf_counter() > until_s:
@@ -347,7 +347,7 @@ class Mapper:
             self._map_blocks = self._composition.volume.block_count + self._open.volume.block_count
 
     def _finish_closing(self) -> None:
-        while self._open.closing_blocks:
+        while self._open.is_closing:
             self._advance(self._open.closing_blocks)
 
     # --- memory ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,14 +75,14 @@ class OpenFragment:
         voxel_size_m: float,
         truncation_m: float,
         maximum_blocks: int,
-        volume_class: type[Volume] = Volume,
+        volume_class: Callable[[float, float, int], Volume] = Volume,
     ) -> None:
         """Make an empty one whose voxels go into ``composition`` when it is closed; volume_class: of its device."""
         self.volume, self._spare = (volume_class(voxel_size_m, truncation_m, maximum_blocks) for _ in range(2))
         self._composition = composition
         self._maximum_blocks = maximum_blocks
         self._closing: Fragment | None = None
-        self._done = 0
+        self._left = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -213,18 +215,18 @@ class OpenFragment:
 
     def close(self, fragment_id: int) -> None:
         """Be empty from now on; advance() makes a fragment of what there was. Nothing else may be being closed."""
-        self._closing, self._done = self._as_fragment(fragment_id), 0
+        self._closing, self._left = self._as_fragment(fragment_id), self.volume.block_count
         self.volume, self._spare = self._spare, self.volume
         self._forget()
 
     @property
-    def blocks_to_put_away(self) -> int:
-        """Return how many blocks of a closed fragment advance() has still to move; 0 when nothing is being closed."""
-        return 0 if self._closing is None else len(self._closing.block_coordinates) - self._done
+    def is_closing(self) -> bool:
+        """Return whether advance() has still something to do."""
+        return self._closing is not None
 
     @property
     def closing_blocks(self) -> int:
-        """Return how many blocks the fragment has that is being closed."""
+        """Return how many blocks the fragment has that is being closed, 0 when none is."""
         return 0 if self._closing is None else len(self._closing.block_coordinates)
 
     def advance(self, blocks: int) -> Fragment | None:
@@ -232,11 +234,13 @@ class OpenFragment:
         fragment = self._closing
         if fragment is None:
             return None
-        first, end = self._done, min(self._done + blocks, len(fragment.block_coordinates))
+        # From the last block on, so that what is taken out of the volume leaves no hole.
+        first, end = max(self._left - blocks, 0), self._left
         _export(self._spare, fragment, first, end)
         self._composition.add_rows(fragment, np.arange(first, end))
-        self._done = end
-        if end < len(fragment.block_coordinates):
+        self._spare.discard(fragment.block_coordinates[first:end][::-1])
+        self._left = first
+        if first > 0:
             return None
         self._composition.register(fragment)
         self._spare.clear()

@@ -20,14 +20,18 @@ from lira_ros.mapping.voxel import (
     WEIGHT,
     Array,
     behind_weight,
+    color_share,
     compiled,
     incidence_weight,
+    kept_share,
     larger,
     observation_weight,
     pack_key,
     pixel_at,
+    sample_share,
     slot_of,
     smaller,
+    truncated,
     vote,
 )
 
@@ -636,14 +640,11 @@ def _update_distances(
     tsdf: Array, weight: Array, signed: Array, per_truncation: float, cap: float, sample_weight: Array
 ) -> None:
     # sample_weight is replaced by the share that the measurement gets in the mean.
-    one = np.float32(1.0)
     for i in range(VOXELS_PER_BLOCK):
-        total = weight[i] + sample_weight[i]
+        share = sample_share(weight[i], sample_weight[i])
         # A voxel with nothing to add keeps its bits.
-        share = sample_weight[i] / larger(total, np.float32(1e-20))
-        sample = larger(-one, smaller(one, signed[i] * per_truncation))
-        tsdf[i] += (sample - tsdf[i]) * share
-        weight[i] = smaller(total, cap)
+        tsdf[i] += (truncated(signed[i], per_truncation) - tsdf[i]) * share
+        weight[i] = smaller(weight[i] + sample_weight[i], cap)
         sample_weight[i] = share
 
 
@@ -684,15 +685,10 @@ def _unpack_colors(found: Array, red: Array, green: Array, blue: Array) -> None:
 
 @compiled
 def _color_shares(
-    red: Array, green: Array, blue: Array, signed: Array, share: Array, truncation: float, color_share: Array
+    red: Array, green: Array, blue: Array, signed: Array, share: Array, truncation: float, part: Array
 ) -> None:
-    zero, one = np.float32(0.0), np.float32(1.0)
     for i in range(VOXELS_PER_BLOCK):
-        # Colour belongs to the surface: what is only seen through keeps none.
-        part = share[i] if signed[i] < truncation else zero
-        # A voxel without colour takes its first one whole, whatever weight free space gave it before.
-        first = (red[i] + green[i] + blue[i] == zero) & (part > zero)
-        color_share[i] = one if first else part
+        part[i] = color_share(red[i] + green[i] + blue[i], signed[i], share[i], truncation)
 
 
 @compiled
@@ -754,7 +750,7 @@ def integrate(
     depth = np.empty(VOXELS_PER_BLOCK, np.float32)
     signed = np.empty(VOXELS_PER_BLOCK, np.float32)
     share = np.empty(VOXELS_PER_BLOCK, np.float32)
-    color_share = np.empty(VOXELS_PER_BLOCK, np.float32)
+    part = np.empty(VOXELS_PER_BLOCK, np.float32)
     found = np.zeros(VOXELS_PER_BLOCK, np.uint32)
     samples = np.empty((3, VOXELS_PER_BLOCK), np.float32)
     flags = np.empty(VOXELS_PER_BLOCK, np.uint8)
@@ -784,11 +780,11 @@ def integrate(
             continue
         _look_up_colors(color, pixel, groups, count, found)
         red, green, blue = records[block, RED], records[block, GREEN], records[block, BLUE]
-        _color_shares(red, green, blue, signed, share, truncation, color_share)
+        _color_shares(red, green, blue, signed, share, truncation, part)
         _unpack_colors(found, samples[0], samples[1], samples[2])
-        _blend(red, samples[0], color_share)
-        _blend(green, samples[1], color_share)
-        _blend(blue, samples[2], color_share)
+        _blend(red, samples[0], part)
+        _blend(green, samples[1], part)
+        _blend(blue, samples[2], part)
         if with_labels:
             label, confidence = records[block, LABEL], records[block, CONFIDENCE]
             _flag_within(signed, share, label_band, flags)
@@ -806,7 +802,7 @@ def decay(records: Array, touched: Array, block_stamp_s: Array, stamp_s: float, 
     """Halve the weight of the touched blocks for each half-life since they were last touched, and note the time."""
     for k in range(touched.shape[0]):
         block = touched[k]
-        kept = np.float32(0.5 ** (max(stamp_s - block_stamp_s[block], 0.0) / half_life_s))
+        kept = kept_share(max(stamp_s - block_stamp_s[block], 0.0), half_life_s)
         block_stamp_s[block] = stamp_s
         weight = records[block, WEIGHT]
         for i in range(VOXELS_PER_BLOCK):

@@ -169,6 +169,38 @@ def incidence_weight(slope_u: float, slope_v: float, inverse: float, ray_x: floa
 
 
 @inlined
+def sample_share(weight: float, sample_weight: float) -> float:
+    """Return the share of a sample in the weighted mean (Curless and Levoy 1996) that it joins; 0 for no weight."""
+    return sample_weight / larger(weight + sample_weight, np.float32(1e-20))
+
+
+@inlined
+def truncated(signed_m: float, per_truncation: float) -> float:
+    """Return the tsdf of a signed distance: in units of the truncation distance, between -1 and 1."""
+    one = np.float32(1.0)
+    return larger(-one, smaller(one, signed_m * per_truncation))
+
+
+@inlined
+def color_share(brightness: float, signed_m: float, share: float, truncation_m: float) -> float:
+    """Return the share of a colour in the mean of a voxel whose channels add up to ``brightness`` so far.
+
+    Colour belongs to the surface: what is only seen through keeps none. A voxel without colour takes its first one
+    whole, whatever weight free space gave it before.
+    """
+    zero = np.float32(0.0)
+    part = share if signed_m < truncation_m else zero
+    first = (brightness == zero) & (part > zero)
+    return np.float32(1.0) if first else part
+
+
+@inlined
+def kept_share(age_s: float, half_life_s: float) -> float:
+    """Return which share of its weight a voxel keeps when it was not seen for ``age_s``: half of it each half-life."""
+    return np.float32(0.5 ** (age_s / half_life_s))
+
+
+@inlined
 def fuse(mean: float, weight: float, sample: float, sample_weight: float) -> float:
     """Return the weighted running mean (Curless and Levoy 1996) after one more sample."""
     return (mean * weight + sample * sample_weight) / (weight + sample_weight)

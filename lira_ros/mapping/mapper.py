@@ -29,6 +29,7 @@ from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, ri
 from lira_ros.mapping.open_fragment import OpenFragment
 from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh, draw_blocks
 from lira_ros.mapping.tsdf import MapLimit, Volume, memory_share_bytes
+from lira_ros.mapping.views import View, cast_view, look_up_depth_labels, look_up_labels, splat_view
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
 _TIMED_FRAMES = 300
@@ -684,21 +685,52 @@ class Mapper:
 
         Returns (N,) uint16 labels, 0 where there is none, and (N,) float32 their lead in confidence.
         """
-        voxels = np.rint(np.asarray(points_map, dtype=np.float64) / self.configuration.voxel_size_m).astype(np.int64)
-        blocks, local = voxels >> 3, voxels & 7
-        index = local[:, 0] + 8 * local[:, 1] + 64 * local[:, 2]
-        result = np.zeros((2, len(voxels)), dtype=np.float32)
-        base, part, part_offset = self.volumes(voxel.unique_blocks(blocks))
-        for volume, offset in ((base, np.zeros(3, dtype=np.int64)), (part, part_offset)):
-            record = volume.find((blocks - offset).astype(np.int32))
-            there = np.nonzero(record >= 0)[0]
-            found = volume.records[record[there], :, index[there]][:, [voxel.LABEL, voxel.CONFIDENCE]]
-            same = (found[:, 0] == result[0, there]) | (result[1, there] == 0)
-            lead = np.where(same, result[1, there] + found[:, 1], found[:, 1] - result[1, there])
-            voted = found[:, 1] > 0
-            result[0, there] = np.where(voted & (same | (lead > 0)), found[:, 0], result[0, there])
-            result[1, there] = np.where(voted, np.abs(lead), result[1, there])
-        return np.where(result[1] > 0, result[0], 0).astype(np.uint16), result[1]
+        points = np.asarray(points_map, dtype=np.float64)
+        return look_up_labels(*self._volumes_at(points), points)
+
+    def depth_labels(
+        self, depth_m: NDArray[np.float32], camera: Camera, T_map_camera: NDArray[np.float64], stride: int = 4
+    ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+        """Look up the label evidence where every stride-th pixel of a (H, W) depth image [m] lies in the map.
+
+        See look_up_depth_labels() for what is returned, and for the errors raised.
+        """
+        points = np.zeros((0, 3))
+        if self._composition.stale_count:
+            pixels = np.s_[stride // 2 :: stride, stride // 2 :: stride]
+            points = camera.unproject(np.nan_to_num(depth_m))[pixels].reshape(-1, 3) @ T_map_camera[:3, :3].T
+            points += T_map_camera[:3, 3]
+        return look_up_depth_labels(*self._volumes_at(points), depth_m, camera, T_map_camera, stride)
+
+    def _volumes_at(self, points: NDArray[np.float64]) -> tuple[Volume, Volume, NDArray[np.int64]]:
+        # The volumes, complete in the blocks of (N, 3) map points [m].
+        blocks = np.zeros((0, 3), dtype=np.int32)
+        if self._composition.stale_count:
+            blocks = voxel.unique_blocks(np.rint(points / self.configuration.voxel_size_m).astype(np.int64) >> 3)
+        return self.volumes(blocks)
+
+    def view(
+        self,
+        camera: Camera,
+        T_map_camera: NDArray[np.float64],
+        farthest_m: float = 10.0,
+        exact: bool = False,
+        instances: InstanceLayer | None = None,
+    ) -> View:
+        """Return what a camera sees of the map in memory, by splatting, or by ray casting when it has to be exact.
+
+        Raises ValueError for an impossible range.
+        """
+        draw = cast_view if exact else splat_view
+        weight = self.configuration.mesh_weight
+        return draw(
+            *self.volumes(),
+            camera,
+            T_map_camera,
+            minimum_weight=weight,
+            farthest_m=farthest_m,
+            instances=instances,
+        )
 
     def distance_slice(
         self,

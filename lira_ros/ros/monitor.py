@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
-from lira_msgs.msg import CandidateArray, InstanceMapUpdate, InstructionStatusArray
+from lira_msgs.msg import CandidateArray, FragmentPoses, InstanceMapUpdate, InstructionStatusArray
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance
+from lira_ros.geometry.frame import Keyframe
 from lira_ros.ros import qos
 from lira_ros.ros.client import InstructionClient
 from lira_ros.ros.conversions.candidate import candidates_from_message
+from lira_ros.ros.conversions.fragment_poses import poses_from_message
 from lira_ros.ros.conversions.instance import instance_from_message
 from lira_ros.ros.conversions.instruction import status_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
@@ -41,10 +47,12 @@ class Monitor:
         self._mapped_ns = 0
         self._heard_s = time.monotonic()
         self._maps: dict[str, dict[int, Instance]] = {}
+        self._corrected: Mapping[int, NDArray[np.float64]] = {}
         node = client.node
         node.create_subscription(CameraInfo, camera_info_topic, self._sensed, qos.sensor_input(100))
         node.create_subscription(PoseStamped, "pose", self._mapped, qos.stream(100))
         node.create_subscription(KeyframeMessage, "keyframes", self._keyframe, qos.keyframes())
+        node.create_subscription(FragmentPoses, "fragment_poses", self._poses, qos.latched())
         node.create_subscription(CandidateArray, "candidates", self._candidates, qos.candidates())
         node.create_subscription(InstanceMapUpdate, "instance_map/updates", self._update, qos.instance_updates())
         node.create_subscription(InstructionStatusArray, "instruction_status", self._statuses, qos.latched())
@@ -93,11 +101,18 @@ class Monitor:
     def _keyframe(self, message: KeyframeMessage) -> None:
         now_s = self._heard_s = time.monotonic()
         keyframe = keyframe_from_message(message, "keyframes")
-        self.record.keyframes[keyframe.id] = keyframe
+        pose = self._corrected.get(keyframe.id)
+        self.record.keyframes[keyframe.id] = keyframe if pose is None else _placed(keyframe, pose)
         # The first images may be sent before they are listened to here; keyframes are latched.
         self._start_ns = min(keyframe.frame.stamp_ns, self._start_ns or keyframe.frame.stamp_ns)
         self._keyframe_s[keyframe.frame.stamp_ns] = now_s
         self._note("sensor stamp to keyframe", self._sensed_s.get(keyframe.frame.stamp_ns), now_s)
+
+    def _poses(self, message: FragmentPoses) -> None:
+        self._corrected = poses_from_message(message, "fragment_poses").keyframes
+        for keyframe_id, pose in self._corrected.items():
+            if keyframe_id in self.record.keyframes:
+                self.record.keyframes[keyframe_id] = _placed(self.record.keyframes[keyframe_id], pose)
 
     def _candidates(self, message: CandidateArray) -> None:
         now_s = self._heard_s = time.monotonic()
@@ -134,3 +149,8 @@ class Monitor:
     def _note(self, stage: str, before_s: float | None, now_s: float) -> None:
         if before_s is not None:
             self.record.latency.add(stage, now_s - before_s)
+
+
+def _placed(keyframe: Keyframe, T_map_camera: NDArray[np.float64]) -> Keyframe:
+    """Return a keyframe with its corrected pose."""
+    return replace(keyframe, frame=replace(keyframe.frame, T_map_camera=T_map_camera))

@@ -438,6 +438,14 @@ class Volume:
         limit.map_blocks = int(counters[kernels.MAP_COUNT])
         return self._touched[: int(counters[kernels.TOUCHED_COUNT])]
 
+    def _touch_pattern(self, camera: Camera, farthest_m: float) -> tuple[int, int, int]:
+        # Every how many pixels there is a ray through free space, and one through the band, with how many samples.
+        block_m = BLOCK_SIZE * self.voxel_size_m
+        # Two rays are at most half a block apart where they end.
+        apart = max(1, int(0.5 * block_m * min(camera.fx, camera.fy) / farthest_m))
+        samples = int(np.ceil(2.0 * self.truncation_m / block_m / _SAMPLE_SPACING_BLOCKS)) + 1
+        return apart, min(apart, _MAXIMUM_STRIDE_PX), max(2, samples)
+
     def _touch(
         self,
         rows: int,
@@ -450,11 +458,7 @@ class Volume:
     ) -> tuple[NDArray[np.int32], int]:
         block_m = BLOCK_SIZE * self.voxel_size_m
         intrinsics = _intrinsics(camera)
-        # Two rays are at most half a block apart where they end.
-        apart = 0.5 * block_m * float(intrinsics[:2].min()) / farthest_m
-        stride = int(np.clip(apart, 1, _MAXIMUM_STRIDE_PX))
-        band_blocks = 2.0 * self.truncation_m / block_m
-        samples = max(2, int(np.ceil(band_blocks / _SAMPLE_SPACING_BLOCKS)) + 1)
+        apart, stride, samples = self._touch_pattern(camera, farthest_m)
         limit = limit or self._no_limit()
         counters = np.array([self.block_count, 0, 0, limit.map_blocks], dtype=np.int64)
         rotation = np.ascontiguousarray(T_volume_camera[:3, :3]).astype(np.float32)
@@ -500,7 +504,7 @@ class Volume:
                 self._usable,
                 rows,
                 columns,
-                max(1, int(apart)),
+                apart,
                 intrinsics,
                 rotation,
                 translation,

@@ -29,7 +29,7 @@ REQUIRED = (
 )
 OPTIONAL = {
     "torch": "needed by the learned back ends only",
-    "open3d-cpu": "needed by tests and benchmarks only",
+    "open3d-cpu": "needed by lira export to .npz, by tests and benchmarks only",
     "numba-cuda": "needed to map on an NVIDIA GPU only",
 }
 

@@ -15,7 +15,9 @@ from lira_ros.geometry.ground import GroundPlane
 from lira_ros.geometry.registration import registered_depth
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.distance_field import Slab, distance_slice
+from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.mapper import Mapper
+from lira_ros.mapping.surface import SurfaceMesh
 from lira_ros.mapping.tsdf import Volume
 
 
@@ -40,7 +42,17 @@ def warm_up(device: str = "cpu") -> float:
         mapper.add_frame(Frame(stamp_ns, color, depth_m, camera, T_map_camera), np.ones((24, 32), np.uint16))
     registered_depth(depth_m, camera, camera, np.eye(4))
     mapper.mesh()
+    mapper.mesh_blocks()
+    instances = InstanceLayer(0.1)
+    instances.set(1, np.zeros((1, 3), np.int32))
+    mapper.point_cloud(0.5, instances)
     mapper.labels(np.zeros((1, 3)))
+    mapper.depth_labels(depth_m, camera, np.eye(4))
+    for exact in (False, True):
+        mapper.view(camera, np.eye(4), exact=exact)
+    surface = SurfaceMesh(1.5)
+    surface.forget(np.zeros((1, 3), np.int32))
+    surface.clear()
     # Upright and tilted slabs, each once.
     for up in (np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.6, 0.8])):
         slab = Slab(GroundPlane(up, 0.0), 0.1, 1.0, 0.1, np.zeros(3), 0.5)

@@ -1,13 +1,16 @@
+import numpy as np
 from analytic_scene import walk
 
-from lira_ros.mapping import distance_kernels, kernels, surface_kernels
+from lira_ros.mapping import distance_kernels, instance_layer, kernels, surface_kernels, view_kernels
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.precompile import warm_up
 
 
 def signatures():
-    compiled = {**vars(kernels), **vars(surface_kernels), **vars(distance_kernels)}
+    modules = (kernels, surface_kernels, distance_kernels, view_kernels, instance_layer)
+    compiled = {name: value for module in modules for name, value in vars(module).items()}
     loops = [value for name, value in compiled.items() if hasattr(value, "signatures") and name[0] != "_"]
     return {loop.__name__: len(loop.signatures) for loop in loops}
 
@@ -20,10 +23,21 @@ def test_nothing_is_compiled_after_warm_up(tmp_path):
         mapper.add_frame(frame)
     mapper.flush()
     mapper.mesh()
+    instances = InstanceLayer(0.1)
+    instances.set(5, np.ones((3, 3), np.int64))
     mapper.points()
+    mapper.point_cloud(0.3, instances)
+    mapper.mesh_blocks()
+    frame = walk(1)[0]
+    mapper.depth_labels(frame.depth_m, frame.camera, frame.T_map_camera)
+    mapper.labels(np.zeros((4, 3), np.float32))
+    for exact in (False, True):
+        mapper.view(frame.camera, frame.T_map_camera, exact=exact, instances=instances)
     mapper.distance_slice(0.2, 1.0, 0.1)
     mapper.save(tmp_path / "map")
     mapper.load(tmp_path / "map")
     assert signatures() == before
     for name in ("integrate", "touch", "merge", "mesh_blocks", "insert_all", "find_all", "mark_cells"):
+        assert before[name] > 0, name
+    for name in ("keep", "compact", "join", "average_by_cell", "look_up_depth", "splat", "cast", "look_up_ids"):
         assert before[name] > 0, name

@@ -6,17 +6,21 @@ from analytic_scene import (
     ROOM_HALF_M,
     SPHERE_CENTRE,
     SPHERE_RADIUS_M,
+    frame_of,
     looking_at,
     rays,
     room_depth,
     scene_depth,
     sphere_depth,
+    walk,
 )
 from scipy.ndimage import binary_erosion
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.mapping import voxel
+from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.instance_layer import InstanceLayer
+from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import Volume
 from lira_ros.mapping.views import cast_view, look_up_depth_labels, look_up_labels, splat_view
 
@@ -218,3 +222,26 @@ def test_labels_of_a_depth_image(scene, stride):
         look_up_depth_labels(*scene, depth[1:], CAMERA, T)
     with pytest.raises(ValueError, match="stride"):
         look_up_depth_labels(*scene, depth, CAMERA, T, 0)
+
+
+def test_the_mapper_shows_what_it_mapped():
+    mapper = Mapper(MappingConfiguration(voxel_size_m=0.04, mesh_weight=0.1, max_depth_m=5.0, fragment_keyframes=3))
+    for frame in walk(16):
+        sphere = sphere_depth(frame.camera, frame.T_map_camera)
+        on_sphere = (sphere > 0) & (sphere < room_depth(frame.camera, frame.T_map_camera))
+        mapper.add_frame(frame, np.where(on_sphere, SPHERE_LABEL, WALL_LABEL).astype(np.uint16))
+    T = walk(16)[5].T_map_camera
+    expected = frame_of(scene_depth(CAMERA, T), T, camera=CAMERA)
+    for exact in (False, True):
+        view = mapper.view(CAMERA, T, exact=exact)
+        seen = view.depth_m > 0
+        assert seen.mean() > 0.9
+        assert np.median(np.abs(view.depth_m - expected.depth_m)[seen]) < 0.01
+        assert ((view.labels == SPHERE_LABEL) == sphere_mask(T))[seen].mean() > 0.97
+    labels, _ = mapper.depth_labels(expected.depth_m, CAMERA, T)
+    points = (rays(CAMERA, T) * expected.depth_m[..., None] + T[:3, 3])[2::4, 2::4].reshape(-1, 3)
+    by_points, _ = mapper.labels(points)
+    # The depth is rounded to float32 and the points are not: a few lie between two voxels.
+    assert (labels.reshape(-1) == by_points).mean() > 0.995
+    assert (labels > 0).mean() > 0.9
+    assert ((labels == SPHERE_LABEL) == sphere_mask(T)[2::4, 2::4])[labels > 0].mean() > 0.97

@@ -21,6 +21,7 @@ from lira_ros.ros.camera_inputs import CameraInputs, CameraInputsConfiguration
 from lira_ros.ros.corrections import CorrectionConfiguration, PoseCorrections
 from lira_ros.ros.free_space_output import FreeSpaceConfiguration, FreeSpaceOutput
 from lira_ros.ros.gravity_input import GravityInput
+from lira_ros.ros.instance_input import InstanceInput
 from lira_ros.ros.map_files import MapFiles
 from lira_ros.ros.map_output import MapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
@@ -93,7 +94,8 @@ class MappingNode(LiraNode):
         self._files = MapFiles(c.map_directory)
         self._map = MapOutput(self, c.map_frame)
         self._trajectory = TrajectoryOutput(self, c.map_frame)
-        self._surface = SurfaceOutput(self, self._mapper, c.map_frame, c)
+        self._instances = InstanceInput(self, c.mapping.voxel_size_m, c.map_frame)
+        self._surface = SurfaceOutput(self, self._mapper, c.map_frame, c, self._instances)
         self._surface.clear(self._map.session)
         self._free_space = FreeSpaceOutput(self, self._mapper, c.map_frame, c.free_space)
         self._cameras = CameraInputs(self, c, c.map_frame, self._add, self.time_jumped)
@@ -109,6 +111,7 @@ class MappingNode(LiraNode):
         self._cameras.open(self._transforms)
         self._corrections.open(self._transforms, self.configuration.pose_source == "tf")
         self._gravity.open(self._mapper.gravity, self._transforms)
+        self._instances.open()
 
     def deactivate(self) -> None:
         """Unsubscribe from the poses; the map stays."""
@@ -120,7 +123,7 @@ class MappingNode(LiraNode):
     def cleanup(self) -> None:
         """Forget the map."""
         self._close_transforms()
-        for name in ("_mapper", "_surface", "_free_space", "_cameras", "_corrections", "_gravity"):
+        for name in ("_mapper", "_surface", "_free_space", "_cameras", "_corrections", "_gravity", "_instances"):
             setattr(self, name, None)
 
     def _close_transforms(self) -> None:
@@ -217,6 +220,7 @@ class MappingNode(LiraNode):
         self._cameras.clear()
         self._corrections.clear(first_keyframe)
         self._surface.clear(self._map.session)
+        self._instances.clear()
         self._trajectory.clear()
         self._last_frame_s = self._viewpoint_m = None
 

@@ -48,7 +48,7 @@ TOPIC_MEANINGS = {
     "fragment_poses": "where all fragments and keyframes lie after a correction, without their voxels",
     "pose": "pose of the camera for each frame that was mapped",
     "trajectory": "the poses of the keyframes so far",
-    "map/points": "the whole map as coloured points",
+    "map/points": "the whole map as coloured points, with the `instance_id` of those that conform",
     "map/shape": "the whole mesh without colours, for planners and physics; as often as the bandwidth allows",
     "map/mesh": "the coloured surface for RViz, one marker for each region of 4x4x4 blocks; only what changed",
     "map/mesh_updates": "the same for programs: regions with coordinates, revision and shape_msgs/Mesh",
@@ -62,7 +62,7 @@ TOPIC_MEANINGS = {
     "instance_map": "full map of one instruction: the instances that conform; the last one of each is latched",
     "instance_map/updates": "what changed in the map of one instruction, from one revision to the next",
     "instances/markers": "boxes and names of the instances that conform; those that are gone are deleted",
-    "instances/points": "their voxels with an `instance_id` each",
+    "instances/points": "voxels of the instances that conform, with an `instance_id` each",
     "instances/detections": "the same as detections of vision_msgs",
     "instances/label_info": "names of the class ids of the detections",
 }

@@ -26,6 +26,7 @@ from lira_ros.ros import qos
 from lira_ros.ros.bandwidth import BandwidthLimit, SendQueue
 from lira_ros.ros.conversions import mesh
 from lira_ros.ros.conversions.points import points_to_message
+from lira_ros.ros.instance_input import InstanceInput
 from lira_ros.ros.node import LiraNode
 
 # Showing the map may take this part of the worker's time at most, however large the map has become.
@@ -139,8 +140,17 @@ class _RegionStream:
 class SurfaceOutput:
     """Publishes map/points, map/mesh, map/mesh_updates and map/shape of one mapper; used in the worker thread."""
 
-    def __init__(self, node: LiraNode, mapper: Mapper, frame_id: str, configuration: SurfaceConfiguration) -> None:
+    def __init__(
+        self,
+        node: LiraNode,
+        mapper: Mapper,
+        frame_id: str,
+        configuration: SurfaceConfiguration,
+        instances: InstanceInput,
+    ) -> None:
+        """Colour by the map, tell points apart by ``instances``."""
         self._node = node
+        self._instances = instances
         self._mapper = mapper
         self._frame_id = frame_id
         self._configuration = c = configuration
@@ -151,7 +161,7 @@ class SurfaceOutput:
         self._points = node.publish_on(PointCloud2, "map/points", qos.latched())
         self._points_limit = BandwidthLimit(c.points_bandwidth_mbps)
         self._points_schedule = Schedule(c.points_rate_hz)
-        self._points_revision = mapper.revision  # an empty map is not worth a message
+        self._points_revision = (mapper.revision, 0)  # an empty map is not worth a message
         self._shape = node.publish_on(Mesh, "map/shape", qos.latched())
         self._shape_limit = BandwidthLimit(c.mesh_bandwidth_mbps)
         self._shape_schedule = Schedule(c.mesh_rate_hz)
@@ -210,15 +220,15 @@ class SurfaceOutput:
 
     def _points_is_due(self) -> bool:
         return (
-            self._mapper.revision != self._points_revision
+            (self._mapper.revision, self._instances.revision) != self._points_revision
             and self._points_schedule.due()
             and self._points_limit.allowance() > 0
             and self._points.get_subscription_count() > 0
         )
 
     def _send_points(self) -> None:
-        self._points_revision = self._mapper.revision
-        cloud = self._mapper.point_cloud(self._configuration.points_spacing_m)
+        self._points_revision = (self._mapper.revision, self._instances.revision)
+        cloud = self._mapper.point_cloud(self._configuration.points_spacing_m, self._instances.layer)
         message = points_to_message(cloud.points, cloud.colors, self._stamp_ns, self._frame_id, cloud.instance_ids)
         self._points.publish(message)
         self._points_limit.spend(len(message.data))

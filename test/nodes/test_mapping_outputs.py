@@ -18,7 +18,7 @@ from lira_ros.ros import qos
 from lira_ros.ros.conversions.geometry import pose_from_message, transform_to_message
 from lira_ros.ros.conversions.image import bytes_array, depth_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
-from lira_ros.ros.conversions.points import points_from_message
+from lira_ros.ros.conversions.points import points_from_message, points_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 
 FLOOR_Z_M = 0.6  # the camera of these tests is 1 m high
@@ -338,12 +338,33 @@ def test_both_conventions_of_invalid_depth(mapping, camera, peer, wait_for):
     assert np.abs(points[:, 2] - 1.0).max() < 0.5
 
 
-def test_points_carry_instance_ids(mapping, camera, peer, collect, wait_for):
+def test_points_carry_the_ids_of_published_instances(mapping, camera, peer, collect, wait_for):
     node = mapping(points_rate_hz=30.0)
     clouds = collect(PointCloud2, "map/points", qos.latched())
+    instances = peer.create_publisher(PointCloud2, "instances/points", qos.latched())
     connect(camera, peer, wait_for)
     feed(camera, 3, node, wait_for)
-    wait_for(lambda: clouds and clouds[-1].width, what="points")
-    _, _, instance_ids = points_from_message(clouds[-1], "map/points")
-    assert instance_ids is not None
-    assert (instance_ids == 0).all()
+
+    def publish(parts, frame="map"):
+        points = np.array([point for _, part in parts for point in part], np.float32).reshape(-1, 3)
+        ids = np.array([number for number, part in parts for _ in part], np.uint32)
+        instances.publish(points_to_message(points, np.zeros((len(points), 3), np.uint8), 1, frame, ids))
+
+    def found():
+        """Return the mean x of the points of each instance in the newest cloud."""
+        if not clouds or clouds[-1].width == 0:
+            return None
+        points, _, ids = points_from_message(clouds[-1], "map/points")
+        return {int(key): float(points[ids == key, 0].mean()) for key in np.unique(ids) if key}
+
+    wait_for(lambda: found() == {}, what="points without instances")
+    wall = [(x, 1.5, z) for x in np.arange(-0.2, 0.0, 0.05) for z in np.arange(0.9, 1.3, 0.05)]
+    other = [(x + 0.6, y, z) for x, y, z in wall]
+    publish([(7, wall), (9, other)])
+    wait_for(lambda: found() and set(found()) == {7, 9}, what="two instances")
+    assert found()[7] == pytest.approx(-0.1, abs=0.1)
+    assert found()[9] == pytest.approx(0.5, abs=0.1)
+    publish([(9, other)])
+    wait_for(lambda: set(found()) == {9}, what="the instance that is left")
+    publish([(9, other)], frame="odom")
+    wait_for(lambda: problem(node, "/instances/points: expected frame 'map', got 'odom'"), what="the wrong frame")

@@ -1,4 +1,4 @@
-"""Ask the system for memory ahead of need, in another thread.
+"""Ask the system for memory ahead of need, in another thread, and give it back.
 
 Large arrays are address space only: the system hands out a page when it is first written, and clears it then. On a
 virtual machine that takes up to some milliseconds for a huge page of 2 MiB, which a frame should not wait for.
@@ -10,11 +10,14 @@ import ctypes
 import functools
 import mmap
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from numpy.typing import NDArray
 
+# The pages are not needed; when they are touched again they are zero.
+_MADV_DONTNEED = 4
 # Linux 5.14: populate page tables for writing, as if every page was written to, without changing what is in them.
 _MADV_POPULATE_WRITE = 23
 # As much as one huge page at a time, so that others who need the system's memory get their turn.
@@ -61,3 +64,16 @@ def prepare(arrays: Sequence[NDArray]) -> Future[None] | None:
     if not arrays or os.name != "posix":
         return None
     return _thread().submit(_populate, arrays)
+
+
+def give_back(array: NDArray) -> bool:
+    """Give the pages of a contiguous array of zeros back to the system; return whether that was possible.
+
+    They come again, zero, when they are written.
+    """
+    madvise = _madvise()
+    start = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (array.ctypes.data + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if madvise is None or not sys.platform.startswith("linux"):  # elsewhere the advice may not clear the pages
+        return False
+    return end <= start or madvise(start, end - start, _MADV_DONTNEED) == 0

@@ -152,12 +152,13 @@ class Volume:
 
     @property
     def bytes_used(self) -> int:
-        """Return the memory of the blocks and their hash [bytes]."""
+        """Return the memory of the blocks, that at hand for the next ones included, and their hash [bytes]."""
         per_block = BYTES_PER_BLOCK + 12 + 8 + 1 + 4 + 8
-        return self.block_count * per_block + self.keys.nbytes + self.values.nbytes
+        return max(self._prepared, self.block_count) * per_block + self.keys.nbytes + self.values.nbytes
 
     def clear(self) -> None:
         """Forget all blocks but keep their memory for the next ones."""
+        self._prepared = max(self._prepared, self.block_count)
         self.records[: self.block_count] = 0.0
         self._last_frame[: self.block_count] = 0
         self._block_stamp_s[: self.block_count] = 0.0
@@ -188,9 +189,12 @@ class Volume:
     def discard(self, block_coordinates: NDArray[np.int32]) -> None:
         """Take the (B, 3) blocks out and use their memory for the next new ones; those that are not in are ignored.
 
+        Where much is left over, most of it goes back to the system.
+
         The last blocks move into the records that fall free, so that the first block_count records stay those in use:
         indices from find() are not valid any more.
         """
+        self._prepared = max(self._prepared, self.block_count)
         self.block_count = kernels.discard_all(
             self.keys,
             self.values,
@@ -202,6 +206,10 @@ class Volume:
             self.block_count,
             np.ascontiguousarray(block_coordinates, dtype=np.int32),
         )
+        # Records that are not in use are zero, as pages that come again are.
+        kept = self.block_count + _BLOCKS_AHEAD
+        if self._prepared > kept + _BLOCKS_AHEAD and pages.give_back(self.records[kept : self._prepared]):
+            self._prepared = kept
 
     def merge(self, other: Volume, offset_blocks: NDArray[np.int64]) -> int:
         """Add another volume whose blocks lie ``offset_blocks`` (3,) further; return the number of blocks refused."""

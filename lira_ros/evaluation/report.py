@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from lira_ros.evaluation.pictures import instruction_picture, timeline_figure
 from lira_ros.evaluation.record import RunRecord
+from lira_ros.fusion.contracts import Instance
 from lira_ros.fusion.display_color import display_color
 from lira_ros.fusion.instance_map import write_instance_map
-from lira_ros.mapping.mesh_files import write_glb, write_ply, write_points_ply
+from lira_ros.mapping.mesh_files import split, write_glb, write_ply, write_points_ply
+from lira_ros.mapping.surface import Mesh
 
 
 def write_report(record: RunRecord, directory: Path) -> list[Path]:
     """Write instance_map.json, map.ply, map.glb, instances.ply, a PNG for each instruction and timeline.png.
 
-    Returns the paths written. Raises OSError when the directory cannot be written.
+    In map.glb what was found are nodes of their own, named by label and id. Returns the paths written.
+    Raises OSError when the directory cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     newest = record.keyframes[max(record.keyframes)] if record.keyframes else None
@@ -30,7 +36,7 @@ def write_report(record: RunRecord, directory: Path) -> list[Path]:
         write_ply(written[-1], record.mesh)
         if len(record.mesh.triangles):
             written.append(directory / "map.glb")
-            write_glb(written[-1], record.mesh, up)
+            _write_glb(record, record.mesh, up, written[-1])
     written.append(_write_instances(record, directory / "instances.ply"))
     if record.mesh is not None:
         for number, instruction_id in enumerate(record.instructions, start=1):
@@ -43,8 +49,30 @@ def write_report(record: RunRecord, directory: Path) -> list[Path]:
     return written
 
 
+def _found(record: RunRecord) -> dict[int, Instance]:
+    return {item.id: item for conforming in record.conforming.values() for item in conforming}
+
+
+def _write_glb(record: RunRecord, mesh: Mesh, up: NDArray[np.float64], path: Path) -> None:
+    # What was found are nodes of their own, named, cut out of the map.
+    instances = _found(record)
+    owners = np.zeros(len(mesh.vertices), np.int64)
+    if instances:
+        ids = np.concatenate([np.full(len(item.voxels), item.id, np.int64) for item in instances.values()])
+        reach_m = max(item.voxel_size_m for item in instances.values())
+        tree = cKDTree(np.concatenate([item.points for item in instances.values()]))
+        distance, nearest = tree.query(mesh.vertices, distance_upper_bound=reach_m)
+        near = np.isfinite(distance)
+        owners[near] = ids[nearest[near]]
+    parts = split(mesh, owners)
+    # A map that is an instance throughout is written as that instance alone.
+    rest = parts.pop(0, replace(mesh, triangles=mesh.triangles[:0]))
+    named = [(f"{instances[owner].label or 'thing'} {owner}", part) for owner, part in parts.items()]
+    write_glb(path, rest, up, named)
+
+
 def _write_instances(record: RunRecord, path: Path) -> Path:
-    instances = {item.id: item for conforming in record.conforming.values() for item in conforming}
+    instances = _found(record)
     points = [item.points for item in instances.values()]
     # The display colour mixed with the measured one: instances stand apart and are still recognised.
     colors = [

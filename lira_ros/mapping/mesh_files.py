@@ -94,6 +94,22 @@ def write_points_ply(
         _write_vertices(file, columns, [])
 
 
+def split(mesh: Mesh, owners: NDArray[np.integer]) -> dict[int, Mesh]:
+    """Cut a mesh into those of its owners; a triangle belongs to the owner (V,) of its first vertex."""
+    parts = {}
+    triangle_owners = np.asarray(owners)[mesh.triangles[:, 0]]
+    for owner in np.unique(triangle_owners):
+        used, corners = np.unique(mesh.triangles[triangle_owners == owner], return_inverse=True)
+        parts[int(owner)] = Mesh(
+            mesh.vertices[used],
+            corners.reshape(-1, 3).astype(np.int32),
+            mesh.colors[used],
+            mesh.normals[used],
+            mesh.labels[used],
+        )
+    return parts
+
+
 def gltf_from_map(up: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the (3, 3) rotation of map coordinates into those of a GLB file, which has +y up.
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import trimesh
 
 from lira_ros.cli.main import main
 from lira_ros.datasets.rooms import RoomSequence
@@ -25,6 +26,9 @@ def test_run_writes_the_maps_the_pictures_and_a_table(folder, tmp_path, capsys):
         assert expected in printed
     names = {path.name for path in out.iterdir()}
     assert {"instance_map.json", "map.ply", "map.glb", "instances.ply", "timeline.png", "01-find-the-sofa.png"} <= names
+    nodes = set(trimesh.load_scene(out / "map.glb").graph.nodes_geometry)
+    assert "map" in nodes
+    assert any(node.startswith("sofa ") for node in nodes)
     text = (out / "instance_map.json").read_text()
     assert "sofa" in text
     json.loads(text)

@@ -7,7 +7,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lira_ros.mapping.mesh_files import gltf_from_map, write_glb, write_ply, write_points_ply
+from lira_ros.mapping.mesh_files import gltf_from_map, split, write_glb, write_ply, write_points_ply
 from lira_ros.mapping.surface import Mesh
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32)
@@ -163,3 +163,15 @@ def test_a_file_is_kept_when_the_new_one_fails(tmp_path):
         write_ply(tmp_path / "no_folder" / "m.ply", tetrahedron())
     assert path.read_text() == "the old one"
     assert [item.name for item in tmp_path.iterdir()] == ["m.ply"]
+
+
+def test_a_mesh_is_cut_into_those_of_its_owners():
+    mesh = tetrahedron()
+    parts = split(mesh, np.array([0, 9, 0, 0]))
+    assert set(parts) == {0, 9}
+    np.testing.assert_array_equal(parts[9].triangles, [(0, 2, 1)])  # of triangle 1, 3, 2
+    np.testing.assert_array_equal(parts[9].vertices, mesh.vertices[1:])
+    np.testing.assert_array_equal(parts[9].labels, LABELS[1:])
+    assert len(parts[0].triangles) == 3
+    for part in parts.values():
+        np.testing.assert_array_equal(np.linalg.norm(part.normals, axis=1).round(5), 1)

@@ -34,8 +34,9 @@ class _FrameBuffers:
     def __init__(self, pixels: int) -> None:
         self.pixels = pixels
         self.usable = cuda.device_array(pixels + 1, np.float32)
-        self.color = cuda.device_array((pixels, 3), np.uint8)
-        # Labels are rare: their room is made when the first ones come.
+        self.color = cuda.device_array(pixels + 1, np.uint32)
+        # Weights of pixels and labels are not always there: their room is made when the first ones come.
+        self.pixel_weight = cuda.device_array(1, np.float32)
         self.labels = cuda.device_array(1, np.uint16)
         self.confidences = cuda.device_array(1, np.float32)
         # One copy brings all numbers of the camera; the kernels see its parts.
@@ -52,12 +53,28 @@ class _FrameBuffers:
         parts = [numbers, rotation.ravel(), translation, rotation.T.ravel(), -rotation.T @ translation]
         self._numbers.copy_to_device(np.concatenate(parts).astype(np.float32))
 
+    def set_pixel_weight(self, pixel_weight: NDArray[np.float32]) -> None:
+        if len(self.pixel_weight) != len(pixel_weight):
+            self.pixel_weight = cuda.device_array(len(pixel_weight), np.float32)
+        self.pixel_weight.copy_to_device(pixel_weight)
+
     def set_labels(self, labels: NDArray[np.uint16], confidences: NDArray[np.float32]) -> None:
         if len(self.labels) != self.pixels:
             self.labels = cuda.device_array(self.pixels, np.uint16)
             self.confidences = cuda.device_array(self.pixels, np.float32)
         self.labels.copy_to_device(labels)
         self.confidences.copy_to_device(confidences)
+
+
+def _grid(threads: int) -> int:
+    # How many CUDA blocks have so many threads together.
+    return -(-threads // cuda_kernels.THREADS)
+
+
+def _rays(camera: Camera, stride: int) -> tuple[int, int]:
+    # How many rays every stride-th pixel has in a row, and in the image.
+    across = len(range(stride // 2, camera.width_px, stride))
+    return across, across * len(range(stride // 2, camera.height_px, stride))
 
 
 class CudaVolume(Volume):
@@ -72,23 +89,29 @@ class CudaVolume(Volume):
     says so once by take_warning().
     """
 
-    def __init__(self, voxel_size_m: float, truncation_m: float, maximum_blocks: int = 0) -> None:
-        """Make an empty volume; maximum_blocks 0 means as many as half of the machine's memory holds."""
+    def __init__(self, voxel_size_m: float, truncation_m: float, maximum_blocks: int = 0, threads: int = 1) -> None:
+        """Make an empty volume; maximum_blocks 0 means as many as half of the machine's memory holds.
+
+        threads: of the processor, where it has to go on without the device.
+        """
         self._warning: str | None = None
         self._lost = False
         self._frames_since_copy = 0
         self._pool_blocks = 0
         self._slots = 0
         # On the device: records (B, CHANNELS, 512), and for each of them its coordinates, the last frame that touched
-        # it, whether it has changed; the blocks touched by a frame; the hash of the processor's blocks.
+        # it, whether it has changed, when it was touched and which share of it is kept; the blocks touched by a frame;
+        # the hash of all blocks.
         self._records: Any = None
         self._coordinates_there: Any = None
         self._last_frame_there: Any = None
         self._dirty_there: Any = None
         self._touched_there: Any = None
+        self._stamps_there: Any = None
+        self._kept_there: Any = None
         self._keys_there: Any = None
         self._values_there: Any = None
-        super().__init__(voxel_size_m, truncation_m, maximum_blocks)
+        super().__init__(voxel_size_m, truncation_m, maximum_blocks, threads)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
@@ -98,6 +121,7 @@ class CudaVolume(Volume):
         # Blocks of which the device has newer records than the processor.
         self._stale = np.zeros(self.capacity, dtype=np.bool_)
         self._buffers: _FrameBuffers | None = None
+        self._aging = False
         if not self._lost:
             self._attempt(self._reserve_on_device)
 
@@ -131,6 +155,7 @@ class CudaVolume(Volume):
         touched = cuda.device_array(wanted, np.int32)
         last_frame = cuda.to_device(np.zeros(wanted, dtype=np.int64))
         dirty = cuda.to_device(np.zeros(wanted, dtype=np.uint8))
+        stamps = cuda.to_device(np.zeros(wanted, dtype=np.float64))
         n = self._pool_blocks
         if n > 0:
             records[:n].copy_to_device(self._records[:n])
@@ -138,8 +163,10 @@ class CudaVolume(Volume):
             last_frame[:n].copy_to_device(self._last_frame_there[:n])
             dirty[:n].copy_to_device(self._dirty_there[:n])
             touched[:n].copy_to_device(self._touched_there[:n])
+            stamps[:n].copy_to_device(self._stamps_there[:n])
         self._records, self._coordinates_there, self._touched_there = records, coordinates, touched
-        self._last_frame_there, self._dirty_there = last_frame, dirty
+        self._last_frame_there, self._dirty_there, self._stamps_there = last_frame, dirty, stamps
+        self._kept_there = cuda.device_array(wanted, np.float32)
         self._pool_blocks = wanted
 
     def _upload_table(self) -> None:
@@ -154,6 +181,7 @@ class CudaVolume(Volume):
     def clear(self) -> None:
         """Forget all blocks but keep their memory for the next ones."""
         self._stale[: self.block_count] = False
+        self._aging = False
         count = self.block_count
         super().clear()
         if not self._lost and count > 0:
@@ -185,6 +213,8 @@ class CudaVolume(Volume):
     def _download(self) -> None:
         self._fetch_flags()
         self._frames_since_copy = 0
+        if self._aging:
+            self._block_stamp_s[: self.block_count] = self._stamps_there[: self.block_count].copy_to_host()
         stale = np.nonzero(self._stale[: self.block_count])[0].astype(np.int32)
         for start in range(0, len(stale), _PACK_BLOCKS):
             part = stale[start : start + _PACK_BLOCKS]
@@ -233,6 +263,22 @@ class CudaVolume(Volume):
         self._coordinates_there[first : self.block_count].copy_to_device(self._coordinates[new])
         self._upload_table()
 
+    def discard(self, block_coordinates: NDArray[np.int32]) -> None:
+        """Take the (B, 3) blocks out and use their memory for the next new ones; see Volume.discard()."""
+        gone = self.find(block_coordinates)
+        super().discard(block_coordinates)
+        if not self._lost:
+            self._attempt(lambda: self._upload_moved(np.unique(gone[(gone >= 0) & (gone < self.block_count)])))
+
+    def _upload_moved(self, indices: NDArray[np.int32]) -> None:
+        # Other blocks have moved into these records.
+        if len(indices) > 0:
+            count = self.block_count
+            self._upload(indices)
+            self._coordinates_there[:count].copy_to_device(self._coordinates[:count])
+            self._stamps_there[:count].copy_to_device(self._block_stamp_s[:count])
+        self._upload_table()
+
     def merge(self, other: Volume, offset_blocks: NDArray[np.int64]) -> int:
         """Add another volume whose blocks lie ``offset_blocks`` (3,) further; return the number of blocks refused."""
         refused = super().merge(other, offset_blocks)
@@ -252,6 +298,10 @@ class CudaVolume(Volume):
         *,
         constant_weight: bool = False,
         weight_cap: float = np.inf,
+        fading: bool = False,
+        carve_from_m: float = 0.0,
+        stamp_s: float = 0.0,
+        half_life_s: float = 0.0,
         labels: NDArray[np.uint16] | None = None,
         label_confidence: NDArray[np.float32] | None = None,
         limit: MapLimit | None = None,
@@ -260,34 +310,38 @@ class CudaVolume(Volume):
 
         As Volume.integrate(), on the device; of the blocks refused each is counted once.
         """
+        rules = {
+            "constant_weight": constant_weight,
+            "weight_cap": weight_cap,
+            "fading": fading,
+            "carve_from_m": carve_from_m,
+            "stamp_s": stamp_s,
+            "half_life_s": half_life_s,
+            "labels": labels,
+            "label_confidence": label_confidence,
+            "limit": limit,
+        }
         done = None
         if not self._lost:
-            done = self._attempt(
-                lambda: self._integrate_on_device(
-                    color,
-                    camera,
-                    T_volume_camera,
-                    farthest_m,
-                    constant_weight,
-                    weight_cap,
-                    labels,
-                    label_confidence,
-                    limit,
-                )
-            )
+            done = self._attempt(lambda: self._integrate_on_device(color, camera, T_volume_camera, farthest_m, **rules))
         if done is not None:
             return done
-        return super().integrate(
-            color,
-            camera,
-            T_volume_camera,
-            farthest_m,
-            constant_weight=constant_weight,
-            weight_cap=weight_cap,
-            labels=labels,
-            label_confidence=label_confidence,
-            limit=limit,
-        )
+        return super().integrate(color, camera, T_volume_camera, farthest_m, **rules)
+
+    def integrate_as_open3d(self, *frame: Any, **options: Any) -> tuple[int, int]:
+        """Fuse a frame with the rules of Open3D's VoxelBlockGrid; see Volume. Done by the processor, then copied."""
+        first = self.block_count
+        done = super().integrate_as_open3d(*frame, **options)
+        if not self._lost:
+            self._attempt(lambda: self._upload_updated(first, self._touched[: done[0]].copy()))
+        return done
+
+    def _upload_updated(self, first: int, indices: NDArray[np.int32]) -> None:
+        # Blocks that the processor has updated, of which those from index `first` on are new.
+        self._grow_pool(self.block_count)
+        self._upload(indices)
+        self._coordinates_there[first : self.block_count].copy_to_device(self._coordinates[first : self.block_count])
+        self._upload_table()
 
     def _integrate_on_device(
         self,
@@ -295,8 +349,13 @@ class CudaVolume(Volume):
         camera: Camera,
         T_volume_camera: NDArray[np.float64],
         farthest_m: float,
+        *,
         constant_weight: bool,
         weight_cap: float,
+        fading: bool,
+        carve_from_m: float,
+        stamp_s: float,
+        half_life_s: float,
         labels: NDArray[np.uint16] | None,
         label_confidence: NDArray[np.float32] | None,
         limit: MapLimit | None,
@@ -311,7 +370,9 @@ class CudaVolume(Volume):
             self._buffers = _FrameBuffers(pixels)
         frame = self._buffers
         frame.usable.copy_to_device(self._usable)
-        frame.color.copy_to_device(np.ascontiguousarray(color).reshape(-1, 3))
+        frame.color.copy_to_device(self._packed_color(color))
+        if len(self._pixel_weight) > 0:
+            frame.set_pixel_weight(self._pixel_weight)
         frame.set_camera(camera, T_volume_camera)
         if labels is not None:
             confidence = np.ones(labels.shape, np.float32) if label_confidence is None else label_confidence
@@ -320,18 +381,27 @@ class CudaVolume(Volume):
                 np.ascontiguousarray(confidence, dtype=np.float32).reshape(-1),
             )
         self._frame += 1
-        touched, first_new, refused = self._touch_on_device(frame, camera, farthest_m, limit)
+        touched, first_new, refused = self._touch_on_device(frame, camera, farthest_m, carve_from_m, limit)
         if touched > 0:
+            if half_life_s > 0:
+                self._aging = True
+                cuda_kernels.age[_grid(touched), cuda_kernels.THREADS](
+                    self._touched_there, touched, self._stamps_there, stamp_s, half_life_s, self._kept_there
+                )
             cuda_kernels.integrate[touched, VOXELS_PER_BLOCK](
                 self._records,
                 self._coordinates_there,
                 self._touched_there,
                 first_new,
                 frame.usable,
+                frame.pixel_weight,
+                len(self._pixel_weight) > 0,
                 frame.color,
                 frame.labels,
                 frame.confidences,
                 labels is not None,
+                self._kept_there,
+                half_life_s > 0,
                 camera.height_px,
                 camera.width_px,
                 frame.intrinsics,
@@ -340,29 +410,26 @@ class CudaVolume(Volume):
                 np.float32(self.voxel_size_m),
                 np.float32(self.truncation_m),
                 constant_weight,
+                fading,
                 np.float32(weight_cap),
                 self._dirty_there,
             )
         self._frames_since_copy += 1
         return touched, refused
 
-    def _touch_pattern(self, camera: Camera, farthest_m: float) -> tuple[int, int, float]:
-        block_m = BLOCK_SIZE * self.voxel_size_m
-        stride = int(np.clip(0.5 * block_m * float(min(camera.fx, camera.fy)) / farthest_m, 1, 4))
-        band_blocks = 2.0 * self.truncation_m / block_m
-        samples = max(2, int(np.ceil(band_blocks * 3.0)) + 1)
-        return stride, samples, 2.0 * self.truncation_m / (samples - 1)
-
     def _touch_on_device(
-        self, frame: _FrameBuffers, camera: Camera, farthest_m: float, limit: MapLimit | None
+        self, frame: _FrameBuffers, camera: Camera, farthest_m: float, carve_from_m: float, limit: MapLimit | None
     ) -> tuple[int, int, int]:
         # Returns the number of touched blocks, from which of them on they are new, and how many were refused.
-        stride, samples, step_m = self._touch_pattern(camera, farthest_m)
-        across = len(range(stride // 2, camera.width_px, stride))
-        rays = across * len(range(stride // 2, camera.height_px, stride))
+        apart, stride, samples = self._touch_pattern(camera, farthest_m)
         self._counters.copy_to_device(np.zeros(3, dtype=np.int32))
+        if carve_from_m > 0:
+            # The hash of the map changes whenever a fragment closes or is paged: it is brought along with the frame.
+            limit = limit or self._no_limit()
+            map_keys, map_offset = cuda.to_device(limit.keys), cuda.to_device(limit.offset_blocks)
         while True:
-            cuda_kernels.touch[-(-rays * samples // cuda_kernels.THREADS), cuda_kernels.THREADS](
+            across, rays = _rays(camera, stride)
+            cuda_kernels.touch[_grid(rays * samples), cuda_kernels.THREADS](
                 frame.usable,
                 camera.width_px,
                 stride,
@@ -372,7 +439,7 @@ class CudaVolume(Volume):
                 frame.rotation_out,
                 frame.translation_out,
                 np.float32(self.truncation_m),
-                np.float32(step_m),
+                np.float32(2.0 * self.truncation_m / (samples - 1)),
                 samples,
                 np.float32(1.0 / (BLOCK_SIZE * self.voxel_size_m)),
                 self._keys_there,
@@ -384,6 +451,33 @@ class CudaVolume(Volume):
                 self._new_slots,
                 self._counters,
             )
+            if carve_from_m > 0:
+                across, rays = _rays(camera, apart)
+                cuda_kernels.touch_seen_through[_grid(rays), cuda_kernels.THREADS](
+                    frame.usable,
+                    camera.width_px,
+                    apart,
+                    across,
+                    rays,
+                    frame.intrinsics,
+                    frame.rotation_out,
+                    frame.translation_out,
+                    np.float32(carve_from_m),
+                    np.float32(self.truncation_m),
+                    # No block of which a ray passes the inner half is stepped over.
+                    np.float32(0.5 * BLOCK_SIZE * self.voxel_size_m),
+                    np.float32(1.0 / (BLOCK_SIZE * self.voxel_size_m)),
+                    self._keys_there,
+                    self._values_there,
+                    map_keys,
+                    map_offset,
+                    self._last_frame_there,
+                    self._frame,
+                    self._touched_there,
+                    self._new_keys,
+                    self._new_slots,
+                    self._counters,
+                )
             counters = self._counters.copy_to_host()
             touched, new, overflow = (int(number) for number in counters)
             # Above half of the slots searches take long: the frame is asked again with a larger table. Blocks that
@@ -424,7 +518,7 @@ class CudaVolume(Volume):
             self._upload_table()
             slots[:] = -1
         if len(blocks) > 0:
-            cuda_kernels.add_blocks[-(-len(blocks) // cuda_kernels.THREADS), cuda_kernels.THREADS](
+            cuda_kernels.add_blocks[_grid(len(blocks)), cuda_kernels.THREADS](
                 cuda.to_device(slots),
                 cuda.to_device(indices),
                 cuda.to_device(blocks),

@@ -4,6 +4,8 @@ The simulator runs each thread of a kernel as a thread of Python: a CUDA block o
 so images are tiny and voxels large.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -31,18 +33,19 @@ def depth_image():
     return depth
 
 
-def integrate(volume, x_m=0.0, offset=(0, 0, 0), **options):
+def integrate(volume, x_m=0.0, offset=(0, 0, 0), beyond_m=0.0, incidence=False, **options):
     T = np.eye(4)
     # The middle of the image is the middle of a block, so that few blocks are touched.
     T[:3, 3] = np.array([0.8 + x_m, 0.8, 0.0]) - np.array(offset) * 8 * VOXEL_M
-    assert volume.select(depth_image(), 0.3, 4.0, True) > 0
+    depth = depth_image() + np.float32(beyond_m) * (depth_image() > 0)
+    assert volume.select(depth, 0.3, 4.0, True, incidence_camera=CAMERA if incidence else None) > 0
     return volume.integrate(COLOR, CAMERA, T, 4.0, **options)
 
 
 def assert_equal(volume, expected):
     assert volume.block_count == expected.block_count > 0
     at = volume.find(expected.block_coordinates)
-    np.testing.assert_allclose(volume.records[at], expected.records[: expected.block_count], atol=1e-5)
+    np.testing.assert_allclose(volume.records[at], expected.records[: expected.block_count], rtol=1e-6, atol=1e-5)
     assert expected.records[: expected.block_count, voxel.WEIGHT].max() > 0
 
 
@@ -59,11 +62,11 @@ def test_integration_equals_the_processor():
     host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
     confidence = np.full((24, 32), 0.5, np.float32)
     frames = (
-        {"labels": LABELS, "weight_cap": 3.0},
-        {"labels": LABELS + np.uint16(1), "label_confidence": confidence, "constant_weight": True},
+        {"labels": LABELS, "weight_cap": 3.0, "fading": True, "stamp_s": 5.0, "half_life_s": 2.0},
+        {"labels": LABELS + np.uint16(1), "label_confidence": confidence, "stamp_s": 8.0, "half_life_s": 2.0},
     )
     for i, options in enumerate(frames):
-        updated = [integrate(volume, 0.07 * i, **options)[0] for volume in (host, device)]
+        updated = [integrate(volume, 0.07 * i, incidence=i > 0, **options)[0] for volume in (host, device)]
         assert updated[0] == updated[1] > 0
     assert key_set(device.take_dirty()) == key_set(host.take_dirty())
     assert len(device.take_dirty()) == 0
@@ -72,10 +75,37 @@ def test_integration_equals_the_processor():
     assert set(np.unique(records[:, voxel.LABEL])) >= {1.0, 3.0}
     assert records[:, voxel.RED].max() > 100
     # Blocks are numbered in the order of their keys, whatever order the threads came in.
-    again = CudaVolume(VOXEL_M, TRUNCATION_M)
-    integrate(again)
-    keys = voxel.block_keys(again.block_coordinates)
-    assert (np.diff(keys) > 0).all()
+    assert (np.diff(voxel.block_keys(device.block_coordinates)[: updated[1]]) > 0).all()
+
+
+def test_both_volumes_are_used_alike():
+    for name in ("integrate", "select", "discard", "merge", "allocate", "find", "take_dirty"):
+        assert inspect.signature(getattr(CudaVolume, name)) == inspect.signature(getattr(Volume, name))
+
+
+def test_what_is_seen_through_is_carved():
+    base = Volume(VOXEL_M, TRUNCATION_M)
+    near = np.array([[0, 0, 0], [1, 0, 0], [0, 0, -1], [7, 7, 7]], np.int32)
+    base.allocate(near)
+    found = []
+    for volume in (Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)):
+        limit = MapLimit(base.keys, base.values, np.zeros(3, np.int64), base.capacity, base.block_count)
+        integrate(volume, beyond_m=2.0, carve_from_m=0.3, limit=limit)
+        found.append(volume)
+        assert volume.find(near)[0] >= 0 > volume.find(near)[3]
+        assert limit.map_blocks == base.block_count + (base.find(volume.block_coordinates) < 0).sum()
+    assert_equal(found[1], found[0])
+
+
+def test_discarded_blocks_make_room_on_the_device():
+    host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    for volume in (host, device):
+        volume.allocate(np.array([[9, 9, 9], [8, 8, 8]], np.int32))
+        integrate(volume, labels=LABELS)
+        volume.discard(np.array([[9, 9, 9], [5, 5, 5]], np.int32))
+        assert volume.find(np.array([[9, 9, 9]], np.int32))[0] == -1
+        integrate(volume, 0.05)
+    assert_equal(device, host)
 
 
 def test_pool_table_and_lists_grow(monkeypatch):
@@ -220,7 +250,7 @@ def test_a_camera_of_another_size_is_refused():
 def test_a_mistake_in_a_program_is_no_failure_of_the_device():
     device = CudaVolume(VOXEL_M, TRUNCATION_M)
     device.select(depth_image(), 0.3, 4.0, True)
-    with pytest.raises(ValueError, match="reshape"):
+    with pytest.raises(ValueError, match="incompatible shape"):
         device.integrate(np.zeros((5, 5), np.uint8), CAMERA, np.eye(4), 4.0)
     assert device.take_warning() is None
 

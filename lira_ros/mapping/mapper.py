@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -88,10 +89,10 @@ class CorrectionReport:
     residual_deg: float
 
 
-def _on(device: str) -> tuple[type[Volume], Callable[..., int]]:
+def _on(device: str, threads: int) -> tuple[Callable[[float, float, int], Volume], Callable[..., int]]:
     # The volume of the open fragment, and what draws its surface, on a device.
     if device == "cpu":
-        return Volume, draw_blocks
+        return functools.partial(Volume, threads=threads), draw_blocks
     from lira_ros.mapping.cuda_surface import CudaDrawing
     from lira_ros.mapping.cuda_volume import CudaVolume
 
@@ -121,13 +122,15 @@ class Mapper:
         c = self.configuration
         if c.min_depth_m >= c.max_depth_m:
             raise ValueError(f"min_depth_m {c.min_depth_m} must be below max_depth_m {c.max_depth_m}")
-        truncation_m = c.truncation_voxels * c.voxel_size_m
+        if c.integration == "open3d" and c.device == "cuda":
+            raise ValueError("integration open3d runs on the device cpu only; device is cuda")
+        truncation_m = c.truncation_distance_m
         # A volume without a limit of its own stops at half of the memory; so does the map.
         self._budget_bytes = c.memory_budget_mib << 20 or memory_share_bytes()
         self._store = FragmentStore(self._budget_bytes)
         self._composition = Composition(self._store, c.voxel_size_m, truncation_m, c.max_blocks)
-        self._device = choose_device(c.device)
-        volume_class, draw = _on(self._device)
+        self._device = "cpu" if c.integration == "open3d" else choose_device(c.device)
+        volume_class, draw = _on(self._device, c.integration_threads)
         self._open = OpenFragment(self._composition, c.voxel_size_m, truncation_m, c.max_blocks, volume_class)
         self._surface = SurfaceMesh(c.mesh_weight, draw)
         self._keyframes = KeyframeSelector(c.keyframe_angle_deg, c.keyframe_distance_m)
@@ -255,7 +258,14 @@ class Mapper:
         if wrong_unit is not None:
             self._rejected["depth"] += 1
             return wrong_unit
-        selected = self._open.volume.select(frame.depth_m, c.min_depth_m, c.max_depth_m, not c.drop_discontinuities)
+        selected = self._open.volume.select(
+            frame.depth_m,
+            c.min_depth_m,
+            c.max_depth_m,
+            not c.drop_discontinuities,
+            smooth=c.depth_filter == "surface_mean",
+            incidence_camera=frame.camera if "incidence" in c.weighting else None,
+        )
         if selected == 0:
             self._rejected["depth"] += 1
             valid = frame.depth_m[frame.depth_m > 0]
@@ -285,17 +295,7 @@ class Mapper:
         T_fragment_camera = inverse(self._open.T_map_fragment) @ frame.T_map_camera
         base = self._composition.volume
         limit = self._limit(base)
-        _, refused = self._open.volume.integrate(
-            frame.color,
-            frame.camera,
-            T_fragment_camera,
-            c.max_depth_m,
-            constant_weight=c.weighting == "constant",
-            weight_cap=c.weight_cap,
-            labels=labels,
-            label_confidence=label_confidence,
-            limit=limit,
-        )
+        refused = self._fuse(frame, T_fragment_camera, labels, label_confidence, limit)
         self._map_blocks = limit.map_blocks
         # What is new to the map goes into the base when the fragment closes: spread the cost over its frames.
         base.prepare(self._map_blocks)
@@ -314,6 +314,36 @@ class Mapper:
             f"map is full: {self._map_blocks} blocks of at most {base.capacity} (max_blocks {c.max_blocks}); "
             "new space is not mapped, known space still is"
         )
+
+    def _fuse(
+        self,
+        frame: Frame,
+        T_fragment_camera: NDArray[np.float64],
+        labels: NDArray[np.uint16] | None,
+        label_confidence: NDArray[np.float32] | None,
+        limit: MapLimit,
+    ) -> int:
+        # Put a frame into the open volume by the rules of the configuration; return how often a block was refused.
+        c, volume = self.configuration, self._open.volume
+        if c.integration == "open3d":
+            return volume.integrate_as_open3d(
+                frame.depth_m, frame.color, frame.camera, T_fragment_camera, c.max_depth_m, limit=limit
+            )[1]
+        return volume.integrate(
+            frame.color,
+            frame.camera,
+            T_fragment_camera,
+            c.max_depth_m,
+            constant_weight="depth_noise" not in c.weighting,
+            weight_cap=c.weight_cap,
+            fading=c.behind_surface == "fading",
+            carve_from_m=c.min_depth_m if c.free_space == "carve" else 0.0,
+            stamp_s=1e-9 * frame.stamp_ns,
+            half_life_s=c.decay_half_life_s,
+            labels=labels,
+            label_confidence=label_confidence,
+            limit=limit,
+        )[1]
 
     def _limit(self, base: Volume) -> MapLimit:
         offset = self._open.offset_blocks
@@ -630,9 +660,7 @@ class Mapper:
                 far = self._composition.without_resident(dirty)
                 far_keys = np.setdiff1d(voxel.block_keys(far), voxel.block_keys(self._open.blocks_in_map()))
                 dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), far_keys))
-                self._far_dirty = voxel.unique_blocks(
-                    np.concatenate([self._far_dirty, voxel.blocks_of_keys(far_keys)])
-                )
+                self._far_dirty = voxel.unique_blocks(np.concatenate([self._far_dirty, voxel.blocks_of_keys(far_keys)]))
             self._draw(self._surface, dirty)
         return self._surface
 
@@ -838,7 +866,7 @@ class Mapper:
 
     def _check_loaded(self, fragment: Fragment, path: str | Path) -> None:
         c = self.configuration
-        truncation_m = c.truncation_voxels * c.voxel_size_m
+        truncation_m = c.truncation_distance_m
         for name, saved, wanted in (
             ("voxel_size_m", fragment.voxel_size_m, c.voxel_size_m),
             ("truncation_m", fragment.truncation_m, truncation_m),

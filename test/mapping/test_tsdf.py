@@ -4,9 +4,10 @@ from analytic_scene import CAMERA, looking_at, plane_depth, walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lira_ros.mapping import voxel
+from lira_ros.geometry.camera import Camera
+from lira_ros.mapping import pages, voxel
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
-from lira_ros.mapping.tsdf import Volume
+from lira_ros.mapping.tsdf import MapLimit, Volume
 
 VOXEL_M, TRUNCATION_M = 0.04, 0.16
 coordinate = st.integers(-(2**16), 2**16 - 1)
@@ -18,7 +19,7 @@ def integrate(volume, frame, **options):
     return volume.integrate(frame.color, frame.camera, frame.T_map_camera, 5.0, **options)
 
 
-def reference(coordinates, frames, constant_weight, weight_cap):
+def reference(coordinates, frames, constant_weight, weight_cap, fading=False):
     """The per-voxel update in plain NumPy, float64."""
     count = len(coordinates)
     i = np.arange(VOXELS_PER_BLOCK)
@@ -42,30 +43,34 @@ def reference(coordinates, frames, constant_weight, weight_cap):
         close |= np.abs(signed + TRUNCATION_M) < 1e-5
         use = (depth > 0) & (signed >= -TRUNCATION_M)
         sample_weight = np.ones_like(depth) if constant_weight else np.minimum(4, 4 / np.maximum(depth, 1e-3) ** 2)
-        total = weight + sample_weight
+        if fading:
+            behind = np.clip((TRUNCATION_M + signed) / (TRUNCATION_M - VOXEL_M), 0, 1)
+            sample_weight = sample_weight * behind
+        total = np.maximum(weight + sample_weight, 1e-20)
         tsdf = np.where(use, (tsdf * weight + np.minimum(1, signed / TRUNCATION_M) * sample_weight) / total, tsdf)
         weight = np.where(use, np.minimum(total, weight_cap), weight)
     return tsdf, weight, close
 
 
+@pytest.mark.parametrize("fading", [True, False])
 @pytest.mark.parametrize("constant_weight", [True, False])
-def test_update_equals_the_reference(constant_weight):
+def test_update_equals_the_reference(constant_weight, fading):
     volume = Volume(VOXEL_M, TRUNCATION_M)
     frames = walk(5)
     for frame in frames:
-        integrate(volume, frame, constant_weight=constant_weight, weight_cap=3.5)
+        integrate(volume, frame, constant_weight=constant_weight, fading=fading, weight_cap=3.5)
     # Blocks that a frame did not touch miss its free space: compare those that every frame updates.
     single = Volume(VOXEL_M, TRUNCATION_M)
-    integrate(single, frames[0], constant_weight=constant_weight)
-    tsdf, weight, close = reference(single.block_coordinates, frames[:1], constant_weight, np.inf)
+    integrate(single, frames[0], constant_weight=constant_weight, fading=fading)
+    tsdf, weight, close = reference(single.block_coordinates, frames[:1], constant_weight, np.inf, fading)
     records = single.records[: single.block_count]
     assert close.mean() < 0.01
     np.testing.assert_allclose(records[:, voxel.WEIGHT][~close], weight[~close], atol=1e-4)
     np.testing.assert_allclose(records[:, voxel.TSDF][~close], tsdf[~close], atol=1e-4)
     # Repeating one view touches the same blocks each time, so the running mean and the cap can be compared too.
     for _ in range(4):
-        integrate(single, frames[0], constant_weight=constant_weight, weight_cap=2.5)
-    tsdf, weight, close = reference(single.block_coordinates, frames[:1] * 5, constant_weight, 2.5)
+        integrate(single, frames[0], constant_weight=constant_weight, fading=fading, weight_cap=2.5)
+    tsdf, weight, close = reference(single.block_coordinates, frames[:1] * 5, constant_weight, 2.5, fading)
     np.testing.assert_allclose(single.records[: single.block_count, voxel.WEIGHT][~close], weight[~close], atol=1e-4)
     np.testing.assert_allclose(single.records[: single.block_count, voxel.TSDF][~close], tsdf[~close], atol=1e-4)
     assert records[:, voxel.WEIGHT].max() <= 2.5
@@ -130,6 +135,139 @@ def test_labels_follow_the_majority():
     assert (records[:, voxel.LABEL][voted] == 4).all()
 
 
+def test_smoothing_keeps_planes_and_edges_and_calms_noise():
+    volume = Volume(VOXEL_M, TRUNCATION_M)
+    T = looking_at((0, 0, 0), (1.0, 0.3, 0.2))
+    slanted = plane_depth(CAMERA, T, (1.0, 0.8, 0.3), 1.3)
+    edged = slanted.copy()
+    edged[:, :40] *= 0.7
+    edged[30:33, 60:62] = 0.0
+    noise = np.random.default_rng(0).normal(0, 0.002, slanted.shape).astype(np.float32)
+    for truth in (slanted, edged):
+        volume.select(truth, 0.1, 9.0, keep_edges=True, smooth=True)
+        smooth = volume._usable[:-1].reshape(truth.shape)
+        np.testing.assert_allclose(smooth, truth, rtol=2e-6)
+        volume.select((truth + noise) * (truth > 0), 0.1, 9.0, keep_edges=True, smooth=True)
+        smooth = volume._usable[:-1].reshape(truth.shape)
+        error = (smooth - truth)[truth > 0]
+        assert np.abs(error).mean() < 0.45 * np.abs(noise[truth > 0]).mean()
+        assert np.abs(error).max() < 0.012
+
+
+def test_incidence_weighs_by_the_angle_to_the_normal():
+    volume = Volume(VOXEL_M, TRUNCATION_M)
+    normal = np.array([1.0, 0.8, 0.3]) / np.linalg.norm([1.0, 0.8, 0.3])
+    T = looking_at((0, 0, 0), (1.0, 0.3, 0.2))
+    depth = plane_depth(CAMERA, T, normal, 1.0)
+    count = volume.select(depth, 0.1, 9.0, keep_edges=True, incidence_camera=CAMERA)
+    assert count > 1000
+    direction = CAMERA.unproject(np.ones_like(depth)) @ T[:3, :3].T
+    cosine = direction @ normal / np.linalg.norm(direction, axis=-1)
+    weight = volume._pixel_weight[:-1].reshape(depth.shape)
+    valid = volume._usable[:-1].reshape(depth.shape) > 0
+    np.testing.assert_allclose(weight[valid], cosine[valid], atol=2e-3)
+    assert (weight[~valid] == 0).all()
+    color = np.zeros((*depth.shape, 3), np.uint8)
+    volume.integrate(color, CAMERA, T, 9.0, constant_weight=True)
+    records = volume.records[: volume.block_count]
+    seen = records[:, voxel.WEIGHT] > 0
+    assert seen.sum() > 1000
+    assert records[:, voxel.WEIGHT][seen].max() < cosine[valid].max() + 2e-3
+    assert records[:, voxel.WEIGHT][seen].min() > cosine[valid].min() - 2e-3
+    volume.select(depth, 0.1, 9.0, keep_edges=True)  # weights of one frame are not kept for the next
+    volume.integrate(color, CAMERA, T, 9.0, constant_weight=True)
+    assert records[:, voxel.WEIGHT].max() > 1.0
+
+
+def wall_and_thing(thing_m=None, wall_m=2.0):
+    depth = np.full((72, 96), wall_m, np.float32)
+    if thing_m is not None:
+        depth[20:50, 30:60] = thing_m
+    return depth
+
+
+@pytest.mark.parametrize("in_map", [False, True])
+def test_carving_clears_what_was_taken_away(in_map):
+    color = np.full((72, 96, 3), 90, np.uint8)
+    T = looking_at((0, 0, 0), (1, 0, 0))
+    kept = {}
+    for carve_from_m in (0.0, 0.3):
+        volume = Volume(VOXEL_M, TRUNCATION_M)
+        limit = None
+        offset = np.array([3, -2, 1], np.int64)
+        if in_map:  # the thing was mapped by a fragment before: the blocks to carve are those of the map
+            before = Volume(VOXEL_M, TRUNCATION_M)
+            before.select(wall_and_thing(1.0), 0.3, 4.0, True)
+            before.integrate(color, CAMERA, T, 4.0)
+            in_its_place = Volume(VOXEL_M, TRUNCATION_M)
+            in_its_place.allocate(before.block_coordinates + offset.astype(np.int32))
+            limit = MapLimit(in_its_place.keys, in_its_place.values, offset, 10**6, in_its_place.block_count)
+        else:
+            volume.select(wall_and_thing(1.0), 0.3, 4.0, True)
+            volume.integrate(color, CAMERA, T, 4.0)
+        for _ in range(3):
+            volume.select(wall_and_thing(), 0.3, 4.0, True)
+            volume.integrate(color, CAMERA, T, 4.0, carve_from_m=carve_from_m, limit=limit)
+        centre = np.rint(np.array([1.0, 0.0, 0.0]) / VOXEL_M).astype(int)
+        record = volume.find((centre[None] >> 3).astype(np.int32))
+        i = centre & 7
+        value = volume.records[record[0], :, i[0] + 8 * i[1] + 64 * i[2]] if record[0] >= 0 else None
+        kept[carve_from_m] = value
+        if carve_from_m > 0:
+            assert value[voxel.TSDF] > 0.3
+            assert value[voxel.WEIGHT] > 1
+            # Free space that no map has is not made into blocks.
+            nearer = np.array([[0, 0, 0]], np.int32)
+            assert volume.find(nearer)[0] < 0
+    assert kept[0.0] is None if in_map else kept[0.0][voxel.TSDF] < 0.2
+
+
+def test_what_was_measured_long_ago_counts_less():
+    volume = Volume(VOXEL_M, TRUNCATION_M)
+    T = looking_at((0, 0, 0), (1, 0, 0))
+    color = np.zeros((72, 96, 3), np.uint8)
+    weights = []
+    for stamp_s in (100.0, 100.0, 102.0, 106.0):
+        volume.select(wall_and_thing(), 0.3, 4.0, True)
+        volume.integrate(color, CAMERA, T, 4.0, constant_weight=True, stamp_s=stamp_s, half_life_s=2.0)
+        weights.append(volume.records[: volume.block_count, voxel.WEIGHT].max())
+    np.testing.assert_allclose(weights, [1.0, 2.0, 2.0, 1.5], rtol=1e-6)
+
+
+def test_the_number_of_threads_does_not_change_the_map():
+    maps = []
+    for threads in (1, 3):
+        volume = Volume(0.02, 0.08, threads=threads)
+        for frame in walk(4):
+            volume.select(frame.depth_m, 0.1, 5.0, smooth=True)
+            updated, _ = volume.integrate(frame.color, frame.camera, frame.T_map_camera, 5.0, fading=True)
+            assert updated > 100
+        maps.append(volume)
+    np.testing.assert_array_equal(maps[0].block_coordinates, maps[1].block_coordinates)
+    count = maps[0].block_count
+    np.testing.assert_array_equal(maps[0].records[:count], maps[1].records[:count])
+    assert key_set(maps[0].take_dirty()) == key_set(maps[1].take_dirty())
+
+
+def test_cameras_of_different_sizes_share_a_map():
+    small = Camera(48, 36, 40.0, 40.0, 23.5, 17.5)
+    together, apart = Volume(VOXEL_M, TRUNCATION_M), Volume(VOXEL_M, TRUNCATION_M)
+    T = looking_at((0, 0, 0), (1, 0, 0))
+    for turn in range(4):
+        camera = (CAMERA, small)[turn % 2]
+        depth = plane_depth(camera, T, (1, 0.1, 0), 1.0)
+        color = np.full((*depth.shape, 3), 60, np.uint8)
+        together.select(depth, 0.1, 5.0, smooth=True, incidence_camera=camera)
+        together.integrate(color, camera, T, 5.0)
+    for camera in (CAMERA, CAMERA, small, small):
+        depth = plane_depth(camera, T, (1, 0.1, 0), 1.0)
+        apart.select(depth, 0.1, 5.0, smooth=True, incidence_camera=camera)
+        apart.integrate(np.full((*depth.shape, 3), 60, np.uint8), camera, T, 5.0)
+    indices = apart.find(together.block_coordinates)
+    assert (indices >= 0).all()
+    np.testing.assert_allclose(together.records[: together.block_count], apart.records[indices], atol=1e-3)
+
+
 def test_blocks_never_move_and_the_table_grows():
     volume = Volume(VOXEL_M, TRUNCATION_M, 20000)
     slots, address = len(volume.keys), volume.records.ctypes.data
@@ -144,6 +282,61 @@ def test_blocks_never_move_and_the_table_grows():
     np.testing.assert_array_equal(volume.find(wanted), indices)
     np.testing.assert_array_equal(volume.block_coordinates[indices], wanted)
     assert (volume.records[first, voxel.TSDF] == 0.25).all()
+
+
+def key_set(coordinates):
+    return {tuple(block) for block in np.asarray(coordinates).tolist()}
+
+
+def test_preparing_memory_changes_nothing():
+    volume = Volume(VOXEL_M, TRUNCATION_M, 4000)
+    indices = volume.allocate(np.arange(300, dtype=np.int32).reshape(100, 3))
+    volume.records[indices, voxel.TSDF] = 0.5
+    pages.prepare([volume.records]).result()
+    volume.prepare(4000)
+    assert (volume.records[indices, voxel.TSDF] == 0.5).all()
+    assert (volume.records[100:] == 0).all()
+    assert pages.prepare([np.zeros((0, 3), np.float32)]) is None
+
+
+small_block = st.tuples(*[st.integers(-3, 3)] * 3)
+steps = st.lists(
+    st.tuples(st.sampled_from(["add", "discard", "clear"]), st.lists(small_block, max_size=40)), max_size=12
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(steps)
+def test_discarded_blocks_are_gone_and_their_memory_is_used_again(steps):
+    volume = Volume(VOXEL_M, TRUNCATION_M, 150)
+    model = {}
+    stamp = 0.0
+    for action, chosen in steps:
+        wanted = np.array(chosen, dtype=np.int32).reshape(-1, 3)
+        if action == "add":
+            indices = volume.allocate(wanted)
+            for block, index in zip(chosen, indices.tolist(), strict=True):
+                if block not in model and index >= 0:
+                    stamp += 1.0
+                    assert (volume.records[index] == 0).all()
+                    volume.records[index] = stamp
+                    model[block] = stamp
+        elif action == "discard":
+            volume.discard(wanted)
+            for block in chosen:
+                model.pop(block, None)
+        else:
+            volume.clear()
+            model.clear()
+        assert volume.block_count == len(model) <= volume.capacity
+        assert key_set(volume.block_coordinates) == set(model)
+        known = np.array(list(model), dtype=np.int32).reshape(-1, 3)
+        indices = volume.find(known)
+        assert sorted(indices.tolist()) == list(range(len(model)))
+        assert (volume.records[indices, 0, 0] == np.array(list(model.values()))).all()
+        assert (volume.find(known + 10) == -1).all()
+        assert (volume.keys != voxel.EMPTY).sum() == len(model)
+        assert (volume.records[len(model) :] == 0).all()
 
 
 def test_a_full_volume_refuses_and_a_cleared_one_is_empty():

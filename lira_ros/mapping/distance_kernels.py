@@ -58,27 +58,28 @@ def _mark_upright(
     free_to: float,
     per_cell: float,
     half: float,
+    spans: Array,
+    layers: Array,
+    best: Array,
     cells: Array,
     support_height: Array,
     support_free: Array,
 ) -> None:
-    # A column of voxels along up stays over the same cells: it is read first, from above, and marks them once.
+    # A column of voxels along up stays over the same cells: it is read first and marks them once. spans (4, 8): first
+    # and last column and row of cells under each voxel of an edge; layers (8,), best (64,): room to work in.
     rows, columns = cells.shape
     main, first_axis, second_axis = axes[0], axes[1], axes[2]
     rise = step[2, main]
     stride_main, stride_first, stride_second = 1 << (3 * main), 1 << (3 * first_axis), 1 << (3 * second_axis)
     first_is_x = abs(step[0, first_axis]) > abs(step[0, second_axis])
-    column_from, column_to = np.empty(BLOCK_SIZE, np.int64), np.empty(BLOCK_SIZE, np.int64)
-    row_from, row_to = np.empty(BLOCK_SIZE, np.int64), np.empty(BLOCK_SIZE, np.int64)
     for t in range(BLOCK_SIZE):
         x = start[0] + t * (step[0, first_axis] + step[0, second_axis])
         y = start[1] + t * (step[1, first_axis] + step[1, second_axis])
-        column_from[t] = max(0, int(np.floor((x - half) * per_cell)))
-        column_to[t] = min(columns - 1, int(np.floor((x + half) * per_cell)))
-        row_from[t] = max(0, int(np.floor((y - half) * per_cell)))
-        row_to[t] = min(rows - 1, int(np.floor((y + half) * per_cell)))
-    # Layers from the highest one down, and the first of them that makes a cell free.
-    layers = np.empty(BLOCK_SIZE, np.int64)
+        spans[0, t] = max(0, int(np.floor((x - half) * per_cell)))
+        spans[1, t] = min(columns - 1, int(np.floor((x + half) * per_cell)))
+        spans[2, t] = max(0, int(np.floor((y - half) * per_cell)))
+        spans[3, t] = min(rows - 1, int(np.floor((y + half) * per_cell)))
+    # Layers of interest from the highest one down, and the first of them that makes a cell free.
     count = free_begin = 0
     for k in range(BLOCK_SIZE):
         m = BLOCK_SIZE - 1 - k if rise > 0.0 else k
@@ -87,40 +88,42 @@ def _mark_upright(
             layers[count] = m
             count += 1
             free_begin += height > free_to
+    best[:] = UNKNOWN
+    if not below:
+        for k in range(0 if content == OCCUPIED else free_begin, count):
+            least = FREE if k >= free_begin else OCCUPIED
+            if main == 2:  # the voxels of a layer lie side by side: vector instructions
+                layer = states[layers[k] * stride_main : (layers[k] + 1) * stride_main]
+                for i in range(64):
+                    best[i] = max(best[i], layer[i] if layer[i] >= least else UNKNOWN)
+            else:
+                for second in range(BLOCK_SIZE):
+                    for first in range(BLOCK_SIZE):
+                        i = first + BLOCK_SIZE * second
+                        state = states[first * stride_first + second * stride_second + layers[k] * stride_main]
+                        best[i] = max(best[i], state if state >= least else UNKNOWN)
     for second in range(BLOCK_SIZE):
         for first in range(BLOCK_SIZE):
+            found = best[first + BLOCK_SIZE * second]
+            if found == UNKNOWN and not below:
+                continue
             tx, ty = (first, second) if first_is_x else (second, first)
-            least = OCCUPIED
-            for row in range(row_from[ty], row_to[ty] + 1):
-                for column in range(column_from[tx], column_to[tx] + 1):
-                    least = min(least, cells[row, column])
-            base = first * stride_first + second * stride_second
-            if below:
-                for k in range(count if least > UNKNOWN else 0, count):
-                    state = states[base + layers[k] * stride_main]
-                    if state == UNKNOWN:
-                        continue
-                    height = start[2] + layers[k] * rise
-                    for row in range(row_from[ty], row_to[ty] + 1):
-                        for column in range(column_from[tx], column_to[tx] + 1):
-                            if height > support_height[row, column]:
-                                support_height[row, column] = height
-                                support_free[row, column] = state == FREE
-                    break
-                continue
-            if least >= content:
-                continue
-            found = UNKNOWN
-            for k in range(0 if content == OCCUPIED else free_begin, count):
-                state = states[base + layers[k] * stride_main]
-                if state == OCCUPIED or (state == FREE and k >= free_begin):
-                    found = max(found, state)
-                    if found == content:
-                        break
-            if found > least:
-                for row in range(row_from[ty], row_to[ty] + 1):
-                    for column in range(column_from[tx], column_to[tx] + 1):
+            if not below:
+                for row in range(spans[2, ty], spans[3, ty] + 1):
+                    for column in range(spans[0, tx], spans[1, tx] + 1):
                         cells[row, column] = max(cells[row, column], found)
+                continue
+            for k in range(count):
+                state = states[first * stride_first + second * stride_second + layers[k] * stride_main]
+                if state == UNKNOWN:
+                    continue
+                height = start[2] + layers[k] * rise
+                for row in range(spans[2, ty], spans[3, ty] + 1):
+                    for column in range(spans[0, tx], spans[1, tx] + 1):
+                        if height > support_height[row, column]:
+                            support_height[row, column] = height
+                            support_free[row, column] = state == FREE
+                break
 
 
 @compiled
@@ -227,6 +230,8 @@ def mark_cells(
     start = np.empty(3)
     least = np.empty(3)
     states = np.empty(VOXELS_PER_BLOCK, np.uint8)
+    spans, layers = np.empty((4, BLOCK_SIZE), np.int64), np.empty(BLOCK_SIZE, np.int64)
+    best = np.empty(BLOCK_SIZE * BLOCK_SIZE, np.uint8)
     for n in range(coordinates.shape[0]):
         bx, by, bz = coordinates[n, 0] + offset[0], coordinates[n, 1] + offset[1], coordinates[n, 2] + offset[2]
         for c in range(3):
@@ -271,7 +276,7 @@ def mark_cells(
             continue
         if upright:
             _mark_upright(
-                states, content, start, step, axes, below, low, high, free_to, per_cell, half,
+                states, content, start, step, axes, below, low, high, free_to, per_cell, half, spans, layers, best,
                 cells, support_height, support_free,
             )  # fmt: skip
         else:

@@ -6,6 +6,7 @@ cy. What happens to one voxel or one pixel is written in view_arithmetic.py.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
@@ -22,12 +23,15 @@ from lira_ros.mapping.view_arithmetic import (
 )
 from lira_ros.mapping.voxel import EMPTY, Array, compiled, pack_key
 
+# Put into the loops that call it by the compiler's back end: a call with a dozen arrays costs as much as its work.
+_within = numba.njit(forceinline=True, error_model="numpy")
+
 # Edge of a tile of pixels that share the range of depth in which ray casting looks [px]; Open3D has 8 by default.
 TILE_PX = 8
 # A square of this half edge on each surface voxel leaves no hole in a surface, however the voxels are turned.
-_SPLAT_VOXELS = np.float32(0.71)
+SPLAT_VOXELS = np.float32(0.71)
 # Below this slope of the tsdf, in units of a true distance, there is no surface but noise.
-_LEAST_SLOPE = np.float32(0.15)
+LEAST_SLOPE = np.float32(0.15)
 
 # Squared cosine between normal and line of sight below which a plane is seen edge-on and not drawn (3 degrees).
 _EDGE_ON = np.float32(0.003)
@@ -41,7 +45,7 @@ _SPAN = (BLOCK_SIZE - 1) * (_LAYER + _RIMMED + 1) + 1
 _HIT_VOXELS = 0.01
 _REFINEMENTS = 5
 # A splat lies within a voxel of the surface that it is made of.
-_HEAD_START_VOXELS = 3.0
+_HEAD_START_VOXELS = 1.5
 
 
 # --- looking up ---------------------------------------------------------------------------------------------------
@@ -319,7 +323,7 @@ def splat(
             ix = i - iz * _LAYER - iy * _RIMMED
             gx, gy, gz = slope_x[i], slope_y[i], slope_z[i]
             slope = np.sqrt(gx * gx + gy * gy + gz * gz)
-            if slope * truncation < _LEAST_SLOPE * voxel:
+            if slope * truncation < LEAST_SLOPE * voxel:
                 continue
             nx, ny, nz = gx / slope, gy / slope, gz / slope
             # In voxels; a tsdf along rays is steeper than the true distance, which its slope makes up for.
@@ -334,7 +338,7 @@ def splat(
             y = r10 * qx + r11 * qy + r12 * qz + ty
             per_z = one / z
             u, v = fx * x * per_z + cx, fy * y * per_z + cy
-            reach_u, reach_v = fx * _SPLAT_VOXELS * voxel * per_z, fy * _SPLAT_VOXELS * voxel * per_z
+            reach_u, reach_v = fx * SPLAT_VOXELS * voxel * per_z, fy * SPLAT_VOXELS * voxel * per_z
             # Bounds are compared as floats first: what is far outside does not fit an integer.
             if u + reach_u < zero or v + reach_v < zero or u - reach_u > width - 1 or v - reach_v > height - 1:
                 continue
@@ -449,7 +453,7 @@ def tile_ranges(
                 highest[row, column] = max(highest[row, column], min(z_high, farthest_m))
 
 
-@compiled
+@_within
 def _corner_distances(
     x: int,
     y: int,
@@ -469,7 +473,20 @@ def _corner_distances(
     crossing = ((x & 7) == 7) | (((y & 7) == 7) << 1) | (((z & 7) == 7) << 2)
     a, b, last = np.int64(-1), np.int64(-1), -1
     known, count = 0, 0
-    for corner in range(8):
+    if crossing == 0:
+        # The common case without asking for the block of each voxel.
+        a = np.int64(find(keys_a, values_a, pack_key(x >> 3, y >> 3, z >> 3)))
+        other = pack_key((x >> 3) - offset_b[0], (y >> 3) - offset_b[1], (z >> 3) - offset_b[2])
+        b = np.int64(find(keys_b, values_b, other))
+        first = (x & 7) | ((y & 7) << 3) | ((z & 7) << 6)
+        for corner in range(8):
+            voxel = first + (corner & 1) + ((corner & 2) << 2) + ((corner & 4) << 4)
+            value, weight = composed_distance(records_a, a, records_b, b, voxel)
+            corners[corner] = value
+            known |= (weight >= threshold) << corner
+            count += weight >= threshold
+        last = 8
+    for corner in range(8 if last < 0 else 0):
         vx, vy, vz = x + (corner & 1), y + ((corner >> 1) & 1), z + (corner >> 2)
         # Which of the borders of the block lies between the first voxel and this one.
         beyond = corner & crossing
@@ -527,9 +544,9 @@ def cast(
     """Follow the ray of each pixel to the first surface; the images come filled with 0.
 
     near_a and near_b tell for each record whether its block is near a surface; others are passed at once. A ray starts
-    shortly before what splat() has drawn in its pixel, and without that at the depth of tile_ranges().
-    A surface is where the trilinear tsdf between known voxels changes
-    its sign, from either side: also from behind a thing is in the way. Normals point to its outside, in the map frame.
+    shortly before what splat() has drawn in its pixel and ends at the depth of tile_ranges(). A surface is where the
+    trilinear tsdf between known voxels changes its sign, from either side: also from behind a thing is in the way.
+    Normals point to its outside, in the map frame.
     """
     height, width = depth.shape
     threshold = max(np.float32(minimum_weight), np.float32(1e-20))
@@ -542,7 +559,8 @@ def cast(
         for u in range(width):
             s = lowest[v // TILE_PX, u // TILE_PX]
             end = highest[v // TILE_PX, u // TILE_PX]
-            if not s < end:
+            # Where no splat is there is no surface, but for a pixel in a thousand.
+            if not s < end or inverse_depth[v, u] == np.float32(0.0):
                 continue
             ray_x = (u - pinhole[2]) / pinhole[0]
             # In voxels of the map for each metre of depth.
@@ -550,8 +568,7 @@ def cast(
             dy = (T_map_camera[1, 0] * ray_x + T_map_camera[1, 1] * ray_y + T_map_camera[1, 2]) * per_voxel
             dz = (T_map_camera[2, 0] * ray_x + T_map_camera[2, 1] * ray_y + T_map_camera[2, 2]) * per_voxel
             per_step = 1.0 / np.sqrt(dx * dx + dy * dy + dz * dz)  # depth for a way of one voxel along the ray
-            if inverse_depth[v, u] > np.float32(0.0):
-                s = max(s, 1.0 / inverse_depth[v, u] - _HEAD_START_VOXELS * per_step)
+            s = max(s, 1.0 / inverse_depth[v, u] - _HEAD_START_VOXELS * per_step)
             last = np.int64(EMPTY)
             a, b = np.int64(-1), np.int64(-1)
             # The last known value along the ray, NaN where it is not known; precise ones are interpolated.

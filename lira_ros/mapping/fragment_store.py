@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.geometry.pose import checked_transform
+from lira_ros.mapping import pages
 from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
 from lira_ros.mapping.page_folder import PageFolder, default_parent, remove_left_behind
 from lira_ros.mapping.storage import MapFile, MapFileError, write_fragment
@@ -23,8 +24,8 @@ _Result = TypeVar("_Result")
 
 # After a write has failed, for instance because the disk is full, the next one is tried this much later.
 _RETRY_S = 10.0
-# When this part of the budget waits to be written, the disk is slower than the map grows: then settle() waits for it.
-_WAITING_SHARE = 0.25
+# When the memory exceeds the budget by this part of it, the disk is slower than the map grows: settle() waits for it.
+_EXCESS_SHARE = 0.25
 # Pages of mapped files count as memory of the process while they are mapped in: this much of them stays between get()
 # and settle().
 _MAPPED_BYTES = 64 << 20
@@ -207,8 +208,9 @@ class FragmentStore:
         """Keep the memory within the budget around a position (3,) [m] of the map.
 
         Beyond the budget the farthest fragments go to disk, by the distance of their boxes; those within ``reach_m``
-        go last, the oldest of them first. What is within reach comes back as far as there is room. This starts the
-        work and takes in what was finished since the last call; with ``finish`` all of it is waited for.
+        go last, the oldest of them first. What is within reach comes back as far as there is room, one fragment with
+        each call, as what is made of it takes memory as well. This starts the work and takes in what was finished since
+        the last call; with ``finish`` all of it is waited for.
 
         Returns the ids that went to disk and those that came back since the last call. Raises MapFileError that names
         the file when one could not be written or read; its fragment stays where it was, and it is tried again later.
@@ -221,11 +223,13 @@ class FragmentStore:
             self._start(np.asarray(position_m, dtype=np.float64), reach_m)
             if not self._writes and not self._reads:
                 break
-            writing = sum(fragment.nbytes for fragment, _, _ in self._writes.values())
-            if not finish and writing <= _WAITING_SHARE * self.maximum_bytes:
+            excess = self._resident_bytes() - self.maximum_bytes
+            if not finish and (not self._writes or excess <= _EXCESS_SHARE * self.maximum_bytes):
                 break
-            wait([write for _, _, write in self._writes.values()])
-            wait([read for _, read in self._reads.values()])
+            writes = [write for _, _, write in self._writes.values()]
+            wait(writes if finish else writes[:1])
+            if finish:
+                wait([read for _, read in self._reads.values()])
             self._collect()
         result = tuple(self._paged_out), tuple(self._returned)
         self._paged_out.clear()
@@ -261,8 +265,8 @@ class FragmentStore:
                 break
             if entries[i].resident and self._put_out(ids[i]):
                 total -= entries[i].fragment.nbytes
-        for fragment_id in coming:
-            self._bring_back(fragment_id)
+        if coming and self._resident_bytes() + self._entries[coming[0]].fragment.nbytes <= self.maximum_bytes:
+            self._bring_back(coming[0])
 
     def _put_out(self, fragment_id: int) -> bool:
         # Returns whether the voxels are out of memory or on their way.
@@ -288,7 +292,7 @@ class FragmentStore:
 
     def _bring_back(self, fragment_id: int) -> None:
         entry = self._entries[fragment_id]
-        if fragment_id in self._reads or entry.page is None or time.monotonic() < self._retry_after_s:
+        if self._reads or entry.page is None or time.monotonic() < self._retry_after_s:
             return
         self._reads[fragment_id] = entry.page, self._submit(_read_back, entry.page, entry.fragment)
 
@@ -387,13 +391,18 @@ def _with_voxels(fragment: Fragment, other: Fragment) -> Fragment:
 
 
 def _copied(fragment: Fragment) -> Fragment:
+    def copied(array: NDArray) -> NDArray:
+        result = pages.empty(array.shape, array.dtype)
+        result[:] = array
+        return result
+
     return replace(
         fragment,
-        tsdf=fragment.tsdf.copy(),
-        weight=fragment.weight.copy(),
-        color=fragment.color.copy(),
-        label=None if fragment.label is None else fragment.label.copy(),
-        label_confidence=None if fragment.label_confidence is None else fragment.label_confidence.copy(),
+        tsdf=copied(fragment.tsdf),
+        weight=copied(fragment.weight),
+        color=copied(fragment.color),
+        label=None if fragment.label is None else copied(fragment.label),
+        label_confidence=None if fragment.label_confidence is None else copied(fragment.label_confidence),
     )
 
 
@@ -401,7 +410,8 @@ def _is_mapped(fragment: Fragment) -> bool:
     owner: object = fragment.tsdf
     while isinstance(owner, np.ndarray):
         owner = owner.base
-    return isinstance(owner.obj if isinstance(owner, memoryview) else owner, mmap.mmap)
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    return isinstance(owner, mmap.mmap) and not isinstance(owner, pages.Memory)
 
 
 def _bounds_m(fragment: Fragment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

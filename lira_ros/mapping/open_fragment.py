@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.geometry.pose import inverse
-from lira_ros.mapping import composition_kernels
+from lira_ros.mapping import composition_kernels, pages
 from lira_ros.mapping.composition import Composition, VoxelSource, add_to_volume, grid_offset, reached_blocks
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK, Fragment
 from lira_ros.mapping.tsdf import Volume
@@ -37,11 +37,11 @@ def _unwritten(
         volume.truncation_m,
         keyframe_ids,
         volume.block_coordinates.copy(),
-        np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
-        np.empty((*shape, 3), np.uint8),
-        np.empty(shape, np.uint16) if labelled else None,
-        np.empty(shape, np.float32) if labelled else None,
+        pages.empty(shape, np.float32),
+        pages.empty(shape, np.float32),
+        pages.empty((*shape, 3), np.uint8),
+        pages.empty(shape, np.uint16) if labelled else None,
+        pages.empty(shape, np.float32) if labelled else None,
     )
 
 

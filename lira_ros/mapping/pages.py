@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import mmap
 import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 # The pages are not needed; when they are touched again they are zero.
 _MADV_DONTNEED = 4
@@ -22,6 +24,23 @@ _MADV_DONTNEED = 4
 _MADV_POPULATE_WRITE = 23
 # As much as one huge page at a time, so that others who need the system's memory get their turn.
 _BYTES_AT_ONCE = 1 << 21
+
+
+class Memory(mmap.mmap):
+    """Memory of one array, straight from the system."""
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    """Return an array of zeros whose memory goes back to the system with the array.
+
+    The allocator of the C library keeps the memory of arrays of some MB for the next ones, and what is freed by one
+    thread for that thread; in a process that makes and drops many of them that added up to a quarter more.
+    """
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if nbytes == 0:
+        return np.zeros(shape, dtype)
+    # Private: pages shared with children would be files of the system.
+    return np.frombuffer(Memory(-1, nbytes, access=mmap.ACCESS_COPY), dtype).reshape(shape)
 
 
 @functools.cache

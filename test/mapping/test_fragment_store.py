@@ -103,7 +103,7 @@ def test_the_farthest_go_to_disk_and_are_read_where_they_lie(store, row):
     }
     for number, fragment in row.items():
         assert_same(store.get(number), fragment)
-        assert store.get(number).tsdf.flags.owndata == store.is_resident(number)
+        assert store.get(number).tsdf.flags.writeable == store.is_resident(number)
         np.testing.assert_array_equal(store.block_coordinates(number), fragment.block_coordinates)
     with pytest.raises(KeyError):
         store.get(6)
@@ -119,7 +119,7 @@ def test_what_comes_near_comes_back_and_makes_room(store, row):
     assert [store.is_resident(number) for number in store.ids()] == [True, True, False, False, False]
     for number, fragment in row.items():
         assert_same(store.get(number), fragment)
-    assert store.get(1).tsdf.flags.owndata
+    assert store.get(1).tsdf.flags.writeable
     # Out of reach nothing comes back, though there is room.
     store.remove([1, 2])
     assert store.settle(here(1), 0.0, finish=True) == ((), ())
@@ -189,7 +189,7 @@ def test_a_newer_revision_replaces_what_is_on_disk(store, row):
 
 
 def test_a_newer_revision_while_the_older_one_is_written_wins(store, monkeypatch):
-    monkeypatch.setattr(fragment_store, "_WAITING_SHARE", 1.0)
+    monkeypatch.setattr(fragment_store, "_EXCESS_SHARE", 9.0)
     for number in range(1, 4):
         store.put(fragment_at(number, 2.0 * number))
     assert store.settle(here(3), 0.5) == ((), ())  # the write of 1 has begun
@@ -202,7 +202,7 @@ def test_a_newer_revision_while_the_older_one_is_written_wins(store, monkeypatch
 
 
 def test_settling_does_not_wait_for_the_disk_and_loses_nothing_meanwhile(store, monkeypatch):
-    monkeypatch.setattr(fragment_store, "_WAITING_SHARE", 1.0)
+    monkeypatch.setattr(fragment_store, "_EXCESS_SHARE", 9.0)
     fragments = {number: fragment_at(number, 2.0 * number) for number in range(1, 4)}
     for fragment in fragments.values():
         store.put(fragment)

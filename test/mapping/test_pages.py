@@ -27,6 +27,18 @@ def test_memory_that_is_given_back_leaves_the_process_and_is_zero_when_it_comes_
     assert not array.any()
 
 
+def test_memory_of_an_array_goes_back_with_it():
+    arrays = [pages.empty((1 << 20, 2), np.uint8) for _ in range(20)]
+    for array in arrays:
+        assert array.shape == (1 << 20, 2)
+        assert not array.any()
+        array[:] = 1
+    before = resident_bytes()
+    del arrays[::2], array  # what the allocator of the C library might keep, being in between
+    assert resident_bytes() < before - (15 << 20)
+    assert pages.empty((0, 3), np.float32).shape == (0, 3)
+
+
 def test_less_than_a_page_is_nothing_to_give_back():
     assert pages.give_back(np.zeros(8, dtype=np.uint8))
 

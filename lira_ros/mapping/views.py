@@ -117,7 +117,7 @@ def _from_map(T_map_camera: NDArray[np.float64]) -> NDArray[np.float64]:
     return T_camera_map
 
 
-def _visible_blocks(
+def blocks_in_view(
     base: Volume,
     part: Volume,
     part_offset: NDArray[np.int64],
@@ -125,9 +125,11 @@ def _visible_blocks(
     T_camera_map: NDArray[np.float64],
     nearest_m: float,
     farthest_m: float,
-    minimum_weight: float,
-) -> NDArray[np.int64]:
-    # (B, 5): block of the map near a surface, its record in base and in part, nearest first.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return (B, 5) blocks that the camera may see with their records in base and in part, and (B,) their depths [m].
+
+    A record is -1 where the volume does not have the block.
+    """
     found, depths = [], []
     pairs = ((base, _NO_OFFSET, part, part_offset, False), (part, part_offset, base, _NO_OFFSET, True))
     for volume, offset, other, other_offset, only_new in pairs:
@@ -154,12 +156,26 @@ def _visible_blocks(
         )
         found.append(blocks[:count, [0, 1, 2, 4, 3]] if only_new else blocks[:count])
         depths.append(depth[:count])
-    blocks = np.concatenate(found)
+    return np.concatenate(found), np.concatenate(depths)
+
+
+def _visible_blocks(
+    base: Volume,
+    part: Volume,
+    part_offset: NDArray[np.int64],
+    camera: Camera,
+    T_camera_map: NDArray[np.float64],
+    nearest_m: float,
+    farthest_m: float,
+    minimum_weight: float,
+) -> NDArray[np.int64]:
+    # (B, 5): block of the map near a surface, its record in base and in part, nearest first.
+    blocks, depths = blocks_in_view(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m)
     near = np.empty(len(blocks), np.bool_)
     # A tsdf along rays may rise twice as fast as the true distance, which is at most a voxel on either side.
     band = min(2.0 * base.voxel_size_m / base.truncation_m, 0.999)
     view_kernels.mark_surfaces(blocks, base.records, part.records, band, minimum_weight, near)
-    return blocks[near][np.argsort(np.concatenate(depths)[near])]
+    return blocks[near][np.argsort(depths[near])]
 
 
 def _check_range(nearest_m: float, farthest_m: float) -> None:

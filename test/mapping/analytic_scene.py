@@ -1,4 +1,4 @@
-"""Scenes whose depth is known exactly: a plane, a sphere, a room with a sphere in it."""
+"""Scenes whose depth is known exactly: a plane, a sphere, a box, a room with such things in it."""
 
 import numpy as np
 
@@ -55,6 +55,29 @@ def room_depth(camera, T_map_camera, half=ROOM_HALF_M):
     return np.where(np.isfinite(exits), exits, np.inf).min(axis=-1).astype(np.float32)
 
 
+def box_depth(camera, T_map_camera, centre, half):
+    """Depth of the outside of a box with its axes along the map's, 0 where it is missed."""
+    direction, to_eye = rays(camera, T_map_camera), T_map_camera[:3, 3] - np.asarray(centre, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = (-np.asarray(half) - to_eye) / direction, (np.asarray(half) - to_eye) / direction
+    near, far = np.minimum(first, second).max(axis=-1), np.maximum(first, second).min(axis=-1)
+    return np.where((near < far) & (near > 0), near, 0.0).astype(np.float32)
+
+
+def sphere_distance(points, centre=SPHERE_CENTRE, radius=SPHERE_RADIUS_M):
+    return np.abs(np.linalg.norm(points - centre, axis=1) - radius)
+
+
+def box_distance(points, centre, half):
+    beyond = np.abs(points - np.asarray(centre, float)) - half
+    return np.abs(np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0))
+
+
+def nearest(*depths):
+    """Return the smallest depth that is not 0."""
+    return np.where(np.stack(depths) > 0, depths, np.inf).min(axis=0).astype(np.float32)
+
+
 def scene_depth(camera, T_map_camera):
     room, sphere = room_depth(camera, T_map_camera), sphere_depth(camera, T_map_camera)
     return np.where(sphere > 0, np.minimum(sphere, room), room)
@@ -63,8 +86,7 @@ def scene_depth(camera, T_map_camera):
 def scene_distance(points):
     """Distance of (N, 3) points from the surfaces of the room with the sphere [m]."""
     wall = np.abs(np.abs(points) - ROOM_HALF_M).min(axis=1)
-    sphere = np.abs(np.linalg.norm(points - SPHERE_CENTRE, axis=1) - SPHERE_RADIUS_M)
-    return np.minimum(wall, sphere)
+    return np.minimum(wall, sphere_distance(points))
 
 
 def frame_of(depth, T_map_camera, stamp_ns=0, color=(200, 100, 50), camera=CAMERA):

@@ -248,8 +248,10 @@ class SurfaceOutput:
         return (bool(newcomers) and self._mesh_schedule.enabled) or ((waiting or changed) and self._mesh_schedule.due())
 
     def _update_regions(self) -> None:
-        self._map_revision = self._mapper.revision
+        revision = self._mapper.revision
         self._mesh_revision, blocks = self._mapper.mesh_blocks(self._mesh_revision)
+        # What a correction changed on disk comes in parts: ask until nothing comes.
+        self._map_revision = -1 if blocks else revision
         changed = self._regions.update(blocks)
         for stream in self._streams.values():
             if stream.audience:

@@ -38,11 +38,20 @@ class MeshRegion:
     colors: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Block:
+    """What is sent of a BlockMesh; no block has as many vertices as uint16 can count."""
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.uint16]
+    colors: NDArray[np.uint8]
+
+
 class MeshRegions:
     """The blocks of a mesh gathered into regions, so that a viewer gets tens of markers and not thousands."""
 
     def __init__(self) -> None:
-        self._regions: dict[Coordinates, dict[Coordinates, BlockMesh]] = {}
+        self._regions: dict[Coordinates, dict[Coordinates, _Block]] = {}
         self._ids: dict[Coordinates, int] = {}
         self._revisions: dict[Coordinates, int] = {}
 
@@ -54,7 +63,7 @@ class MeshRegions:
             region = (x // REGION_BLOCKS, y // REGION_BLOCKS, z // REGION_BLOCKS)
             known = self._regions.setdefault(region, {})
             if len(block.triangles):
-                known[block.block] = block
+                known[block.block] = _Block(block.vertices, block.triangles.astype(np.uint16), block.colors)
             elif known.pop(block.block, None) is None:
                 continue
             self._revisions[region] = max(block.revision, self._revisions.get(region, 0))
@@ -94,8 +103,11 @@ class MeshRegions:
             region_id,
             revision,
             np.concatenate([block.vertices for block in blocks]),
-            np.concatenate([block.triangles + start for block, start in zip(blocks, starts, strict=True)]).astype(
-                np.int32
+            np.concatenate(
+                [
+                    block.triangles.astype(np.int32) + np.int32(start)
+                    for block, start in zip(blocks, starts, strict=True)
+                ]
             ),
             np.concatenate([block.colors for block in blocks]),
         )

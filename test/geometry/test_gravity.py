@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from lira_ros.datasets.rooms import RoomSequence
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.depth import meters_from_millimeters
 from lira_ros.geometry.frame import Frame
@@ -311,3 +312,13 @@ def test_at_the_head_of_stairs_the_floor_is_where_one_stands():
     for yaw, tilt in ((0, 45), (0, 60), (180, 40), (90, 40)):
         estimator.add_keyframe(view(yaw, tilt, position=(-0.6, 0.0, 1.0), boxes=boxes))
     assert estimator.floor_height_m == pytest.approx(-0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_generated_room_stands_on_its_floor(seed):
+    sequence = RoomSequence(seed=seed, rate_hz=0.5, width_px=160, duration_s=16.0)
+    estimator = GravityEstimator()
+    for index in range(len(sequence)):
+        estimator.add_keyframe(sequence.frame(index))
+        assert error_deg(estimator.up, np.array([0, 0, 1.0])) < 1e-6
+    assert estimator.floor_height_m == pytest.approx(0.0, abs=0.02)

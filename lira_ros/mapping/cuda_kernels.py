@@ -67,18 +67,25 @@ def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @device_function
-def _has(keys: Array, key: int) -> bool:
-    # Whether a key is in a table.
+def _place(keys: Array, key: int) -> int:
+    # The slot of a key, -1 where it is not in.
     slots = keys.shape[0]
     slot = slot_of(key, slots)
     for _ in range(slots):
         found = keys[slot]
         if found == key:
-            return True
+            return slot
         if found == EMPTY:
-            return False
+            return -1
         slot = (slot + 1) & (slots - 1)
-    return False
+    return -1
+
+
+@device_function
+def find(keys: Array, values: Array, key: int) -> int:
+    """Return the index stored for ``key`` in the open-addressing table, -1 where it is not in."""
+    slot = _place(keys, key)
+    return values[slot] if slot >= 0 else -1
 
 
 @device_function
@@ -264,7 +271,7 @@ def touch_seen_through(
         if key == last:
             continue
         last = key
-        create = _has(map_keys, pack_key(x + map_offset[0], y + map_offset[1], z + map_offset[2]))
+        create = _place(map_keys, pack_key(x + map_offset[0], y + map_offset[1], z + map_offset[2])) >= 0
         _touch_key(key, create, keys, values, last_frame, frame, touched, new_keys, new_slots, counters)
 
 

@@ -311,16 +311,24 @@ def _tables() -> tuple[Any, Any]:
 _NEIGHBOURS = np.array([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)], dtype=np.int32)
 
 
-def _on_device(volume: Volume, blocks: NDArray[np.int32]) -> tuple[Any, NDArray[np.int32]]:
-    # Records on the device that hold the (B, 3) blocks and their upper neighbours, and where, (B, 8), -1 for missing.
-    indices = volume.find((blocks[:, None] + _NEIGHBOURS).reshape(-1, 3))
+def records_on_device(volume: Volume, indices: NDArray[np.int32]) -> tuple[Any, NDArray[np.int32]]:
+    """Return an array of records on the device and where in it the (B,) records of a volume lie; -1 stays -1.
+
+    Of a volume on the processor those records are copied.
+    """
     if isinstance(volume, CudaVolume) and volume.device_records is not None:
-        return volume.device_records, indices.reshape(-1, 8)
+        return volume.device_records, indices
     needed, places = np.unique(indices, return_inverse=True)
     if len(needed) and needed[0] < 0:
         needed, places = needed[1:], places - 1
     records = volume.records[needed] if len(needed) else volume.records[:1]
-    return cuda.to_device(records), places.reshape(-1, 8).astype(np.int32)
+    return cuda.to_device(np.ascontiguousarray(records)), places.reshape(-1).astype(np.int32)
+
+
+def _with_neighbours(volume: Volume, blocks: NDArray[np.int32]) -> tuple[Any, NDArray[np.int32]]:
+    # Records on the device that hold the (B, 3) blocks and their upper neighbours, and where, (B, 8), -1 for missing.
+    records, places = records_on_device(volume, volume.find((blocks[:, None] + _NEIGHBOURS).reshape(-1, 3)))
+    return records, places.reshape(-1, 8)
 
 
 class CudaDrawing:
@@ -374,8 +382,8 @@ def draw_blocks(
     surface_kernels.mesh_blocks(). Raises what the driver raises when the device fails.
     """
     chunk = np.ascontiguousarray(blocks[first : first + _BLOCKS_AT_ONCE], dtype=np.int32)
-    records_a, index_a = _on_device(base, chunk)
-    records_b, index_b = _on_device(part, (chunk - part_offset).astype(np.int32))
+    records_a, index_a = _with_neighbours(base, chunk)
+    records_b, index_b = _with_neighbours(part, (chunk - part_offset).astype(np.int32))
     triangle_counts, triangle_codes = _tables()
     volumes = cuda.to_device(index_a), cuda.to_device(index_b), records_a, records_b
     counts_there = cuda.to_device(np.zeros((len(chunk), 2), dtype=np.int32))

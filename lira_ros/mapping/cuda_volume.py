@@ -210,6 +210,11 @@ class CudaVolume(Volume):
         """Return the records on the device, (at least capacity used, CHANNELS, 512); None when it was lost."""
         return None if self._lost else self._records
 
+    @property
+    def device_hash(self) -> tuple[Any, Any] | None:
+        """Return keys and values of the hash of the blocks on the device; None when it was lost."""
+        return None if self._lost else (self._keys_there, self._values_there)
+
     def _download(self) -> None:
         self._fetch_flags()
         self._frames_since_copy = 0

@@ -34,7 +34,7 @@ SPLAT_VOXELS = np.float32(0.71)
 LEAST_SLOPE = np.float32(0.15)
 
 # Squared cosine between normal and line of sight below which a plane is seen edge-on and not drawn (3 degrees).
-_EDGE_ON = np.float32(0.003)
+EDGE_ON = np.float32(0.003)
 # A block with a rim of one voxel: its edge, a layer of it, the place of the block's first voxel, and how far its last
 # one is behind.
 _RIMMED = BLOCK_SIZE + 2
@@ -348,7 +348,7 @@ def splat(
             ay = r10 * nx + r11 * ny + r12 * nz
             az = r20 * nx + r21 * ny + r22 * nz
             facing = ax * x + ay * y + az * z
-            if facing * facing < _EDGE_ON * (x * x + y * y + z * z):
+            if facing * facing < EDGE_ON * (x * x + y * y + z * z):
                 continue
             slope_u, slope_v, level = plane_in_view(ax, ay, az, facing, fx, fy, cx, cy)
             # Only as far as the plane stays with its voxel: a slanted one is narrow, so that rims stay where they are.

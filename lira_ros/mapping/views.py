@@ -259,7 +259,7 @@ def splat_view(
         base, part, blocks, camera, T_camera_map, minimum_weight, nearest_m, farthest_m
     )
     size = inverse_depth.shape
-    view = _empty_view(size)
+    view = empty_view(size)
     view_kernels.shade(
         inverse_depth, winner, normals, colors, labels, view.depth_m, view.normals, view.colors, view.labels
     )
@@ -269,7 +269,8 @@ def splat_view(
     return _with_ids(view, np.where(inverse_depth > 0, ids[winner], 0))
 
 
-def _empty_view(size: tuple[int, int]) -> View:
+def empty_view(size: tuple[int, int]) -> View:
+    """Return a view of (H, W) ``size`` that shows nothing."""
     return View(
         np.zeros(size, np.float32),
         np.zeros((*size, 3), np.float32),
@@ -312,7 +313,7 @@ def cast_view(
     lowest, highest = np.full(tiles, np.inf), np.full(tiles, -np.inf)
     pinhole = _pinhole(camera)
     view_kernels.tile_ranges(blocks, base.voxel_size_m, T_camera_map, pinhole, nearest_m, farthest_m, lowest, highest)
-    view = _empty_view(size)
+    view = empty_view(size)
     view_kernels.cast(
         base.records,
         base.keys,

@@ -11,7 +11,7 @@ import pytest
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
-from lira_ros.mapping import cuda_kernels, cuda_volume, surface_kernels, tsdf, voxel
+from lira_ros.mapping import cuda_kernels, cuda_views, cuda_volume, surface_kernels, tsdf, views, voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.cuda_surface import draw_blocks
 from lira_ros.mapping.cuda_volume import CudaVolume
@@ -208,6 +208,40 @@ def test_marching_cubes_equal_the_processor():
     ends = np.zeros((2, len(blocks)), np.int64)
     stopped = draw_blocks(blocks, 0, base, part, offset, 0.5, *small, found[5], *ends)
     assert 0 < stopped < len(blocks)
+
+
+def test_views_equal_the_processor():
+    base, part = CudaVolume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
+    offset = np.array([1, 0, -1], np.int64)
+    integrate(base, labels=LABELS)
+    integrate(part, 0.04, offset, labels=LABELS + np.uint16(2))
+    T = np.eye(4)
+    T[:3, 3] = (0.85, 0.8, 0.05)
+    camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
+    expected = views.splat_view(base, part, offset, camera, T)
+    found = cuda_views.splat_view(base, part, offset, camera, T)
+    assert (found.depth_m > 0).sum() > 100
+    np.testing.assert_allclose(found.depth_m, expected.depth_m, atol=1e-5)
+    # Where two voxels are equally near, either may be shown.
+    same = np.isclose(found.normals, expected.normals, atol=1e-5).all(axis=2)
+    assert same.mean() > 0.98
+    np.testing.assert_array_equal(found.labels[same], expected.labels[same])
+    np.testing.assert_array_equal(found.colors[same], expected.colors[same])
+    assert len(np.unique(found.labels)) > 1
+    # A base on the processor is brought to the device.
+    host = Volume(VOXEL_M, TRUNCATION_M)
+    host.merge(base, np.zeros(3, np.int64))
+    np.testing.assert_array_equal(cuda_views.splat_view(host, part, offset, camera, T).depth_m, found.depth_m)
+
+    points = np.array([[0.85, 0.8, 1.2], [0.5, 0.8, 1.3], [9.0, 9.0, 9.0], [1.2, 0.6, 1.4]])
+    for ours, theirs in zip(
+        cuda_views.look_up_labels(base, part, offset, points),
+        views.look_up_labels(base, part, offset, points),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="nearest_m < farthest_m"):
+        cuda_views.splat_view(base, part, offset, camera, T, nearest_m=2.0, farthest_m=1.0)
 
 
 def test_a_failing_device_is_named_and_mapping_goes_on(monkeypatch):

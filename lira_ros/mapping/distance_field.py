@@ -53,7 +53,7 @@ class DistanceSlice:
         points = np.asarray(points_map, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != 3:
             raise ValueError(f"points: expected (N, 3) in the map [m], got shape {points.shape}")
-        return transform_points(inverse(self.T_map_slice), points)[:, :2] / self.resolution_m
+        return np.asarray(transform_points(inverse(self.T_map_slice), points)[:, :2] / self.resolution_m)
 
     def state_at(self, points_map: ArrayLike) -> NDArray[np.uint8]:
         """Return (N,) FREE, OCCUPIED or UNKNOWN of the cells below or above (N, 3) map points; UNKNOWN beyond the grid.

@@ -25,6 +25,7 @@ _SPLAT_THREADS = 64
 # A block with a rim of one voxel on each side.
 _RIMMED = BLOCK_SIZE + 2
 _LAYER = _RIMMED * _RIMMED
+_RIMMED_VOXELS = _RIMMED * _LAYER
 # What is nearest in a pixel is the largest of 64-bit numbers: 1 / depth [1/m] in units of 2^-24, which resolves 6
 # micrometres at 10 m, above the number of the voxel, of which there is room for those of a million blocks.
 _VOXEL_BITS = 29
@@ -104,7 +105,7 @@ def _load_rimmed(
 ) -> None:
     # Fill the inside of distance and known (1000,) with a block; its rim is not known.
     place = thread
-    while place < _RIMMED * _LAYER:
+    while place < _RIMMED_VOXELS:
         z = place // _LAYER
         y = place // _RIMMED - z * _RIMMED
         x = place - z * _LAYER - y * _RIMMED
@@ -165,8 +166,8 @@ def splat(
     index_a, index_b: (B,) records. origins: (B, 3) first voxel of each block in the camera frame [m]. rotation: map
     to camera. nearest: (H, W) int64, for each pixel 1 / depth and the voxel drawn there, 0 for nothing.
     """
-    distance = cuda.shared.array(_RIMMED * _LAYER, float32)
-    known = cuda.shared.array(_RIMMED * _LAYER, float32)
+    distance = cuda.shared.array(_RIMMED_VOXELS, float32)
+    known = cuda.shared.array(_RIMMED_VOXELS, float32)
     thread, block = cuda.threadIdx.x, cuda.blockIdx.x
     _load_rimmed(thread, index_a[block], index_b[block], records_a, records_b, threshold, distance, known)
     cuda.syncthreads()

@@ -29,7 +29,7 @@ from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, rigid_fit, spread_corrections
 from lira_ros.mapping.open_fragment import OpenFragment
 from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh, draw_blocks
-from lira_ros.mapping.tsdf import MapLimit, Volume, memory_share_bytes
+from lira_ros.mapping.tsdf import BYTES_PER_BLOCK, MapLimit, Volume, memory_share_bytes
 from lira_ros.mapping.views import View, cast_view, look_up_depth_labels, look_up_labels, splat_view
 
 # Frames over which statistics() averages: ten seconds of a 30 Hz camera.
@@ -49,8 +49,10 @@ _SETTLE_FRAMES = 10
 _BLOCK_SHARE = 0.9
 # A loaded map may first take this part of the budget: its composition and mesh need about three times as much.
 _LOADED_SHARE = 0.25
-# Blocks of fragments on disk that are composed at once, 60 MB, where all of the map is asked for.
+# Blocks of fragments on disk are composed for a moment where all of the map is asked for: at most so many at once, or
+# this part of the budget.
 _REGION_BLOCKS = 4096
+_REGION_SHARE = 1.0 / 16.0
 # The blocks on each side of one take part in drawing its surface.
 _AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
 
@@ -127,6 +129,7 @@ class Mapper:
         truncation_m = c.truncation_distance_m
         # A volume without a limit of its own stops at half of the memory; so does the map.
         self._budget_bytes = c.memory_budget_mib << 20 or memory_share_bytes()
+        self._region_blocks = int(np.clip(_REGION_SHARE * self._budget_bytes / BYTES_PER_BLOCK, 1, _REGION_BLOCKS))
         self._store = FragmentStore(self._budget_bytes)
         self._composition = Composition(self._store, c.voxel_size_m, truncation_m, c.max_blocks)
         self._device = "cpu" if c.integration == "open3d" else choose_device(c.device)
@@ -650,6 +653,11 @@ class Mapper:
                 around = voxel.unique_blocks((dirty[:, None, :] + _AROUND[None]).reshape(-1, 3))
             surface.update(*self.volumes(around), dirty)
 
+    def _not_at_hand(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
+        # Those of (B, 3) blocks that neither the open fragment nor one in memory reaches.
+        far = voxel.block_keys(self._composition.without_resident(blocks))
+        return voxel.blocks_of_keys(np.setdiff1d(far, voxel.block_keys(self._open.blocks_in_map())))
+
     def _update_surface(self) -> SurfaceMesh:
         self._finish_closing()
         self._collect_dirty()
@@ -657,10 +665,9 @@ class Mapper:
             dirty = voxel.unique_blocks(np.concatenate(self._pending_dirty))
             self._pending_dirty.clear()
             if self._has_pages():
-                far = self._composition.without_resident(dirty)
-                far_keys = np.setdiff1d(voxel.block_keys(far), voxel.block_keys(self._open.blocks_in_map()))
-                dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), far_keys))
-                self._far_dirty = voxel.unique_blocks(np.concatenate([self._far_dirty, voxel.blocks_of_keys(far_keys)]))
+                far = self._not_at_hand(dirty)
+                dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), voxel.block_keys(far)))
+                self._far_dirty = voxel.unique_blocks(np.concatenate([self._far_dirty, far]))
             self._draw(self._surface, dirty)
         return self._surface
 
@@ -673,8 +680,8 @@ class Mapper:
         blocks = np.concatenate([self._composition.blocks(), self._open.blocks_in_map()])
         # Sorted by x, y, z: what is drawn at once is a slice of the map.
         blocks = voxel.unique_blocks(blocks)
-        for first in range(0, len(blocks), _REGION_BLOCKS):
-            self._draw(whole, blocks[first : first + _REGION_BLOCKS])
+        for first in range(0, len(blocks), self._region_blocks):
+            self._draw(whole, blocks[first : first + self._region_blocks])
             self._give_back()
         return whole
 
@@ -689,10 +696,18 @@ class Mapper:
         was put on disk is not among them; what a correction changed there comes once, a part with each call.
         """
         surface = self._update_surface()
-        far, self._far_dirty = self._far_dirty[:_REGION_BLOCKS], self._far_dirty[_REGION_BLOCKS:]
+        far, self._far_dirty = self._far_dirty[: self._region_blocks], self._far_dirty[self._region_blocks :]
         self._draw(surface, far)
         changed = list(surface.changed(since_revision))
-        surface.forget(far)
+        if len(far):
+            # The surface does not know any more what was shown there, so what has gone is told of every block, and of
+            # those below, which are drawn with it.
+            below = voxel.unique_blocks((far[:, None, :] + _AROUND[_AROUND.max(axis=1) <= 0][None]).reshape(-1, 3))
+            below = self._not_at_hand(below)
+            shown = {part.block for part in changed}
+            gone = [block for block in map(tuple, below.tolist()) if block not in shown]
+            changed += [_no_surface(block, surface.revision) for block in gone]
+            surface.forget(below)
         self._give_back()
         return surface.revision, changed
 
@@ -875,6 +890,18 @@ class Mapper:
                 raise storage.MapFileError(
                     f"{path}: the map was made with {name} {saved:g}, this mapper has {wanted:g}"
                 )
+
+
+def _no_surface(block: tuple[int, int, int], revision: int) -> BlockMesh:
+    return BlockMesh(
+        block,
+        revision,
+        np.zeros((0, 3), np.float32),
+        np.zeros((0, 3), np.int32),
+        np.zeros((0, 3), np.uint8),
+        np.zeros((0, 3), np.float32),
+        np.zeros(0, np.int64),
+    )
 
 
 def _fitted(

@@ -44,6 +44,7 @@ _SPAN = (BLOCK_SIZE - 1) * (_LAYER + _RIMMED + 1) + 1
 # A ray has met the surface where the tsdf is this close to zero [voxels]; it takes about two steps.
 _HIT_VOXELS = 0.01
 _REFINEMENTS = 5
+_OVERSHOOT_VOXELS = 0.3
 # A splat lies within a voxel of the surface that it is made of.
 _HEAD_START_VOXELS = 1.5
 
@@ -677,4 +678,5 @@ def cast(
                     labels[v, u] = np.uint16(label) if lead > np.float32(0.0) else np.uint16(0)
                     break
                 before, before_s = exact, s
-                s += max(0.5, 0.8 * abs(exact) * truncation_voxels) * per_step
+                # Just past where the surface should be: two values around it are what is needed.
+                s += (abs(exact) * truncation_voxels + _OVERSHOOT_VOXELS) * per_step

@@ -87,6 +87,8 @@ def _loaded(map_file: Path, weight: float) -> Mapper:
 def _write(path: Path, mapper: Mapper) -> None:
     suffix = path.suffix.lower()
     if suffix == ".npz":
+        if mapper.statistics()["fragments_on_disk"]:
+            raise ExportError(f"{path}: the map takes more than half of the memory, and Open3D holds grids in memory")
         open3d_grid.write_grid(path, open3d_grid.grid_of_map(*mapper.volumes()))
         return
     mesh = mapper.mesh()

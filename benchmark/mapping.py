@@ -1,32 +1,47 @@
 """Compare the mapping core with Open3D's VoxelBlockGrid: the same frames, one run, interleaved.
 
-Usage: python benchmark/mapping.py [--voxels 0.04 0.02] [--frames 120] [--scene kitchen|generated] [--threads 1]
+Usage: python benchmark/mapping.py [--scenes kitchen generated] [--voxels 0.04 0.02 0.01] [--frames 100]
+       [--parts one all growth mapper]
 
-Open3D gets its favourable case: blocks allocated ahead, images wrapped without a copy, float attributes. Chunks of
-frames alternate between the methods in rotating order; a ratio is the median over chunks of the chunk medians. On a
-machine that is busy with other work the ratio of processor times is the one to read.
-The kitchen recording is used where ../shared holds it, otherwise a generated walk through a room of 640 x 480.
+one: both on one core and one thread. all: both on all cores, ours with as many threads. growth: a walk through rooms
+at 2 cm until the map has 100,000 blocks, computing on one thread each. mapper: the whole mapper, frame by frame.
+
+Open3D gets its favourable case: blocks allocated ahead, images wrapped without a copy, float attributes; in `growth`
+also as it comes, with room for 10,000 blocks. Both integrate depth to 4 m (ours from 0.3 m) with a truncation of 4 voxels
+and with colour. Ours does so with the defaults of the mapper, and once in the mode that gives the map of Open3D.
+Chunks of frames alternate between the methods in rotating order; a ratio is the median over chunks of the chunk
+medians. On a machine that is busy with other work the ratio of processor times is the one to read. Memory is what the
+process grew by during the chunks of a method.
+The kitchen recording (540 x 360) is used where ../shared holds it; the generated walk is 640 x 480.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 KITCHEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "hololens_kitchen"
-CHUNK_FRAMES = 25
+CHUNK_FRAMES = 20
 FARTHEST_M, NEAREST_M, TRUNCATION_VOXELS = 4.0, 0.3, 4.0
+PARTS = ("one", "all", "growth", "mapper")
+GROWN_BLOCKS = 100_000
+# Rooms of the growth lie so far apart that none sees the other; each is walked through in so many frames.
+ROOM_DISTANCE_M, ROOM_FRAMES = 12.8, 16
+OPEN3D_BLOCKS = 10_000  # what its examples reserve
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--voxels", type=float, nargs="+", default=[0.04, 0.02], help="voxel sizes [m]")
-    parser.add_argument("--frames", type=int, default=125, help="frames of the scene that are used")
-    parser.add_argument("--scene", choices=("kitchen", "generated"), help="default: kitchen where it is found")
-    parser.add_argument("--threads", type=int, default=1, help="threads of Open3D; this project's core uses one")
+    parser.add_argument("--voxels", type=float, nargs="+", default=[0.04, 0.02, 0.01], help="voxel sizes [m]")
+    parser.add_argument("--frames", type=int, default=100, help="frames of a scene that are used")
+    parser.add_argument("--scenes", choices=("kitchen", "generated"), nargs="+", default=["kitchen", "generated"])
+    parser.add_argument("--parts", choices=PARTS, nargs="+", default=list(PARTS))
+    parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -87,14 +102,13 @@ def generated_frames(count: int) -> list:
 
 
 class Open3dMethod:
-    """VoxelBlockGrid with blocks allocated ahead."""
+    """VoxelBlockGrid with float attributes."""
 
-    name = "Open3D VoxelBlockGrid"
-
-    def __init__(self, voxel_m: float, block_count: int) -> None:
-        """Reserve all blocks."""
+    def __init__(self, voxel_m: float, block_count: int, name: str = "Open3D VoxelBlockGrid") -> None:
+        """Reserve the blocks."""
         import open3d
 
+        self.name = name
         self.o3d = open3d
         core = open3d.core
         self.grid = open3d.t.geometry.VoxelBlockGrid(
@@ -129,29 +143,23 @@ class Open3dMethod:
         )
         self.grid.integrate(blocks, depth, color, intrinsic, extrinsic, scale, reach, TRUNCATION_VOXELS)
 
-    def mesh(self) -> int:
-        """Extract the whole mesh and return its number of triangles."""
-        return len(self.grid.extract_triangle_mesh(1.5).triangle.indices)
-
     def blocks(self) -> int:
         """Return the number of blocks in the map."""
         return self.grid.hashmap().size()
 
-    def bytes_per_block(self) -> int:
-        """Return the memory of a block [bytes]."""
-        return 512 * 20 + 12
-
 
 class OwnMethod:
-    """The volume of this project, with or without the label channel."""
+    """The volume of this project with the defaults of the mapper, with or without the label channel."""
 
-    def __init__(self, voxel_m: float, with_labels: bool) -> None:
+    def __init__(self, voxel_m: float, threads: int = 1, with_labels: bool = False, as_open3d: bool = False) -> None:
         """Start empty; nothing is reserved but address space."""
+        from lira_ros.mapping.configuration import MappingConfiguration
         from lira_ros.mapping.tsdf import Volume
 
-        self.name = "lira_ros with labels" if with_labels else "lira_ros"
-        self.volume = Volume(voxel_m, TRUNCATION_VOXELS * voxel_m)
-        self.with_labels = with_labels
+        self.name = "lira_ros" + " with labels" * with_labels + " as Open3D" * as_open3d
+        self.volume = Volume(voxel_m, TRUNCATION_VOXELS * voxel_m, threads=threads)
+        self.with_labels, self.as_open3d = with_labels, as_open3d
+        self.configuration = MappingConfiguration()
         self.inputs: dict[int, tuple] = {}
 
     def prepare(self, index: int, frame) -> None:
@@ -167,27 +175,34 @@ class OwnMethod:
     def integrate(self, index: int) -> None:
         """Integrate a prepared frame."""
         frame, labels = self.inputs[index]
-        self.volume.select(frame.depth_m, NEAREST_M, FARTHEST_M)
-        self.volume.integrate(frame.color, frame.camera, frame.T_map_camera, FARTHEST_M, labels=labels)
+        if self.as_open3d:
+            self.volume.integrate_as_open3d(frame.depth_m, frame.color, frame.camera, frame.T_map_camera, FARTHEST_M)
+            return
+        c = self.configuration
+        smooth = c.depth_filter == "surface_mean"
+        self.volume.select(frame.depth_m, NEAREST_M, FARTHEST_M, not c.drop_discontinuities, smooth=smooth)
+        self.volume.integrate(
+            frame.color,
+            frame.camera,
+            frame.T_map_camera,
+            FARTHEST_M,
+            constant_weight=c.weighting == "constant",
+            weight_cap=c.weight_cap,
+            fading=c.behind_surface == "fading",
+            labels=labels,
+        )
 
     def blocks(self) -> int:
         """Return the number of blocks in the map."""
         return self.volume.block_count
 
-    def bytes_per_block(self) -> int:
-        """Return the memory of a block [bytes]."""
-        from lira_ros.mapping.tsdf import BYTES_PER_BLOCK
 
-        return BYTES_PER_BLOCK + 25
-
-
-def milliseconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return 1e3 * (time.perf_counter() - started)
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def wall_and_cpu_ms(work: Callable[[], object]) -> tuple[float, float]:
+    # Processor time is that of all threads: what ours prepares in another one counts.
     started, started_cpu = time.perf_counter(), time.process_time()
     work()
     return 1e3 * (time.perf_counter() - started), 1e3 * (time.process_time() - started_cpu)
@@ -200,30 +215,36 @@ def chunk_medians(chunks: list[list[tuple[float, float]]]):
     return np.array([np.median(chunk, axis=0) for chunk in chunks])
 
 
-def compare(frames: list, voxel_m: float, with_open3d: bool) -> None:
+def compare(frames: list, voxel_m: float, with_open3d: bool, threads: int) -> None:
+    """Print one table: all methods on the same frames."""
     import numpy as np
 
-    from lira_ros.mapping.configuration import MappingConfiguration
-    from lira_ros.mapping.mapper import Mapper
-
-    own = [OwnMethod(voxel_m, False), OwnMethod(voxel_m, True)]
-    methods: list = list(own)
+    makers: list[Callable[[], object]] = [
+        lambda: OwnMethod(voxel_m, threads),
+        lambda: OwnMethod(voxel_m, threads, with_labels=True),
+        lambda: OwnMethod(voxel_m, threads, as_open3d=True),
+    ]
     if with_open3d:
-        methods.insert(0, Open3dMethod(voxel_m, int(4e6 * 0.02 / voxel_m) // 80))
-    for method in methods:
+        makers.insert(0, lambda: Open3dMethod(voxel_m, round(800 / voxel_m)))
+    methods: list = []
+    grown: dict[str, int] = {}
+    for maker in makers:
+        before = resident_bytes()
+        methods.append(maker())
+        grown[methods[-1].name] = resident_bytes() - before
         for i, frame in enumerate(frames):
-            method.prepare(i, frame)
+            methods[-1].prepare(i, frame)
     times: dict[str, list[list[tuple[float, float]]]] = {method.name: [] for method in methods}
     for chunk, start in enumerate(range(0, len(frames), CHUNK_FRAMES)):
         turn = chunk % len(methods)
         for method in methods[turn:] + methods[:turn]:
+            before = resident_bytes()
             part = range(start, min(start + CHUNK_FRAMES, len(frames)))
             times[method.name].append([wall_and_cpu_ms(lambda m=method, i=i: m.integrate(i)) for i in part])
+            grown[method.name] += resident_bytes() - before
     print(
         f"\nvoxel {100 * voxel_m:g} cm, {len(frames)} frames of {frames[0].camera.width_px} x "
-        f"{frames[0].camera.height_px}"
-    )
-    print(
+        f"{frames[0].camera.height_px}, {threads} thread{'s' if threads > 1 else ''}\n"
         f"{'integration, ms per frame':<28}{'median':>8}{'p99':>8}{'max':>8}{'ratio':>8}"
         f"{'cpu':>8}{'ratio':>8}{'blocks':>9}{'MB':>8}"
     )
@@ -231,45 +252,83 @@ def compare(frames: list, voxel_m: float, with_open3d: bool) -> None:
     for method in methods:
         wall, cpu = np.concatenate(times[method.name]).T
         ratio_wall, ratio_cpu = np.median(reference / chunk_medians(times[method.name]), axis=0)
-        megabytes = method.blocks() * method.bytes_per_block() / 1e6
         print(
             f"{method.name:<28}{np.median(wall):>8.2f}{np.percentile(wall, 99):>8.2f}{wall.max():>8.2f}"
-            f"{ratio_wall:>7.1f}x{np.median(cpu):>8.2f}{ratio_cpu:>7.1f}x{method.blocks():>9}{megabytes:>8.0f}"
+            f"{ratio_wall:>7.1f}x{np.median(cpu):>8.2f}{ratio_cpu:>7.1f}x{method.blocks():>9}"
+            f"{grown[method.name] / 1e6:>8.0f}",
+            flush=True,
         )
-    mapper = Mapper(MappingConfiguration(voxel_size_m=voxel_m))
-    whole, publication, revision = [], [], 0
-    for i, frame in enumerate(frames):
-        whole.append(milliseconds(lambda f=frame: mapper.add_frame(f)))
-        if i % 5 == 4:
-            started = time.perf_counter()
-            revision, _ = mapper.mesh_blocks(revision)
-            publication.append(1e3 * (time.perf_counter() - started))
-    statistics = mapper.statistics()
-    print(
-        f"whole mapper, each frame    {np.median(whole):>8.2f}{np.percentile(whole, 99):>8.2f}{max(whole):>8.2f}"
-        f"   (of it integration {statistics['integrate_ms_p50']:.2f}; "
-        f"{statistics['keyframes']} keyframes, {statistics['fragments']} fragments)"
-    )
-    settled = publication[len(publication) // 2 :]
-    print(
-        f"mesh update after 5 frames  {np.median(settled):>8.2f}{np.percentile(settled, 99):>8.2f}{max(settled):>8.2f}"
-    )
-    full = Mapper(mapper.configuration)
-    for frame in frames:
-        full.add_frame(frame)
-    print(f"full mesh                   {milliseconds(full.mesh):>8.2f}", end="")
+
+
+def grow(with_open3d: bool) -> None:
+    """Print the times of frames while the map grows to 100,000 blocks."""
+    import dataclasses
+
+    import numpy as np
+
+    voxel_m = 0.02
+    room = generated_frames(ROOM_FRAMES)
+    methods: list = [OwnMethod(voxel_m)]
     if with_open3d:
-        extraction = min(milliseconds(methods[0].mesh) for _ in range(3))
+        methods.append(Open3dMethod(voxel_m, int(1.2 * GROWN_BLOCKS), "Open3D, room for 120,000"))
+        methods.append(Open3dMethod(voxel_m, OPEN3D_BLOCKS, "Open3D, room for 10,000"))
+    sizes: dict[str, list[int]] = {method.name: [] for method in methods}
+    times: dict[str, list[tuple[float, float]]] = {method.name: [] for method in methods}
+    rooms = 0
+    while methods[0].blocks() < GROWN_BLOCKS:
+        for method in methods[rooms % len(methods) :] + methods[: rooms % len(methods)]:
+            for frame in room:
+                T = frame.T_map_camera.copy()
+                T[:3, 3] += ROOM_DISTANCE_M * np.array([rooms % 8, rooms // 8, 0])
+                method.prepare(0, dataclasses.replace(frame, T_map_camera=T))
+                times[method.name].append(wall_and_cpu_ms(lambda m=method: m.integrate(0)))
+                sizes[method.name].append(method.blocks())
+        rooms += 1
+    print(
+        f"\ngrowing to {methods[0].blocks()} blocks at 2 cm: {rooms} rooms of {ROOM_FRAMES} frames of 640 x 480, one "
+        "thread\n"
+        f"{'integration, ms per frame':<28}{'to 3k':>8}{'30k':>8}{'60k':>8}{'100k':>8}{'cpu x':>8}{'p99':>8}{'max':>9}"
+    )
+    for method in methods:
+        wall, cpu = np.array(times[method.name]).T
+        size = np.array(sizes[method.name])
+        # The first frame of a room sees nothing but new blocks; whole rooms are compared with whole rooms.
+        marks = [np.median(wall[(size > low) & (size <= high)]) for low, high in ((0, 3e3), (2e4, 4e4), (5e4, 7e4))]
+        last = slice(-ROOM_FRAMES * 3, None)
+        ratio = np.median(cpu[last]) / np.median(cpu[: ROOM_FRAMES * 3])
         print(
-            f"   Open3D's full extraction {extraction:.2f}: an update is {extraction / np.median(settled):.1f}x faster",
-            end="",
+            f"{method.name:<28}"
+            + "".join(f"{mark:>8.2f}" for mark in marks)
+            + f"{np.median(wall[last]):>8.2f}{ratio:>7.2f}x{np.percentile(wall, 99):>8.2f}{wall.max():>9.2f}",
+            flush=True,
         )
-    print()
 
 
-def main() -> None:
-    options = arguments()
-    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+def run_mapper(frames: list, voxel_m: float) -> None:
+    """Print the times of the whole mapper, from the frame to the keyframe."""
+    import numpy as np
+
+    from lira_ros.mapping.configuration import MappingConfiguration
+    from lira_ros.mapping.mapper import Mapper
+
+    mapper = Mapper(MappingConfiguration(voxel_size_m=voxel_m))
+    whole = [wall_and_cpu_ms(lambda f=frame: mapper.add_frame(f))[0] for frame in frames]
+    statistics = mapper.statistics()
+    name = f"whole mapper, {100 * voxel_m:g} cm"
+    print(
+        f"{name:<28}{np.median(whole):>8.2f}{np.percentile(whole, 99):>8.2f}{max(whole):>8.2f}"
+        f"   ({statistics['keyframes']} keyframes, {statistics['fragments']} fragments)",
+        flush=True,
+    )
+
+
+def run_part(part: str, options: argparse.Namespace) -> None:
+    """Run one part in this process, whose threads were chosen by its parent."""
+    threads = os.cpu_count() or 1
+    if part == "one":
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if part != "all":
+        threads = 1
     try:
         import open3d  # noqa: F401
 
@@ -279,12 +338,38 @@ def main() -> None:
         with_open3d = False
     from lira_ros.mapping.precompile import warm_up
 
-    print(f"loops compiled or loaded in {warm_up():.1f} s")
-    scene = options.scene or ("kitchen" if KITCHEN.is_dir() else "generated")
-    frames = kitchen_frames(options.frames) if scene == "kitchen" else generated_frames(options.frames)
-    print(f"scene: {scene}")
-    for voxel_m in options.voxels:
-        compare(frames, voxel_m, with_open3d)
+    warm_up()
+    if part == "growth":
+        grow(with_open3d)
+        return
+    title = {"one": "one core and one thread each", "all": f"all {threads} cores", "mapper": "one thread"}[part]
+    for scene in options.scenes:
+        if scene == "kitchen" and not KITCHEN.is_dir():
+            print(f"no recording of the kitchen in {KITCHEN}")
+            continue
+        print(f"\n--- {scene}, {title}, load {os.getloadavg()[0]:.1f} ---")
+        frames = kitchen_frames(options.frames) if scene == "kitchen" else generated_frames(options.frames)
+        for voxel_m in options.voxels:
+            if part == "mapper":
+                run_mapper(frames, voxel_m)
+            else:
+                compare(frames, voxel_m, with_open3d, threads)
+
+
+def main() -> None:
+    options = arguments()
+    if options.in_this_process:
+        run_part(options.parts[0], options)
+        return
+    for part in options.parts:
+        # Libraries choose their threads when they are loaded: each part gets a process of its own.
+        environment = dict(os.environ)
+        if part != "all":
+            names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
+            environment.update(dict.fromkeys(names, "1"))
+        command = [sys.executable, __file__, "--in-this-process", "--parts", part, "--frames", str(options.frames)]
+        command += ["--voxels", *map(str, options.voxels), "--scenes", *options.scenes]
+        subprocess.run(command, env=environment, check=True)
 
 
 if __name__ == "__main__":

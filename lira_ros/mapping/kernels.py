@@ -699,6 +699,45 @@ def _blend(channel: Array, sample: Array, share: Array) -> None:
 
 
 @compiled
+def _look_up_labels(
+    labels: Array,
+    confidences: Array,
+    pixel: Array,
+    flags: Array,
+    groups: Array,
+    count: int,
+    label: Array,
+    confidence: Array,
+) -> bool:
+    # Write the label and its confidence for each voxel, both 0 where there is none; return whether there is any.
+    zero, one = np.float32(0.0), np.float32(1.0)
+    label[:] = zero
+    confidence[:] = zero
+    with_confidence = confidences.shape[0] > 0
+    found = False
+    for k in range(count):
+        first = groups[k]
+        for i in range(first, first + _GROUP):
+            # What lies outside of the image has no flag.
+            place = np.uint32(pixel[np.uint32(i)]) if flags[np.uint32(i)] else np.uint32(0)
+            seen = labels[place] if flags[np.uint32(i)] else np.uint16(0)
+            label[np.uint32(i)] = np.float32(seen)
+            if seen != 0:
+                confidence[np.uint32(i)] = confidences[place] if with_confidence else one
+                found = True
+    return found
+
+
+@compiled
+def _vote_all(label: Array, confidence: Array, other: Array, other_confidence: Array) -> None:
+    for i in range(VOXELS_PER_BLOCK):
+        leading, lead = vote(label[i], confidence[i], other[i], other_confidence[i])
+        voted = other_confidence[i] > np.float32(0.0)
+        label[i] = leading if voted else label[i]
+        confidence[i] = lead if voted else confidence[i]
+
+
+@compiled
 def integrate(
     records: Array,
     coordinates: Array,
@@ -723,8 +762,8 @@ def integrate(
     """Update all channels of the touched blocks from one frame.
 
     usable: flat depth of select_depth(). pixel_weight: (H * W + 1,) float32 factor of the weight of each measurement,
-    empty for 1. color: (H * W + 1,) uint32, red in the lowest byte. labels: (H * W,) uint16 and confidences:
-    (H * W,) float32, both empty when the frame has none. rotation (3, 3), translation (3,): volume to camera,
+    empty for 1. color: (H * W + 1,) uint32, red in the lowest byte. labels: (H * W,) uint16, empty when the frame has
+    none. confidences: (H * W,) float32, empty where all are 1. rotation (3, 3), translation (3,): volume to camera,
     float32. dirty (B,) bool is set where a voxel changed.
     """
     # Pixel centres are at integers (OpenCV): the nearest pixel is found by rounding, never by cutting off.
@@ -786,15 +825,10 @@ def integrate(
         _blend(green, samples[1], part)
         _blend(blue, samples[2], part)
         if with_labels:
-            label, confidence = records[block, LABEL], records[block, CONFIDENCE]
             _flag_within(signed, share, label_band, flags)
-            for g in range(_flagged_groups(flags, groups)):
-                for i in range(groups[g], groups[g] + _GROUP):
-                    seen_label = labels[pixel[i]] if flags[i] else np.uint16(0)
-                    if seen_label != 0:
-                        label[i], confidence[i] = vote(
-                            label[i], confidence[i], np.float32(seen_label), confidences[pixel[i]]
-                        )
+            count = _flagged_groups(flags, groups)
+            if count > 0 and _look_up_labels(labels, confidences, pixel, flags, groups, count, samples[0], samples[1]):
+                _vote_all(records[block, LABEL], records[block, CONFIDENCE], samples[0], samples[1])
 
 
 @compiled

@@ -298,8 +298,8 @@ class Volume:
         flat_confidence = np.zeros(0, dtype=np.float32)
         if labels is not None:
             flat_labels = np.ascontiguousarray(labels, dtype=np.uint16).reshape(-1)
-            confidence = np.ones(labels.shape, np.float32) if label_confidence is None else label_confidence
-            flat_confidence = np.ascontiguousarray(confidence, dtype=np.float32).reshape(-1)
+            if label_confidence is not None:
+                flat_confidence = np.ascontiguousarray(label_confidence, dtype=np.float32).reshape(-1)
         records, packed = self.records, self._packed_color(color)
         intrinsics, translation = _intrinsics(camera), (-rotation @ T_volume_camera[:3, 3]).astype(np.float32)
         rotation = rotation.astype(np.float32)

@@ -209,8 +209,7 @@ def fuse(mean: float, weight: float, sample: float, sample_weight: float) -> flo
 @inlined
 def vote(label: float, confidence: float, other: float, other_confidence: float) -> tuple[float, float]:
     """Return the leading label and its lead after another vote (majority vote of Boyer and Moore)."""
-    if label == other or confidence == 0.0:
-        return other, confidence + other_confidence
-    if other_confidence > confidence:
-        return other, other_confidence - confidence
-    return label, confidence - other_confidence
+    # Without branches, so that loops over voxels become vector instructions.
+    joins = (label == other) | (confidence == np.float32(0.0))
+    lead = confidence + other_confidence if joins else abs(confidence - other_confidence)
+    return (other if joins | (other_confidence > confidence) else label), lead

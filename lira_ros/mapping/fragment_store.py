@@ -232,6 +232,8 @@ class FragmentStore:
                 wait([read for _, read in self._reads.values()])
             self._collect()
         result = tuple(self._paged_out), tuple(self._returned)
+        if self._paged_out:
+            self._submit(pages.trim)
         self._paged_out.clear()
         self._returned.clear()
         return result

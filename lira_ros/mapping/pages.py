@@ -6,6 +6,7 @@ virtual machine that takes up to some milliseconds for a huge page of 2 MiB, whi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -96,3 +97,9 @@ def give_back(array: NDArray) -> bool:
     if madvise is None or not sys.platform.startswith("linux"):  # elsewhere the advice may not clear the pages
         return False
     return end <= start or madvise(start, end - start, _MADV_DONTNEED) == 0
+
+
+def trim() -> None:
+    """Give what the allocator of the C library keeps for later back to the system, where it can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

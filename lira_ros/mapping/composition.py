@@ -138,6 +138,7 @@ def add_to_volume(volume: Volume, fragment: Fragment, rows: NDArray[np.int64], o
 
     offset_blocks: (3,) by how many blocks they lie further in the volume.
     """
+    fragment, rows = _in_memory(fragment, rows)
     label, confidence = _labels_of(fragment)
     refused = 0
     records = np.empty((min(_CHUNK_BLOCKS, len(rows)), voxel.CHANNELS, VOXELS_PER_BLOCK), dtype=np.float32)
@@ -202,7 +203,6 @@ class Composition:
         offset = grid_offset(fragment.T_map_fragment, self.volume.voxel_size_m)
         if offset is None:
             return
-        fragment, rows = _in_memory(fragment, rows)
         if len(self._stale):
             keys = voxel.block_keys(fragment.block_coordinates[rows] + offset.astype(np.int32))
             rows = rows[~_contained(keys, self._stale)]
@@ -329,8 +329,7 @@ class Composition:
                 continue
             fragment = self._store.get(fragment_id)
             if reach.offset is not None:
-                fragment, rows_read = _in_memory(fragment, rows)
-                self.refused_blocks += add_to_volume(self.volume, fragment, rows_read, reach.offset)
+                self.refused_blocks += add_to_volume(self.volume, fragment, rows, reach.offset)
                 filled[place[rows]] = True
             else:
                 observed = self._add_resampled(fragment, reach.blocks[rows])

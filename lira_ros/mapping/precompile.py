@@ -12,6 +12,7 @@ import numpy as np
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
 from lira_ros.geometry.ground import GroundPlane
+from lira_ros.geometry.pose import from_quaternion
 from lira_ros.geometry.registration import registered_depth
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.distance_field import Slab, distance_slice
@@ -41,6 +42,10 @@ def warm_up(device: str = "cpu") -> float:
         T_map_camera[0, 3] = 0.1 * stamp_ns
         mapper.add_frame(Frame(stamp_ns, color, depth_m, camera, T_map_camera), np.ones((24, 32), np.uint16))
     registered_depth(depth_m, camera, camera, np.eye(4))
+    mapper.mesh()
+    # Fragments off the grid, the open one too, which this frame without a keyframe belongs to.
+    mapper.add_frame(Frame(2, color, depth_m, camera, T_map_camera), np.ones((24, 32), np.uint16))
+    mapper.apply_jump(from_quaternion((0.03, 0.0, 0.0), (0.0, 0.0, np.sin(0.1), np.cos(0.1)), "jump"))
     mapper.mesh()
     mapper.mesh_blocks()
     instances = InstanceLayer(0.1)

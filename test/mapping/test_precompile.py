@@ -1,7 +1,14 @@
 import numpy as np
 from analytic_scene import walk
 
-from lira_ros.mapping import distance_kernels, instance_layer, kernels, surface_kernels, view_kernels
+from lira_ros.mapping import (
+    composition_kernels,
+    distance_kernels,
+    instance_layer,
+    kernels,
+    surface_kernels,
+    view_kernels,
+)
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.mapper import Mapper
@@ -9,7 +16,7 @@ from lira_ros.mapping.precompile import warm_up
 
 
 def signatures():
-    modules = (kernels, surface_kernels, distance_kernels, view_kernels, instance_layer)
+    modules = (kernels, composition_kernels, surface_kernels, distance_kernels, view_kernels, instance_layer)
     compiled = {name: value for module in modules for name, value in vars(module).items()}
     loops = [value for name, value in compiled.items() if hasattr(value, "signatures") and name[0] != "_"]
     return {loop.__name__: len(loop.signatures) for loop in loops}
@@ -36,8 +43,18 @@ def test_nothing_is_compiled_after_warm_up(tmp_path):
     mapper.distance_slice(0.2, 1.0, 0.1)
     mapper.save(tmp_path / "map")
     mapper.load(tmp_path / "map")
+    mapper.add_frame(frame)
+    turned = np.eye(4)
+    turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    mapper.apply_jump(turned)
+    mapper.mesh()
+    mapper.save(tmp_path / "map")
+    mapper.load(tmp_path / "map")
+    mapper.mesh()
     assert signatures() == before
     for name in ("integrate", "touch", "merge", "mesh_blocks", "insert_all", "find_all", "mark_cells"):
+        assert before[name] > 0, name
+    for name in ("reached_blocks", "unpack", "resample", "export"):
         assert before[name] > 0, name
     for name in ("keep", "compact", "join", "average_by_cell", "look_up_depth", "splat", "cast", "look_up_ids"):
         assert before[name] > 0, name

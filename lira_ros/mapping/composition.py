@@ -145,12 +145,16 @@ def add_to_volume(volume: Volume, fragment: Fragment, rows: NDArray[np.int64], o
     for first in range(0, len(rows), _CHUNK_BLOCKS):
         chunk = np.ascontiguousarray(rows[first : first + _CHUNK_BLOCKS], dtype=np.int64)
         composition_kernels.unpack(chunk, fragment.tsdf, fragment.weight, fragment.color, label, confidence, records)
-        blocks = fragment.block_coordinates[chunk] + offset_blocks.astype(np.int32)
-        indices = volume.allocate(blocks)
-        # New blocks are zero: adding to them gives the same bits as copying.
-        kernels.merge(volume.records, indices, records, volume.capacity)
-        refused += int((indices < 0).sum())
+        refused += add_records(volume, fragment.block_coordinates[chunk] + offset_blocks.astype(np.int32), records)
     return refused
+
+
+def add_records(volume: Volume, blocks: NDArray[np.int32], records: NDArray[np.float32]) -> int:
+    """Add records, of which (B, 7, 512) are used, to (B, 3) blocks of a volume; return how many had no room."""
+    indices = volume.allocate(blocks)
+    # New blocks are zero: adding to them gives the same bits as copying.
+    kernels.merge(volume.records, indices, records, volume.capacity)
+    return int((indices < 0).sum())
 
 
 @dataclass(frozen=True)
@@ -341,10 +345,7 @@ class Composition:
         source = VoxelSource.of_fragment(fragment)
         filled = []
         for chunk, records, observed in source.at(blocks, inverse(fragment.T_map_fragment), self.volume.voxel_size_m):
-            indices = np.full(len(chunk), -1, dtype=np.int32)
-            indices[observed] = self.volume.allocate(chunk[observed])
-            kernels.merge(self.volume.records, indices, records, self.volume.capacity)
-            self.refused_blocks += int((indices[observed] < 0).sum())
+            self.refused_blocks += add_records(self.volume, chunk[observed], records[: len(chunk)][observed])
             filled.append(observed)
         return np.concatenate(filled)
 

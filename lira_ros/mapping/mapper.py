@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.gravity import UP_AXES, GravityEstimator
 from lira_ros.geometry.pose import checked_transform, inverse
 from lira_ros.mapping import storage, voxel
-from lira_ros.mapping.composition import Composition
+from lira_ros.mapping.composition import Composition, add_records
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.devices import choose_device
 from lira_ros.mapping.distance_field import DistanceSlice, Slab, distance_slice
@@ -27,6 +27,7 @@ from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
 from lira_ros.mapping.fragment_store import FragmentStore
 from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.keyframes import FrameTracks, KeyframeSelector, motion, rigid_fit, spread_corrections
+from lira_ros.mapping.lira_volume import LiraVolume, blocks_within, frustum_bounds, lira_volume, volume_origin
 from lira_ros.mapping.open_fragment import OpenFragment
 from lira_ros.mapping.surface import BlockMesh, Mesh, PointCloud, SurfaceMesh, draw_blocks
 from lira_ros.mapping.tsdf import BYTES_PER_BLOCK, MapLimit, Volume, memory_share_bytes
@@ -799,6 +800,22 @@ class Mapper:
         stale = self._composition.stale_among(None)
         needed = stale[slab.blocks_within(stale, self.configuration.voxel_size_m)]
         return distance_slice(*self.volumes(needed), slab, self.configuration.mesh_weight, unknown)
+
+    def lira_volume(self, cameras: Sequence[Camera], T_map_camera: NDArray[np.float64]) -> LiraVolume:
+        """Return LIRA's volume of 3.84 m around N views, taken out of the closed fragments and the open one.
+
+        T_map_camera: (N, 4, 4), of the keyframes of a fragment. Raises ValueError without views.
+        """
+        c = self.configuration
+        origin = volume_origin(*frustum_bounds(cameras, T_map_camera))
+        blocks = blocks_within(origin, c.voxel_size_m)
+        base, part, offset = self.volumes(blocks)
+        both = Volume(c.voxel_size_m, base.truncation_m, len(blocks))
+        for volume, there in ((base, blocks), (part, blocks - offset.astype(np.int32))):
+            indices = volume.find(there)
+            found = indices >= 0
+            add_records(both, blocks[found], volume.records[indices[found]])
+        return lira_volume(both, origin)
 
     def statistics(self) -> dict[str, Any]:
         """Return counts, memory [bytes] and times [ms] for diagnostics."""

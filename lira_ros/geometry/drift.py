@@ -18,6 +18,9 @@ from lira_ros.geometry.pose import inverse
 # TF interpolates between the transform before a jump and the one after it. SLAM publishes it at 10 Hz or more, so at
 # 30 images per second two or three fall between; what goes on for longer is no jump.
 LONGEST_JUMP_FRAMES = 5
+# Visual and inertial odometry drifts by 0.5 to 2 % of the way (KITTI odometry benchmark, Geiger et al. 2012), wheels
+# that slip by a tenth. What is more than this share of the way came about otherwise.
+LARGEST_DRIFT = 0.25
 
 
 class Change(Enum):
@@ -109,6 +112,16 @@ def _mean_rotation(turn: NDArray[np.float64]) -> NDArray[np.float64]:
     if angle < 1e-6:
         return np.eye(3) + 0.5 * cross
     return np.eye(3) + (1.0 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
+
+
+def can_be_drift(T_new_old: NDArray[np.float64], poses: NDArray[np.float64]) -> bool:
+    """Tell whether a jump (4, 4) may be the drift of a walk past (N, 4, 4) poses; else the place was recognised."""
+    if len(poses) < 2:
+        return False
+    positions = poses[:, :3, 3]
+    way_m = float(np.linalg.norm(np.diff(positions, axis=0), axis=1).sum())
+    moved = T_new_old[:3, :3] @ positions[-1] + T_new_old[:3, 3] - positions[-1]
+    return float(np.linalg.norm(moved)) <= LARGEST_DRIFT * way_m
 
 
 def spread_correction(T_new_old: NDArray[np.float64], poses: NDArray[np.float64]) -> NDArray[np.float64]:

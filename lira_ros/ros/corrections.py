@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lira_msgs.srv import CorrectPoses
 from lira_ros.configuration import parameter
-from lira_ros.geometry.drift import Change, JumpDetector, spread_correction
+from lira_ros.geometry.drift import Change, JumpDetector, can_be_drift, spread_correction
 from lira_ros.geometry.frame import Frame
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.keyframes import motion
@@ -29,11 +29,12 @@ class CorrectionConfiguration:
     """How the map follows a SLAM that changes its mind."""
 
     on_jump: str = parameter(
-        "spread",
-        "What to do when TF from map_frame to local_frame jumps. spread: a loop was closed, and the drift came about "
-        "little by little since the last jump: the newest keyframes move by all of it, earlier ones by less; rigid: "
-        "the place was recognised, the whole map moves; ignore: pose_graph or correct_poses will tell",
-        choices=("spread", "rigid", "ignore"),
+        "auto",
+        "What to do when TF from map_frame to local_frame jumps. auto: a loop was closed, and the drift came about "
+        "little by little since the last jump, so the newest keyframes move by all of it and earlier ones by less; "
+        "but the whole map moves when the jump is too long for the way to be drift; rigid: the whole map always moves; "
+        "ignore: pose_graph or correct_poses will tell",
+        choices=("auto", "rigid", "ignore"),
     )
     local_frame: str = parameter(
         "odom", "Frame in which the robot moves without jumps (REP-105); without it in TF no jump is looked for"
@@ -130,17 +131,16 @@ class PoseCorrections:
         distance_m = float(np.linalg.norm(here - (inverse(T_new_old) @ T_map_camera)[:3, 3]))
         # What comes now has the new poses: a fragment holds none of both kinds.
         self._close_fragment()
-        if self._configuration.on_jump == "rigid":
-            fragments = self._mapper.apply_jump(T_new_old)
-        else:
-            known = self._mapper.keyframe_poses
-            ids = sorted(key for key in known if key >= self._first_keyframe)
-            if len(ids) < 2:
-                return
-            corrected = spread_correction(T_new_old, np.stack([known[key] for key in ids]))
+        known = self._mapper.keyframe_poses
+        ids = sorted(key for key in known if key >= self._first_keyframe)
+        poses = np.array([known[key] for key in ids]).reshape(-1, 4, 4)
+        if self._configuration.on_jump == "auto" and can_be_drift(T_new_old, poses):
+            corrected = spread_correction(T_new_old, poses)
             fragments = self._mapper.correct(dict(zip(ids, corrected, strict=True)))
             # Drift from before this jump has been taken out: the next one is of what comes now.
             self._first_keyframe = ids[-1]
+        else:
+            fragments = self._mapper.apply_jump(T_new_old)
         self._moved(f"the global frame jumped by {distance_m:.3f} m: {len(fragments)} fragments moved")
 
     # ---- pose graph ----------------------------------------------------------------------------------------------

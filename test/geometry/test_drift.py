@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from lira_ros.geometry.drift import LONGEST_JUMP_FRAMES, Change, JumpDetector, partial_motions, spread_correction
+from lira_ros.geometry.drift import (
+    LONGEST_JUMP_FRAMES,
+    Change,
+    JumpDetector,
+    can_be_drift,
+    partial_motions,
+    spread_correction,
+)
 from lira_ros.geometry.pose import inverse
 
 
@@ -62,6 +69,18 @@ def test_a_steady_drift_is_taken_out_of_a_walk():
 def test_a_first_keyframe_alone_stays(count):
     poses = np.array([transform((0, 1, 0), (3, 2, 1))] * count).reshape(-1, 4, 4)
     np.testing.assert_array_equal(spread_correction(transform(translation=(1, 0, 0)), poses), poses)
+
+
+def test_a_jump_that_is_long_for_the_way_is_no_drift():
+    walk = np.array([transform((0, 0, 0.3 * i), (0.1 * i, 0, 0)) for i in range(41)])  # 4 m
+    assert can_be_drift(transform(translation=(0, 0.9, 0)), walk)
+    assert not can_be_drift(transform(translation=(0, 1.1, 0)), walk)
+    assert not can_be_drift(transform(translation=(0, 0.9, 0)), walk[:5])
+    # Who has not moved has not drifted.
+    assert not can_be_drift(transform(translation=(0, 0.1, 0)), walk[:1])
+    # A turn about the place of the camera moves nothing there.
+    there = walk[-1]
+    assert can_be_drift(there @ transform((0, 0, 0.5)) @ inverse(there), walk)
 
 
 def changes(detector, transforms_of_map, T_local_camera=None):

@@ -32,13 +32,13 @@ class MapFiles:
         return True
 
     def save(self, mapper: Mapper, name: str, response: SaveMap.Response, *, glb: bool = False) -> None:
-        """Write <name>.npz (to be loaded again), <name>.ply (the mesh), and with ``glb`` the mesh as <name>.glb."""
+        """Write <name>.liramap (to be loaded again), <name>.ply (the mesh), and with ``glb`` the mesh as <name>.glb."""
         if self._refuses(name, response):
             return
         if not mapper.fragments():
             response.code, response.message = response.EMPTY_MAP, "there is no map yet: no frame was mapped"
             return
-        map_path, mesh_path = self._path(name, ".npz"), self._path(name, ".ply")
+        map_path, mesh_path = self._path(name, ".liramap"), self._path(name, ".ply")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             count = mapper.save(map_path)
@@ -56,10 +56,10 @@ class MapFiles:
         response.message = f"saved {count} fragments to {map_path} and the mesh to {' and '.join(map(str, files[1:]))}"
 
     def load(self, mapper: Mapper, name: str, response: LoadMap.Response) -> tuple[Fragment, ...]:
-        """Replace the map by that of <name>.npz and return its fragments, none when it was refused."""
+        """Replace the map by that of <name>.liramap and return its fragments, none when it was refused."""
         if self._refuses(name, response):
             return ()
-        path = self._path(name, ".npz")
+        path = self._path(name, ".liramap")
         if not path.is_file():
             response.code, response.message = response.NOT_FOUND, f"{path}: there is no such map"
             return ()

@@ -274,7 +274,7 @@ def test_a_moved_map_is_saved_and_loaded(walk, graph, peer, call_service, collec
     wait_for(lambda: abs(slope(node)) < STRAIGHT, what="the straight wall")
     answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name="moved", glb=True))
     assert answer.success, answer.message
-    assert [name.split("/")[-1] for name in answer.files] == ["moved.npz", "moved.ply", "moved.glb"]
+    assert [name.split("/")[-1] for name in answer.files] == ["moved.liramap", "moved.ply", "moved.glb"]
     assert (tmp_path / "moved.glb").read_bytes()[:4] == b"glTF"
     assert call_service(peer, Trigger, "/mapping_node/reset").success
     poses = collect(FragmentPoses, "fragment_poses", qos.latched())

@@ -70,14 +70,14 @@ def test_outputs_and_services(mapping, camera, peer, collect, wait_for, call_ser
 
     answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name="room"))
     assert answer.success, answer.message
-    assert [name.split("/")[-1] for name in answer.files] == ["room.npz", "room.ply"]
+    assert [name.split("/")[-1] for name in answer.files] == ["room.liramap", "room.ply"]
     saved = len(fragments)
     wait_for(lambda: len(fragments) > saved or len(mapper(node, "fragments")) == saved)
     for name in ("../up", ".hidden", "", "a" * 129, "a/b"):
         answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name=name))
         assert answer.code == SaveMap.Response.NAME_INVALID
         assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name=name)).code == LoadMap.Response.NAME_INVALID
-    (tmp_path / "broken.npz").write_bytes(b"nothing")
+    (tmp_path / "broken.liramap").write_bytes(b"nothing")
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="broken")).code == LoadMap.Response.FILE_BROKEN
     assert call_service(peer, LoadMap, "load_map", LoadMap.Request(name="none")).code == LoadMap.Response.NOT_FOUND
 

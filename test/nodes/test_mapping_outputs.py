@@ -15,7 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.msg import MeshUpdate
 from lira_ros.ros import qos
-from lira_ros.ros.conversions.geometry import pose_from_message, transform_to_message
+from lira_ros.ros.conversions.geometry import pose_from_message, pose_to_message, transform_to_message
 from lira_ros.ros.conversions.image import bytes_array, depth_to_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.points import points_from_message, points_to_message
@@ -206,7 +206,8 @@ def turned_about_x():
     return T
 
 
-def test_gravity_from_an_imu(mapping, camera, peer, static_transform, collect, wait_for):
+@pytest.mark.parametrize("measured", ["acceleration", "orientation"])
+def test_gravity_from_an_imu(measured, mapping, camera, peer, static_transform, collect, wait_for):
     node = mapping(**{"mapping.up": "imu"})
     keyframes = collect(KeyframeMessage, "keyframes", qos.keyframes())
     imu = peer.create_publisher(Imu, "imu", qos.stream(400))
@@ -217,8 +218,14 @@ def test_gravity_from_an_imu(mapping, camera, peer, static_transform, collect, w
     def measure(index, frame="imu_link"):
         message = Imu()
         message.header.stamp, message.header.frame_id = stamp_from_ns(START_NS + index * 20_000_000), frame
-        message.orientation_covariance[0] = -1.0
-        message.linear_acceleration.y = 9.8  # up, in a map whose z is -y of the IMU: along y of the IMU is z of the map
+        if measured == "acceleration":
+            message.orientation_covariance[0] = -1.0
+            message.linear_acceleration.y = 9.8  # y of the IMU is z of the map
+        else:  # its own filter knows how it hangs; its world is turned about z to the map
+            world = np.eye(4)
+            world[:2, :2] = [[0.0, -1.0], [1.0, 0.0]]
+            message.orientation = pose_to_message(world @ turned_about_x()).orientation
+            message.orientation_covariance[0] = 0.01
         imu.publish(message)
 
     for index in range(80):

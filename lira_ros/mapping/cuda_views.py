@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import cuda, float32
@@ -119,9 +120,7 @@ def _load_rimmed(
 
 
 @device_function
-def _surface_in(
-    voxel: int, distance: Array, known: Array, voxel_m: float, truncation_m: float
-) -> tuple[bool, float, float, float, float, float, float]:
+def _surface_in(voxel: int, distance: Array, known: Array, voxel_m: float, truncation_m: float) -> tuple[Any, ...]:
     # Whether a voxel of a block is drawn, the normal of the plane in it, and a point of the plane from the block [m].
     zero, half = float32(0.0), float32(0.5)
     x, y, z = voxel & 7, (voxel >> 3) & 7, voxel >> 6
@@ -212,7 +211,7 @@ def splat(
 @device_function
 def _value_at(
     x: int, y: int, z: int, a: int, b: int, records_a: Array, records_b: Array, threshold: float
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     # The tsdf of a voxel of a block, and 1 where it is known; nothing is known outside of the block.
     if x < 0 or y < 0 or z < 0 or x >= BLOCK_SIZE or y >= BLOCK_SIZE or z >= BLOCK_SIZE:
         return float32(0.0), float32(0.0)

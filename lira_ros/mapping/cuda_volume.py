@@ -315,7 +315,7 @@ class CudaVolume(Volume):
 
         As Volume.integrate(), on the device; of the blocks refused each is counted once.
         """
-        rules = {
+        rules: dict[str, Any] = {
             "constant_weight": constant_weight,
             "weight_cap": weight_cap,
             "fading": fading,

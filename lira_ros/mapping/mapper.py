@@ -49,8 +49,8 @@ _SETTLE_FRAMES = 10
 # Far fragments leave the memory before this part of the blocks is in use, so that there is room for what is near.
 _BLOCK_SHARE = 0.9
 # Part of the budget for what nobody counts: temporary arrays, tables, and what is added until it is looked again. On a
-# walk through generated rooms it came to 60 MB of 512.
-_UNCOUNTED_SHARE = 1.0 / 8.0
+# walk through generated rooms it came to 70 MB of 512.
+_UNCOUNTED_SHARE = 1.0 / 6.0
 # A loaded map may first take this part of the budget: its composition and mesh need about three times as much.
 _LOADED_SHARE = 0.25
 # Blocks of fragments on disk are composed for a moment where all of the map is asked for: at most so many at once, or
@@ -495,7 +495,7 @@ class Mapper:
         """
         position = np.asarray(position_m, dtype=np.float64)
         if position.shape != (3,) or not np.isfinite(position).all():
-            raise ValueError(f"position_m: expected 3 finite numbers, got {position_m}")
+            raise ValueError(f"position_m: expected 3 finite numbers, got {position.tolist()}")
         if not (np.isfinite(radius_m) and radius_m >= 0):
             raise ValueError(f"radius_m: expected a finite number of at least 0, got {radius_m}")
         self._finish_closing()

@@ -167,6 +167,13 @@ class PoseCorrections:
         # The extrinsic is that of one camera; without one, the path is of whichever camera was there at its stamps.
         camera_name = self._camera_frame if self._configuration.graph_frame else None
         report = self._mapper.correct_by_stamp(stamps_ns, poses, camera_name)
+        if report.matched == 0:
+            self._node.report(
+                "pose graph without frames",
+                f"{topic}: no frame was mapped at the stamps of its {len(stamps_ns)} poses, from "
+                f"{stamps_ns.min() / 1e9:.3f} to {stamps_ns.max() / 1e9:.3f} s: do both use the same clock?",
+            )
+            return
         self._has_graph = True
         self._node.statistics.count("pose graphs")
         if report.moved:

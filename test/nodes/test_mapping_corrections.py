@@ -187,6 +187,8 @@ def test_a_pose_graph_corrects_the_walk_and_has_the_say_over_jumps(walk, graph, 
     assert abs(slope(node)) < STRAIGHT
     graph(path_of(camera, range(1, 21, 3), frame="odom"))
     wait_for(lambda: problem(node, "/pose_graph: expected poses in the frame 'map' (parameter map_frame), got 'odom'"))
+    graph(path_of(camera, range(100_001, 100_005)))
+    wait_for(lambda: problem(node, "/pose_graph: no frame was mapped at the stamps of its 4 poses"))
     without_stamps = path_of(camera, range(1, 5))
     for item in without_stamps.poses:
         item.header.stamp = stamp_from_ns(0)

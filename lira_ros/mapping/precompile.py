@@ -67,6 +67,14 @@ def warm_up(device: str = "cpu") -> float:
     volume = Volume(0.1, 0.4, len(many))
     volume.allocate(many[:1])
     volume.allocate(many)
+    # Update rules that are not the default, those of Open3D, and blocks taken out again.
+    volume.discard(many)
+    confidence = np.ones((24, 32), np.float32)
+    volume.select(depth_m, 0.3, 4.0, incidence_camera=camera)
+    for labels in (None, np.ones((24, 32), np.uint16)):
+        options = {"labels": labels, "label_confidence": None if labels is None else confidence}
+        volume.integrate(color, camera, np.eye(4), 4.0, carve_from_m=0.3, stamp_s=1.0, half_life_s=1.0, **options)
+    volume.integrate_as_open3d(depth_m, color, camera, np.eye(4), 4.0)
     return time.perf_counter() - started
 
 

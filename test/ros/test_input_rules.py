@@ -9,10 +9,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from lira_ros.geometry.camera import Camera
-from lira_ros.mapping.surface import BlockMesh
 from lira_ros.ros.conversions.camera import camera_to_info
 from lira_ros.ros.conversions.image import depth_to_message, image_to_message
-from lira_ros.ros.conversions.mesh import REGION_BLOCKS, MeshRegions
 from lira_ros.ros.diagnostics import Statistics, to_status
 from lira_ros.ros.errors import ConversionError
 from lira_ros.ros.poses import FrameGate
@@ -179,29 +177,3 @@ def test_statistics_become_a_status():
     status = to_status("/node", "active", statistics, ["/topic: no publisher"], "", {})
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "waiting for /topic: no publisher")
     assert to_status("/node", "unconfigured", statistics, [], "failed", {}).level == DiagnosticStatus.ERROR
-
-
-def block(x, triangles):
-    return BlockMesh(
-        (x, 0, 0),
-        1,
-        np.full((3, 3), x, np.float32),
-        np.zeros((triangles, 3), np.int32),
-        np.zeros((3, 3), np.uint8),
-        np.zeros((3, 3), np.float32),
-        np.zeros(3, np.int64),
-    )
-
-
-def test_mesh_blocks_are_gathered_into_regions_with_stable_ids():
-    regions = MeshRegions()
-    (near, far) = regions.update([block(0, 2), block(1, 1), block(REGION_BLOCKS, 1)])
-    assert (near.id, len(near.triangles), len(near.vertices)) == (0, 3, 6)
-    assert (far.id, len(far.triangles)) == (1, 1)
-    assert near.triangles.max() == 3  # the second block's triangles point at its own vertices
-    (changed,) = regions.update([block(0, 0)])
-    assert (changed.id, len(changed.triangles)) == (0, 1)
-    (gone,) = regions.update([block(REGION_BLOCKS, 0)])
-    assert (gone.id, len(gone.triangles)) == (1, 0)  # becomes a DELETE
-    assert regions.update([block(99, 0)]) == []  # was never there
-    assert [part.id for part in regions.parts()] == [0]

@@ -29,8 +29,8 @@ _LAYER = _RIMMED * _RIMMED
 _RIMMED_VOXELS = _RIMMED * _LAYER
 # What is nearest in a pixel is the largest of 64-bit numbers: 1 / depth [1/m] in units of 2^-24, which resolves 6
 # micrometres at 10 m, above the number of the voxel, of which there is room for those of a million blocks.
-_VOXEL_BITS = 29
-_INVERSE_UNITS = float(1 << 24)
+VOXEL_BITS = 29
+INVERSE_UNITS = float(1 << 24)
 
 _color_of = on_device(view_arithmetic.composed_color)
 _distance_of = on_device(view_arithmetic.composed_distance)
@@ -203,7 +203,7 @@ def splat(
         for pv in range(first_v, last_v + 1):
             for pu in range(first_u, last_u + 1):
                 here = slope_u * float32(pu) + (slope_v * float32(pv) + level)
-                mine = (np.int64(here * float32(_INVERSE_UNITS)) << _VOXEL_BITS) | name
+                mine = (np.int64(here * float32(INVERSE_UNITS)) << VOXEL_BITS) | name
                 if here >= least and here <= most and mine > nearest[pv, pu]:
                     cuda.atomic.max(nearest, (pv, pu), mine)
 
@@ -248,8 +248,8 @@ def shade(
         colors[v, u, axis] = 0
     if found == 0:
         return
-    depth[v, u] = float32(_INVERSE_UNITS) / float32(found >> _VOXEL_BITS)
-    name = found & ((1 << _VOXEL_BITS) - 1)
+    depth[v, u] = float32(INVERSE_UNITS) / float32(found >> VOXEL_BITS)
+    name = found & ((1 << VOXEL_BITS) - 1)
     block, voxel = name // VOXELS_PER_BLOCK, name % VOXELS_PER_BLOCK
     a, b = index_a[block], index_b[block]
     x, y, z = voxel & 7, (voxel >> 3) & 7, voxel >> 6
@@ -275,6 +275,42 @@ def shade(
     labels[v, u] = int(label) if lead > zero else 0
 
 
+def splatted(
+    base: Volume,
+    blocks: NDArray[np.int64],
+    sources: tuple[Any, Any, Any, Any],
+    camera: Camera,
+    T_camera_map: NDArray[np.float64],
+    threshold: np.float32,
+    nearest_m: float,
+    farthest_m: float,
+) -> Any:
+    """Return the (H, W) int64 z-buffer of splat() on the device for (B, 5) blocks of views.blocks_in_view().
+
+    sources: on the device, the records of at least these blocks in base and in part, and the records.
+    """
+    first_voxels_m = blocks[:, :3] * (BLOCK_SIZE * base.voxel_size_m)
+    origins = first_voxels_m @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]
+    nearest = cuda.to_device(np.zeros((camera.height_px, camera.width_px), dtype=np.int64))
+    index_a, index_b, records_a, records_b = sources
+    splat[len(blocks), _SPLAT_THREADS](
+        index_a,
+        index_b,
+        cuda.to_device(origins.astype(np.float32)),
+        records_a,
+        records_b,
+        np.float32(base.voxel_size_m),
+        np.float32(base.truncation_m),
+        threshold,
+        cuda.to_device(T_camera_map[:3, :3].astype(np.float32)),
+        cuda.to_device(np.array([camera.fx, camera.fy, camera.cx, camera.cy], dtype=np.float32)),
+        np.float32(max(nearest_m, 1e-3)),
+        np.float32(farthest_m),
+        nearest,
+    )
+    return nearest
+
+
 def splat_view(
     base: Volume,
     part: Volume,
@@ -292,8 +328,7 @@ def splat_view(
     Instances are those of the drawn points. What is not on the device yet is brought there. Raises ValueError for an
     impossible range, and what the driver raises when the device fails.
     """
-    if not 0.0 <= nearest_m < farthest_m < np.inf:
-        raise ValueError(f"expected 0 <= nearest_m < farthest_m, got {nearest_m} and {farthest_m}")
+    views.check_range(nearest_m, farthest_m)
     size = (camera.height_px, camera.width_px)
     T_camera_map = inverse(T_map_camera)
     blocks, _ = views.blocks_in_view(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m)
@@ -301,35 +336,14 @@ def splat_view(
         return views.empty_view(size)
     records_a, index_a = records_on_device(base, blocks[:, 3].astype(np.int32))
     records_b, index_b = records_on_device(part, blocks[:, 4].astype(np.int32))
-    first_voxels_m = blocks[:, :3] * (BLOCK_SIZE * base.voxel_size_m)
-    origins = first_voxels_m @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]
-    sources = cuda.to_device(index_a), cuda.to_device(index_b)
+    sources = cuda.to_device(index_a), cuda.to_device(index_b), records_a, records_b
     threshold = np.float32(max(minimum_weight, 1e-20))
-    nearest = cuda.to_device(np.zeros(size, dtype=np.int64))
-    splat[len(blocks), _SPLAT_THREADS](
-        *sources,
-        cuda.to_device(origins.astype(np.float32)),
-        records_a,
-        records_b,
-        np.float32(base.voxel_size_m),
-        np.float32(base.truncation_m),
-        threshold,
-        cuda.to_device(T_camera_map[:3, :3].astype(np.float32)),
-        cuda.to_device(np.array([camera.fx, camera.fy, camera.cx, camera.cy], dtype=np.float32)),
-        np.float32(max(nearest_m, 1e-3)),
-        np.float32(farthest_m),
-        nearest,
-    )
+    nearest = splatted(base, blocks, sources, camera, T_camera_map, threshold, nearest_m, farthest_m)
     images = (
         cuda.device_array(size, np.float32),
         cuda.device_array((*size, 3), np.float32),
         cuda.device_array((*size, 3), np.uint8),
         cuda.device_array(size, np.uint16),
     )
-    shade[-(-size[0] * size[1] // THREADS), THREADS](nearest, *sources, records_a, records_b, threshold, *images)
-    depth, normals, colors, labels = (image.copy_to_host() for image in images)
-    ids = np.zeros(size, np.uint32)
-    seen = depth > 0
-    if instances is not None and seen.any():
-        ids[seen] = instances.look_up(camera.unproject(depth)[seen] @ T_map_camera[:3, :3].T + T_map_camera[:3, 3])
-    return views.View(depth, normals, colors, labels, ids)
+    shade[-(-size[0] * size[1] // THREADS), THREADS](nearest, *sources, threshold, *images)
+    return views.with_instances(*(image.copy_to_host() for image in images), camera, T_map_camera, instances)

@@ -42,11 +42,11 @@ _LAYER = _RIMMED * _RIMMED
 _FIRST_RIMMED = _LAYER + _RIMMED + 1
 _SPAN = (BLOCK_SIZE - 1) * (_LAYER + _RIMMED + 1) + 1
 # A ray has met the surface where the tsdf is this close to zero [voxels]; it takes about two steps.
-_HIT_VOXELS = 0.01
-_REFINEMENTS = 5
-_OVERSHOOT_VOXELS = 0.3
+HIT_VOXELS = 0.01
+REFINEMENTS = 5
+OVERSHOOT_VOXELS = 0.3
 # A splat lies within a voxel of the surface that it is made of.
-_HEAD_START_VOXELS = 1.5
+HEAD_START_VOXELS = 1.5
 
 
 # --- looking up ---------------------------------------------------------------------------------------------------
@@ -569,7 +569,7 @@ def cast(
             dy = (T_map_camera[1, 0] * ray_x + T_map_camera[1, 1] * ray_y + T_map_camera[1, 2]) * per_voxel
             dz = (T_map_camera[2, 0] * ray_x + T_map_camera[2, 1] * ray_y + T_map_camera[2, 2]) * per_voxel
             per_step = 1.0 / np.sqrt(dx * dx + dy * dy + dz * dz)  # depth for a way of one voxel along the ray
-            s = max(s, 1.0 / inverse_depth[v, u] - _HEAD_START_VOXELS * per_step)
+            s = max(s, 1.0 / inverse_depth[v, u] - HEAD_START_VOXELS * per_step)
             last = np.int64(EMPTY)
             a, b = np.int64(-1), np.int64(-1)
             # The last known value along the ray, NaN where it is not known; precise ones are interpolated.
@@ -631,7 +631,7 @@ def cast(
                 if (exact < 0.0 and before >= 0.0) or (exact >= 0.0 and before < 0.0):
                     # Regula falsi: a straight line between both values, and the next one from where it hits.
                     after, after_s, hit = exact, s, s
-                    for _ in range(_REFINEMENTS):
+                    for _ in range(REFINEMENTS):
                         hit = before_s + (after_s - before_s) * before / (before - after)
                         x, y, z = ox + dx * hit, oy + dy * hit, oz + dz * hit
                         fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
@@ -656,7 +656,7 @@ def cast(
                         if length > np.float32(0.0):
                             normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = nx / length, ny / length, nz / length
                         rest = np.float64(interpolated(corners, rx, ry, rz))
-                        if abs(rest) * truncation_voxels < _HIT_VOXELS:
+                        if abs(rest) * truncation_voxels < HIT_VOXELS:
                             break
                         if (rest < 0.0) == (after < 0.0):
                             after, after_s = rest, hit
@@ -679,4 +679,4 @@ def cast(
                     break
                 before, before_s = exact, s
                 # Just past where the surface should be: two values around it are what is needed.
-                s += (abs(exact) * truncation_voxels + _OVERSHOOT_VOXELS) * per_step
+                s += (abs(exact) * truncation_voxels + OVERSHOOT_VOXELS) * per_step

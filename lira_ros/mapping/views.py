@@ -18,6 +18,8 @@ from lira_ros.mapping.tsdf import Volume
 
 # Surface voxels for which there is room at first; about what a camera of 640 x 480 sees at 2 cm.
 _FIRST_POINTS = 1 << 16
+# A tsdf along rays may rise twice as fast as the true distance, which is at most a voxel on either side.
+SURFACE_BAND_VOXELS = 2.0
 _NO_OFFSET = np.zeros(3, np.int64)
 
 
@@ -172,13 +174,13 @@ def _visible_blocks(
     # (B, 5): block of the map near a surface, its record in base and in part, nearest first.
     blocks, depths = blocks_in_view(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m)
     near = np.empty(len(blocks), np.bool_)
-    # A tsdf along rays may rise twice as fast as the true distance, which is at most a voxel on either side.
-    band = min(2.0 * base.voxel_size_m / base.truncation_m, 0.999)
+    band = min(SURFACE_BAND_VOXELS * base.voxel_size_m / base.truncation_m, 0.999)
     view_kernels.mark_surfaces(blocks, base.records, part.records, band, minimum_weight, near)
     return blocks[near][np.argsort(depths[near])]
 
 
-def _check_range(nearest_m: float, farthest_m: float) -> None:
+def check_range(nearest_m: float, farthest_m: float) -> None:
+    """Raise ValueError for a range of depths [m] that is none."""
     if not 0.0 <= nearest_m < farthest_m < np.inf:
         raise ValueError(f"expected 0 <= nearest_m < farthest_m, got {nearest_m} and {farthest_m}")
 
@@ -252,7 +254,7 @@ def splat_view(
     Each voxel that the surface passes through, of more than ``minimum_weight``, becomes a piece of the plane that its
     tsdf and slope describe. Raises ValueError for an impossible range.
     """
-    _check_range(nearest_m, farthest_m)
+    check_range(nearest_m, farthest_m)
     T_camera_map = _from_map(T_map_camera)
     blocks = _visible_blocks(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m, minimum_weight)
     inverse_depth, winner, points, normals, colors, labels = _splatted(
@@ -284,6 +286,23 @@ def _with_ids(view: View, ids: NDArray[np.integer]) -> View:
     return View(view.depth_m, view.normals, view.colors, view.labels, ids.astype(np.uint32))
 
 
+def with_instances(
+    depth_m: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    colors: NDArray[np.uint8],
+    labels: NDArray[np.uint16],
+    camera: Camera,
+    T_map_camera: NDArray[np.float64],
+    instances: InstanceLayer | None,
+) -> View:
+    """Return a view with the instances of the points that it shows, see View; without a layer there are none."""
+    ids = np.zeros(depth_m.shape, np.uint32)
+    seen = depth_m > 0
+    if instances is not None and seen.any():
+        ids[seen] = instances.look_up(camera.unproject(depth_m)[seen] @ T_map_camera[:3, :3].T + T_map_camera[:3, 3])
+    return View(depth_m, normals, colors, labels, ids)
+
+
 def cast_view(
     base: Volume,
     part: Volume,
@@ -300,7 +319,7 @@ def cast_view(
 
     Voxels count from ``minimum_weight`` on. Raises ValueError for an impossible range.
     """
-    _check_range(nearest_m, farthest_m)
+    check_range(nearest_m, farthest_m)
     T_camera_map = _from_map(T_map_camera)
     blocks = _visible_blocks(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m, minimum_weight)
     size = (camera.height_px, camera.width_px)
@@ -337,10 +356,4 @@ def cast_view(
         view.colors,
         view.labels,
     )
-    if instances is None:
-        return view
-    seen = view.depth_m > 0
-    points = camera.unproject(view.depth_m)[seen] @ T_map_camera[:3, :3].T + T_map_camera[:3, 3]
-    ids = np.zeros(size, np.uint32)
-    ids[seen] = instances.look_up(points)
-    return _with_ids(view, ids)
+    return with_instances(view.depth_m, view.normals, view.colors, view.labels, camera, T_map_camera, instances)

@@ -11,7 +11,7 @@ import pytest
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
-from lira_ros.mapping import cuda_kernels, cuda_views, cuda_volume, surface_kernels, tsdf, views, voxel
+from lira_ros.mapping import cuda_casting, cuda_kernels, cuda_views, cuda_volume, surface_kernels, tsdf, views, voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.cuda_surface import draw_blocks
 from lira_ros.mapping.cuda_volume import CudaVolume
@@ -231,7 +231,13 @@ def test_views_equal_the_processor():
     # A base on the processor is brought to the device.
     host = Volume(VOXEL_M, TRUNCATION_M)
     host.merge(base, np.zeros(3, np.int64))
-    np.testing.assert_array_equal(cuda_views.splat_view(host, part, offset, camera, T).depth_m, found.depth_m)
+    expected = views.cast_view(base, part, offset, camera, T)
+    found = cuda_casting.cast_view(host, part, offset, camera, T)
+    assert (found.depth_m > 0).sum() > 80
+    np.testing.assert_allclose(found.depth_m, expected.depth_m, atol=1e-4)
+    np.testing.assert_allclose(found.normals, expected.normals, atol=1e-3)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.colors, expected.colors)
 
     points = np.array([[0.85, 0.8, 1.2], [0.5, 0.8, 1.3], [9.0, 9.0, 9.0], [1.2, 0.6, 1.4]])
     for ours, theirs in zip(

@@ -1,4 +1,4 @@
-"""The rules of camera input that need no node: held frames, stamps, registration, statistics, mesh regions."""
+"""The rules of camera input that need no node: held frames, stamps, registration, statistics."""
 
 import numpy as np
 import pytest

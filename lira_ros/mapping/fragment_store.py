@@ -28,7 +28,7 @@ _RETRY_S = 10.0
 _EXCESS_SHARE = 0.25
 # Pages of mapped files count as memory of the process while they are mapped in: this much of them stays between get()
 # and settle().
-_MAPPED_BYTES = 64 << 20
+_MAPPED_BYTES = 16 << 20
 
 
 @dataclass

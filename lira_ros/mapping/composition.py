@@ -71,20 +71,16 @@ class VoxelSource:
     @classmethod
     def of_volume(cls, volume: Volume) -> VoxelSource:
         """Sample a volume as it is at the time of sampling."""
-        return cls(volume.keys, volume.values, *(volume.records[:, channel] for channel in range(voxel.CHANNELS)))
+        tsdf, weight, red, green, blue, label, confidence = np.moveaxis(volume.records, 1, 0)
+        return cls(volume.keys, volume.values, tsdf, weight, red, green, blue, label, confidence)
 
     @classmethod
     def of_fragment(cls, fragment: Fragment) -> VoxelSource:
         """Sample the voxels of a fragment."""
         keys, values = _hash_of(fragment.block_coordinates)
-        return cls(
-            keys,
-            values,
-            fragment.tsdf,
-            fragment.weight,
-            *(fragment.color[:, :, channel] for channel in range(3)),
-            *_labels_of(fragment),
-        )
+        label, confidence = _labels_of(fragment)
+        red, green, blue = np.moveaxis(fragment.color, 2, 0)
+        return cls(keys, values, fragment.tsdf, fragment.weight, red, green, blue, label, confidence)
 
     def at(
         self, blocks: NDArray[np.int32], T_source_target: NDArray[np.float64], voxel_size_m: float, scale: float = 1.0

@@ -51,7 +51,7 @@ class LiraVolume:
     @property
     def origin_m(self) -> NDArray[np.float64]:
         """Return the (3,) centre of the voxel at index 0, 0, 0 in the map [m]."""
-        return self.origin_voxels * VOXEL_SIZE_M
+        return np.asarray(self.origin_voxels * VOXEL_SIZE_M, dtype=np.float64)
 
 
 def frustum_bounds(

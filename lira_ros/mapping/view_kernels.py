@@ -21,7 +21,7 @@ from lira_ros.mapping.view_arithmetic import (
     known_slope,
     plane_in_view,
 )
-from lira_ros.mapping.voxel import EMPTY, Array, compiled, pack_key
+from lira_ros.mapping.voxel import EMPTY, TSDF, WEIGHT, Array, compiled, pack_key
 
 # Put into the loops that call it by the compiler's back end: a call with a dozen arrays costs as much as its work.
 _within = numba.njit(forceinline=True, error_model="numpy")
@@ -109,14 +109,17 @@ def look_up_depth(
     last = np.int64(EMPTY)
     a, b = np.int64(-1), np.int64(-1)
     per_voxel = 1.0 / voxel_m
+    columns = labels.shape[1]
+    record_a = np.empty(columns, np.int64)
+    record_b = np.empty(columns, np.int64)
+    voxel = np.empty(columns, np.int64)
     for row in range(labels.shape[0]):
         v = row * stride + stride // 2
         ray_y = (v - pinhole[3]) / pinhole[1]
-        for column in range(labels.shape[1]):
+        for column in range(columns):
             u = column * stride + stride // 2
             s = np.float64(depth[v, u])
-            labels[row, column] = 0
-            confidences[row, column] = 0.0
+            record_a[column], record_b[column], voxel[column] = -1, -1, 0
             if not (s > 0.0 and s < np.inf):
                 continue
             ray_x = (u - pinhole[2]) / pinhole[0]
@@ -132,13 +135,13 @@ def look_up_depth(
                 a = np.int64(find(keys_a, values_a, key))
                 other = pack_key((x >> 3) - offset_b[0], (y >> 3) - offset_b[1], (z >> 3) - offset_b[2])
                 b = np.int64(find(keys_b, values_b, other))
-            if a < 0 and b < 0:
-                continue
-            voxel = (x & 7) | ((y & 7) << 3) | ((z & 7) << 6)
-            label, lead = composed_label(records_a, a, records_b, b, voxel)
-            if lead > np.float32(0.0):
-                labels[row, column] = np.uint16(label)
-                confidences[row, column] = lead
+            record_a[column], record_b[column] = a, b
+            voxel[column] = (x & 7) | ((y & 7) << 3) | ((z & 7) << 6)
+        # A loop of its own: so short that the processor waits for the memory of many pixels at the same time.
+        for column in range(columns):
+            label, lead = composed_label(records_a, record_a[column], records_b, record_b[column], voxel[column])
+            labels[row, column] = np.uint16(label) if lead > np.float32(0.0) else np.uint16(0)
+            confidences[row, column] = lead
 
 
 # --- what is in view ----------------------------------------------------------------------------------------------
@@ -218,14 +221,22 @@ def mark_surfaces(
     """Tell in ``near`` (B,) which (B, 5) blocks of visible_blocks() have a known tsdf between -band and band."""
     threshold = max(np.float32(minimum_weight), np.float32(1e-20))
     limit = np.float32(band)
-    far = np.float32(np.inf)
-    inside = np.empty(VOXELS_PER_BLOCK, np.float32)
+    sum_distance = np.empty(VOXELS_PER_BLOCK, np.float32)
+    sum_weight = np.empty(VOXELS_PER_BLOCK, np.float32)
     for n in range(blocks.shape[0]):
         a, b = blocks[n, 3], blocks[n, 4]
+        if b < 0:
+            distance, weight = records_a[a, TSDF], records_a[a, WEIGHT]
+        elif a < 0:
+            distance, weight = records_b[b, TSDF], records_b[b, WEIGHT]
+        else:
+            distance, weight = sum_distance, sum_weight
+            for i in range(VOXELS_PER_BLOCK):
+                sum_distance[i], sum_weight[i] = composed_distance(records_a, a, records_b, b, np.uint32(i))
+        count = 0
         for i in range(VOXELS_PER_BLOCK):
-            value, weight = composed_distance(records_a, a, records_b, b, np.uint32(i))
-            inside[i] = abs(value) if weight >= threshold else far
-        near[n] = inside.min() < limit
+            count += (abs(distance[i]) < limit) & (weight[i] >= threshold)
+        near[n] = count > 0
 
 
 # --- splatting ----------------------------------------------------------------------------------------------------

@@ -174,7 +174,10 @@ def test_no_free_space_before_the_floor_was_seen(mapping, camera, peer, collect,
     node = mapping(**{"free_space.rate_hz": 30.0})
     grids = collect(OccupancyGrid, "map/occupancy", qos.latched())
     connect(camera, peer, wait_for)
+    wait_for(lambda: node._free_space._occupancy.get_subscription_count(), what="the subscription to the grid")
     feed(camera, 4, node, wait_for)
+    node.worker.submit(node._publish).result(15)
+    assert "publish free space p50_ms" not in node.statistics.values()
     assert not grids
     assert node.state == "active"
 

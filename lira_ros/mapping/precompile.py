@@ -15,6 +15,7 @@ from lira_ros.geometry.ground import GroundPlane
 from lira_ros.geometry.pose import from_quaternion
 from lira_ros.geometry.registration import registered_depth
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.devices import choose_device
 from lira_ros.mapping.distance_field import Slab, distance_slice
 from lira_ros.mapping.instance_layer import InstanceLayer
 from lira_ros.mapping.mapper import Mapper
@@ -62,6 +63,10 @@ def warm_up(device: str = "cpu") -> float:
     for up in (np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.6, 0.8])):
         slab = Slab(GroundPlane(up, 0.0), 0.1, 1.0, 0.1, np.zeros(3), 0.5)
         distance_slice(*mapper.volumes(), slab)
+    if choose_device(device) == "cuda":
+        from lira_ros.mapping import cuda_volume
+
+        cuda_volume.warm_up()
     # More blocks than the first table holds, so that growing it is compiled too.
     many = np.stack(np.meshgrid(*[np.arange(20)] * 3), axis=-1).reshape(-1, 3).astype(np.int32)
     volume = Volume(0.1, 0.4, len(many))
@@ -69,11 +74,19 @@ def warm_up(device: str = "cpu") -> float:
     volume.allocate(many)
     # Update rules that are not the default, those of Open3D, and blocks taken out again.
     volume.discard(many)
-    confidence = np.ones((24, 32), np.float32)
     volume.select(depth_m, 0.3, 4.0, incidence_camera=camera)
-    for labels in (None, np.ones((24, 32), np.uint16)):
-        options = {"labels": labels, "label_confidence": None if labels is None else confidence}
-        volume.integrate(color, camera, np.eye(4), 4.0, carve_from_m=0.3, stamp_s=1.0, half_life_s=1.0, **options)
+    for label_confidence in (None, np.ones((24, 32), np.float32)):
+        volume.integrate(
+            color,
+            camera,
+            np.eye(4),
+            4.0,
+            carve_from_m=0.3,
+            stamp_s=1.0,
+            half_life_s=1.0,
+            labels=np.ones((24, 32), np.uint16),
+            label_confidence=label_confidence,
+        )
     volume.integrate_as_open3d(depth_m, color, camera, np.eye(4), 4.0)
     return time.perf_counter() - started
 

@@ -24,6 +24,7 @@ _MEMORY_SHARE = 0.5
 _FIRST_TABLE_SLOTS = 1 << 13
 # Blocks whose memory is asked for ahead of need: 14 MiB, what a camera that turns quickly sees first in a few frames.
 _BLOCKS_AHEAD = 1024
+_BLOCKS_PREPARED_AT_ONCE = 128  # about one huge page of 2 MiB
 # Blocks that a thread updates at a time: few enough to share the work evenly, and far more work than handing over.
 _BLOCKS_AT_ONCE = 32
 # Rays of neighbouring samples are at most this many pixels apart (Open3D touches with a stride of 4).
@@ -535,12 +536,10 @@ class Volume:
         return touched, int(counters[kernels.REFUSED_COUNT])
 
     def _prepare_ahead(self) -> None:
-        if self.block_count + _BLOCKS_AHEAD // 2 > self._prepared:
-            self.prepare(self.block_count + max(_BLOCKS_AHEAD, self.block_count // 8))
-
-    def take_warning(self) -> str | None:
-        """Return once what has gone wrong with the device that the volume is kept on; the processor does not fail."""
-        return None
+        # A little with each frame: where there is no other core, the frame after it waits for it.
+        wanted = self.block_count + _BLOCKS_AHEAD
+        if wanted >= self._prepared + _BLOCKS_PREPARED_AT_ONCE:
+            self.prepare(wanted)
 
     def prepare(self, blocks: int) -> None:
         """Have the memory of the first ``blocks`` blocks at hand soon, so that creating them later takes no time."""

@@ -541,6 +541,10 @@ class Volume:
         if wanted >= self._prepared + _BLOCKS_PREPARED_AT_ONCE:
             self.prepare(wanted)
 
+    def take_warning(self) -> str | None:
+        """Return once what has gone wrong with the device that the volume is kept on; the processor does not fail."""
+        return None
+
     def prepare(self, blocks: int) -> None:
         """Have the memory of the first ``blocks`` blocks at hand soon, so that creating them later takes no time."""
         # The first write to a page costs more than the update of a block: that is done ahead of need in another thread.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import cuda, float32, float64
@@ -58,7 +59,7 @@ def _block_of(x: int, y: int, z: int, keys: Array, values: Array) -> int:
 @device_function
 def _distance_at(
     x: int, y: int, z: int, block: int, index_a: Array, index_b: Array, records_a: Array, records_b: Array
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     # The tsdf and weight of a voxel of the map in a block, weight 0 where there is no block.
     if block < 0:
         return float32(0.0), float32(0.0)
@@ -308,4 +309,5 @@ def cast_view(
         cuda.to_device(highest),
         *images,
     )
-    return views.with_instances(*(image.copy_to_host() for image in images), camera, T_map_camera, instances)
+    depth_m, normals, colors, labels = (image.copy_to_host() for image in images)
+    return views.with_instances(depth_m, normals, colors, labels, camera, T_map_camera, instances)

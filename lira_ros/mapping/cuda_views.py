@@ -346,4 +346,5 @@ def splat_view(
         cuda.device_array(size, np.uint16),
     )
     shade[-(-size[0] * size[1] // THREADS), THREADS](nearest, *sources, threshold, *images)
-    return views.with_instances(*(image.copy_to_host() for image in images), camera, T_map_camera, instances)
+    depth_m, normals, colors, labels = (image.copy_to_host() for image in images)
+    return views.with_instances(depth_m, normals, colors, labels, camera, T_map_camera, instances)

@@ -558,3 +558,13 @@ class CudaVolume(Volume):
         """Return once what has gone wrong on the device, None while all is well."""
         warning, self._warning = self._warning, None
         return warning
+
+
+def warm_up() -> None:
+    """Compile the kernels that default rules do without: those of carving, decay and blocks of the processor."""
+    camera = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
+    volume = CudaVolume(0.1, 0.4, 64)
+    volume.allocate(np.zeros((1, 3), dtype=np.int32))
+    volume.select(np.ones((6, 8), dtype=np.float32), 0.3, 4.0, True)
+    color = np.zeros((6, 8, 3), dtype=np.uint8)
+    volume.integrate(color, camera, np.eye(4), 4.0, carve_from_m=0.3, stamp_s=1.0, half_life_s=1.0)

@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
+from numba.cuda.cudadrv.driver import CudaAPIError
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame
@@ -258,21 +259,22 @@ def test_views_equal_the_processor():
         cuda_views.splat_view(base, part, offset, camera, T, nearest_m=2.0, farthest_m=1.0)
 
 
-def test_a_failing_device_is_named_and_mapping_goes_on(monkeypatch):
-    from numba.cuda.cudadrv.driver import CudaAPIError
+class Lost:
+    """A kernel on a device that has failed."""
 
+    def __getitem__(self, _):
+        return self
+
+    def __call__(self, *_):
+        raise CudaAPIError(999, "CUDA_ERROR_UNKNOWN")
+
+
+def test_a_failing_device_is_named_and_mapping_goes_on(monkeypatch):
     host, device = Volume(VOXEL_M, TRUNCATION_M), CudaVolume(VOXEL_M, TRUNCATION_M)
     for volume in (host, device):
         integrate(volume)
     assert device.take_warning() is None
     device.records  # noqa: B018 what has been read is kept
-
-    class Lost:
-        def __getitem__(self, _):
-            return self
-
-        def __call__(self, *_):
-            raise CudaAPIError(999, "CUDA_ERROR_UNKNOWN")
 
     monkeypatch.setattr(cuda_kernels, "integrate", Lost())
     for volume in (host, device):
@@ -303,7 +305,7 @@ def test_a_mistake_in_a_program_is_no_failure_of_the_device():
     assert device.take_warning() is None
 
 
-def test_a_mapper_on_the_device_gives_the_same_map():
+def test_a_mapper_on_the_device_gives_the_same_map(monkeypatch):
     maps = []
     for device in ("cpu", "cuda"):
         mapper = Mapper(
@@ -332,3 +334,11 @@ def test_a_mapper_on_the_device_gives_the_same_map():
     assert len(found.triangles) == len(expected.triangles) > 30
     order = [np.lexsort(mesh.vertices.round(4).T) for mesh in (found, expected)]
     np.testing.assert_allclose(found.vertices[order[0]], expected.vertices[order[1]], atol=1e-4)
+    # The mapper of the device outlives it.
+    monkeypatch.setattr(cuda_kernels, "integrate", Lost())
+    T[0, 3] += 0.01
+    update = mapper.add_frame(Frame(3, COLOR, np.nan_to_num(depth_image()), CAMERA, T))
+    assert update.rejected is None
+    assert "goes on with the processor" in update.warning
+    assert mapper.statistics()["device"] == "cpu"
+    assert len(mapper.mesh().triangles) > 30

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from analytic_scene import CAMERA, scene_depth, walk
 
+from lira_ros.configuration import ConfigurationError
 from lira_ros.mapping import devices, voxel
+from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.devices import CudaState, DeviceError, choose_device, cuda_state, is_device_failure
+from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.tsdf import Volume
 
 SIMULATED = Path(__file__).with_name("simulated_cuda.py")
@@ -56,6 +59,9 @@ def test_what_is_missing_is_said(monkeypatch):
     assert choose_device("auto") == "cpu"
     with pytest.raises(DeviceError, match=r"device cuda cannot be used: no NVIDIA driver"):
         choose_device("cuda")
+    with pytest.raises(ConfigurationError, match="no NVIDIA driver"):
+        Mapper(MappingConfiguration(device="cuda"))
+    assert Mapper(MappingConfiguration(device="auto")).statistics()["device"] == "cpu"
     monkeypatch.setattr(devices, "cuda_state", lambda: CudaState("GPU 9000", None))
     assert choose_device("auto") == choose_device("cuda") == "cuda"
 

@@ -102,7 +102,7 @@ def _on(device: str, threads: int) -> tuple[Callable[[float, float, int], Volume
     from lira_ros.mapping.cuda_surface import CudaDrawing
     from lira_ros.mapping.cuda_volume import CudaVolume
 
-    return CudaVolume, CudaDrawing()
+    return functools.partial(CudaVolume, threads=threads), CudaDrawing()
 
 
 class Mapper:

@@ -235,7 +235,7 @@ class Mapper:
             keyframe = Keyframe(keyframe_id, frame, self._gravity.up, self._gravity.floor_height_m)
             if len(self._open.keyframe_ids) >= self.configuration.fragment_keyframes:
                 self._close()
-        self._put_away(started + _CLOSING_UNTIL_S)
+        self._put_away(started + _CLOSING_UNTIL_S, keyframe_id is not None)
         fragment = self._completed.popleft() if self._completed else None
         if fragment is not None or self._frames % _SETTLE_FRAMES == 0:
             warning = self._settle(frame.T_map_camera[:3, 3]) or warning
@@ -369,10 +369,17 @@ class Mapper:
         self._open.close(self._fragment_id)
         self._fragment_id += 1
 
-    def _put_away(self, until_s: float) -> None:
+    def _put_away(self, until_s: float, is_keyframe: bool) -> None:
         # Some blocks of a closed fragment with each frame, in equal parts whatever the clock says, and more in time.
-        share = max(_CLOSING_BLOCKS, int(_CLOSING_SHARE * self._open.closing_blocks) + 1)
-        while self._open.is_closing:
+        # Keyframes have enough to do: they only see to it that all is put away when the next fragment closes.
+        count = self._open.closing_blocks
+        share = max(_CLOSING_BLOCKS, int(_CLOSING_SHARE * count) + 1)
+        if is_keyframe and count > _CLOSING_BLOCKS:
+            steps = max(self.configuration.fragment_keyframes - 1, 1)
+            due = count * min(len(self._open.keyframe_ids) + int(steps == 1), steps) // steps
+            share = due - (count - self._open.closing_blocks_left)
+            until_s = 0.0
+        while self._open.is_closing and share > 0:
             self._advance(share)
             share = _CLOSING_BLOCKS
             if time.perf_counter() > until_s:

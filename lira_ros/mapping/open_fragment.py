@@ -229,6 +229,11 @@ class OpenFragment:
         """Return how many blocks the fragment has that is being closed, 0 when none is."""
         return 0 if self._closing is None else len(self._closing.block_coordinates)
 
+    @property
+    def closing_blocks_left(self) -> int:
+        """Return how many of them advance() has still to move."""
+        return 0 if self._closing is None else self._left
+
     def advance(self, blocks: int) -> Fragment | None:
         """Move up to ``blocks`` blocks of what is being closed; return the fragment once it is in the composition."""
         fragment = self._closing

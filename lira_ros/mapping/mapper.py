@@ -747,8 +747,9 @@ class Mapper:
     ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
         """Look up the label evidence where every stride-th pixel of a (H, W) depth image [m] lies in the map.
 
-        See look_up_depth_labels() for what is returned, and for the errors raised.
+        See look_up_depth_labels() for what is returned, and for the errors raised; ValueError too for no rigid pose.
         """
+        T_map_camera = checked_transform(T_map_camera, "T_map_camera")
         points = np.zeros((0, 3))
         if self._composition.stale_count:
             pixels = np.s_[stride // 2 :: stride, stride // 2 :: stride]
@@ -773,8 +774,9 @@ class Mapper:
     ) -> View:
         """Return what a camera sees of the map in memory, by splatting, or by ray casting when it has to be exact.
 
-        Raises ValueError for an impossible range.
+        Raises ValueError for an impossible range or pose.
         """
+        T_map_camera = checked_transform(T_map_camera, "T_map_camera")
         draw = cast_view if exact else splat_view
         weight = self.configuration.mesh_weight
         return draw(

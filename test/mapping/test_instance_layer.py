@@ -16,14 +16,14 @@ def shown_by(blocks_of_voxels):
 def test_layer_behaves_like_a_list_of_sets():
     rng = np.random.default_rng(5)
     layer, sets, before = InstanceLayer(0.02), {}, {}
-    everywhere = np.stack(np.meshgrid(*[np.arange(-13, 13)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    for _ in range(40):
+    everywhere = np.stack(np.meshgrid(*[np.arange(-10, 10)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    for _ in range(25):
         instance = int(rng.integers(1, 6))
         if rng.random() < 0.3 and instance in sets:
             layer.remove(instance)
             del sets[instance]
         else:
-            centre, size = rng.integers(-9, 9, 3), rng.integers(1, 5)
+            centre, size = rng.integers(-7, 7, 3), rng.integers(1, 4)
             voxels = everywhere[(np.abs(everywhere - centre) < size).all(axis=1)]
             layer.set(instance, voxels.astype(rng.choice([np.int32, np.int64])))
             sets.pop(instance, None)

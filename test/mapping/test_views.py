@@ -245,3 +245,6 @@ def test_the_mapper_shows_what_it_mapped():
     assert (labels.reshape(-1) == by_points).mean() > 0.995
     assert (labels > 0).mean() > 0.9
     assert ((labels == SPHERE_LABEL) == sphere_mask(T)[2::4, 2::4])[labels > 0].mean() > 0.97
+    for look in (mapper.view, lambda camera, T: mapper.depth_labels(expected.depth_m, camera, T)):
+        with pytest.raises(ValueError, match="T_map_camera"):
+            look(CAMERA, np.full((4, 4), np.nan))

@@ -339,7 +339,10 @@ def seen_points(scene: Scene, poses: np.ndarray) -> np.ndarray:
     return points[views >= SEEN_FRAMES]
 
 
-def open3d_mesh(frames: list[Frame], voxel_m: float) -> tuple[np.ndarray, np.ndarray]:
+def open3d_mesh(
+    frames: list[Frame], voxel_m: float, weight: float = OPEN3D_WEIGHT, shift_px: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mesh of Open3D's map of the frames, drawn above a weight, with the principal point shifted."""
     import open3d
 
     core, image = open3d.core, open3d.t.geometry.Image
@@ -352,15 +355,16 @@ def open3d_mesh(frames: list[Frame], voxel_m: float) -> tuple[np.ndarray, np.nda
         40_000,
         core.Device("CPU:0"),
     )
-    intrinsic = core.Tensor(CAMERA.matrix)
     for frame in frames:
+        matrix = frame.camera.matrix
+        matrix[:2, 2] += shift_px
         depth = image(core.Tensor.from_numpy(np.rint(frame.depth_m * 1000).astype(np.uint16)))
-        color = image(core.Tensor.from_numpy(frame.color))
-        extrinsic = core.Tensor(np.linalg.inv(frame.T_map_camera))
+        color = image(core.Tensor.from_numpy(np.ascontiguousarray(frame.color)))
+        intrinsic, extrinsic = core.Tensor(matrix), core.Tensor(np.linalg.inv(frame.T_map_camera))
         reach = 1000.0, FARTHEST_M, TRUNCATION_VOXELS
         blocks = grid.compute_unique_block_coordinates(depth, intrinsic, extrinsic, *reach)
         grid.integrate(blocks, depth, color, intrinsic, extrinsic, *reach)
-    mesh = grid.extract_triangle_mesh(OPEN3D_WEIGHT)
+    mesh = grid.extract_triangle_mesh(weight)
     return mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy()
 
 

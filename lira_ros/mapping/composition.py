@@ -218,15 +218,15 @@ class Composition:
 
     def move(self, poses: Mapping[int, NDArray[np.float64]]) -> NDArray[np.int32]:
         """Give fragments other (4, 4) poses and the next revision; return the (B, 3) map blocks stale by that."""
-        touched = [np.zeros((0, 3), dtype=np.int32)]
+        touched = [np.zeros(0, dtype=np.int64)]
         for fragment_id, pose in poses.items():
-            touched.append(self._reaches[fragment_id].blocks)
+            touched.append(voxel.block_keys(self._reaches[fragment_id].blocks))
             self._store.move(fragment_id, pose)
             self._reaches[fragment_id] = self._reach_of(fragment_id)
-            touched.append(self._reaches[fragment_id].blocks)
-        stale = voxel.unique_blocks(np.concatenate(touched))
-        self._mark_stale(stale)
-        return stale
+            touched.append(voxel.block_keys(self._reaches[fragment_id].blocks))
+        keys = np.unique(np.concatenate(touched))
+        self._stale = np.union1d(self._stale, keys) if len(self._stale) else keys
+        return voxel.blocks_of_keys(keys)
 
     def remove(self, ids: Iterable[int]) -> NDArray[np.int32]:
         """Forget fragments; return the (B, 3) map blocks stale by that."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.mapping import pages, voxel
+from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 from lira_ros.mapping.tsdf import MapLimit, Volume
 
@@ -396,3 +397,10 @@ def test_unique_blocks_are_the_set_of_them(coordinates):
     unique = voxel.unique_blocks(np.array(coordinates + coordinates[:3], dtype=np.int32))
     assert unique.dtype == np.int32
     assert [tuple(row) for row in unique.tolist()] == sorted(set(coordinates))
+
+
+def test_truncation_in_metres_or_voxels():
+    assert MappingConfiguration(voxel_size_m=0.02).truncation_distance_m == pytest.approx(0.08)
+    assert MappingConfiguration(voxel_size_m=0.01, truncation_m=0.04).truncation_distance_m == 0.04
+    with pytest.raises(ValueError, match="truncation_m 0.03 must be at least 2 voxels, 0.04 m"):
+        _ = MappingConfiguration(voxel_size_m=0.02, truncation_m=0.03).truncation_distance_m

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from lira_ros.geometry.frame import Frame
 from lira_ros.geometry.ground import GroundPlane
 from lira_ros.geometry.pose import from_quaternion
 from lira_ros.geometry.registration import registered_depth
+from lira_ros.mapping import marching_cubes, view_arithmetic, voxel
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.devices import choose_device
 from lira_ros.mapping.distance_field import Slab, distance_slice
@@ -23,12 +25,30 @@ from lira_ros.mapping.surface import SurfaceMesh
 from lira_ros.mapping.tsdf import Volume
 
 
+def forget_outdated_loops() -> int:
+    """Remove compiled loops older than the functions and tables that they contain; return how many there were.
+
+    numba looks only at the file in which a loop is written, not at those that it inlines functions from.
+    """
+    contained = [Path(str(module.__file__)) for module in (voxel, view_arithmetic, marching_cubes)]
+    newest_s = max(path.stat().st_mtime for path in contained if path.exists())
+    outdated = [
+        index
+        for index in (Path(__file__).parent / "__pycache__").glob("*.nbi")
+        if index.exists() and index.stat().st_mtime < newest_s
+    ]
+    for index in outdated:
+        index.unlink(missing_ok=True)
+    return len(outdated)
+
+
 def warm_up(device: str = "cpu") -> float:
     """Run every compiled loop once on a tiny scene; return the time that it took [s].
 
     device: of the mapping configuration; the kernels of a GPU are compiled as well when it is used.
     """
     started = time.perf_counter()
+    forget_outdated_loops()
     camera = Camera(32, 24, 24.0, 24.0, 15.5, 11.5)
     depth_m = np.full((24, 32), 1.0, dtype=np.float32)
     depth_m[:, 16:] = 1.5

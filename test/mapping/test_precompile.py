@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 from analytic_scene import walk
 
@@ -6,9 +9,13 @@ from lira_ros.mapping import (
     distance_kernels,
     instance_layer,
     kernels,
+    marching_cubes,
     open3d_kernels,
+    precompile,
     surface_kernels,
+    view_arithmetic,
     view_kernels,
+    voxel,
 )
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.instance_layer import InstanceLayer
@@ -71,3 +78,16 @@ def test_nothing_is_compiled_after_warm_up(tmp_path):
     assert known >= {"smooth_depth", "weigh_incidence", "touch_seen_through", "decay", "discard_all", "blocks_in_band"}
     assert known >= {"reached_blocks", "unpack", "resample", "export"}
     assert known >= {"keep", "compact", "join", "average_by_cell", "look_up_depth", "splat", "cast", "look_up_ids"}
+
+
+def test_loops_older_than_what_they_contain_are_compiled_again(tmp_path, monkeypatch):
+    package = tmp_path / "mapping"
+    (package / "__pycache__").mkdir(parents=True)
+    monkeypatch.setattr(precompile, "__file__", str(package / "precompile.py"))
+    newest_s = max(Path(module.__file__).stat().st_mtime for module in (voxel, view_arithmetic, marching_cubes))
+    for name, age_s in (("old", 10.0), ("new", -10.0)):
+        index = package / "__pycache__" / f"{name}.py311.nbi"
+        index.touch()
+        os.utime(index, (newest_s - age_s, newest_s - age_s))
+    assert precompile.forget_outdated_loops() == 1
+    assert [item.name for item in (package / "__pycache__").iterdir()] == ["new.py311.nbi"]

@@ -44,11 +44,11 @@ _REFINEMENTS_DEG = (10.0, 6.0, 4.0)
 _LEAST_SHARE = 0.02
 
 # Keyframes are reduced to about this many rows before normals are estimated.
-_ROWS = 90
+_ROWS = 64
 # Of these the direction is found from few, and the floor from more while the direction may still change.
 _NORMALS_PER_KEYFRAME = 100
 _SAMPLES_PER_KEYFRAME = 2000
-_MOST_NORMALS = 800
+_MOST_NORMALS = 500
 _FARTHEST_M = 6.0
 
 # A surface is level when its normal is this close to up.

@@ -57,6 +57,8 @@ _LOADED_SHARE = 0.25
 # this part of the budget.
 _REGION_BLOCKS = 4096
 _REGION_SHARE = 1.0 / 16.0
+# Blocks that refresh_surface() composes and draws at once: at 2 cm 50 to 75 us each, their neighbours included.
+_REFRESHED_BLOCKS = 2048
 # The blocks on each side of one take part in drawing its surface.
 _AROUND = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int32)
 
@@ -669,18 +671,43 @@ class Mapper:
         far = voxel.block_keys(self._composition.without_resident(blocks))
         return voxel.blocks_of_keys(np.setdiff1d(far, voxel.block_keys(self._open.blocks_in_map())))
 
-    def _update_surface(self) -> SurfaceMesh:
+    def _take_pending(self) -> NDArray[np.int32]:
+        # The (B, 3) changed blocks that are at hand; those on disk are set aside.
         self._finish_closing()
         self._collect_dirty()
-        if self._pending_dirty:
-            dirty = voxel.unique_blocks(np.concatenate(self._pending_dirty))
-            self._pending_dirty.clear()
-            if self._has_pages():
-                far = self._not_at_hand(dirty)
-                dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), voxel.block_keys(far)))
-                self._far_dirty = voxel.unique_blocks(np.concatenate([self._far_dirty, far]))
-            self._draw(self._surface, dirty)
+        if not self._pending_dirty:
+            return np.zeros((0, 3), dtype=np.int32)
+        dirty = voxel.unique_blocks(np.concatenate(self._pending_dirty))
+        self._pending_dirty.clear()
+        if self._has_pages():
+            far = self._not_at_hand(dirty)
+            dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), voxel.block_keys(far)))
+            self._far_dirty = voxel.unique_blocks(np.concatenate([self._far_dirty, far]))
+        return dirty
+
+    def _update_surface(self) -> SurfaceMesh:
+        self._draw(self._surface, self._take_pending())
         return self._surface
+
+    def refresh_surface(self, near_m: ArrayLike | None = None) -> int:
+        """Compose and draw a part of what a correction has changed; return how many blocks are still to be done.
+
+        Those nearest to ``near_m`` (3,) come first. One call takes about a fifth of a second at most, so that who calls
+        it again and again between frames, until it returns 0, has the corrected surface without holding up the frames.
+        """
+        if not self._composition.stale_count or not self._pending_dirty:
+            return 0
+        dirty = self._take_pending()
+        stale = self._composition.stale_among(dirty)
+        if len(stale) > _REFRESHED_BLOCKS:
+            centre = np.zeros(3) if near_m is None else np.asarray(near_m, dtype=np.float64)
+            away = np.abs((stale + 0.5) * (BLOCK_SIZE * self.configuration.voxel_size_m) - centre).max(axis=1)
+            order = np.argsort(away, kind="stable")
+            later = stale[order[_REFRESHED_BLOCKS:]]
+            self._pending_dirty.append(later)
+            dirty = voxel.blocks_of_keys(np.setdiff1d(voxel.block_keys(dirty), voxel.block_keys(later)))
+        self._draw(self._surface, dirty)
+        return max(0, len(stale) - _REFRESHED_BLOCKS)
 
     def _whole_surface(self) -> SurfaceMesh:
         # The surface of the map with what is on disk, which is drawn part by part and not kept.
@@ -700,13 +727,14 @@ class Mapper:
         """Return the mesh of the whole map with joined vertices, what is on disk included."""
         return self._whole_surface().mesh()
 
-    def mesh_blocks(self, since_revision: int = 0) -> tuple[int, list[BlockMesh]]:
+    def mesh_blocks(self, since_revision: int = 0, complete: bool = True) -> tuple[int, list[BlockMesh]]:
         """Return the revision of the mesh and the blocks renewed after ``since_revision``, newest first.
 
         Ask again with the returned revision for what has changed since. A block whose surface has gone is empty. What
-        was put on disk is not among them; what a correction changed there comes once, a part with each call.
+        was put on disk is not among them; what a correction changed there comes once, a part with each call. Unless
+        ``complete``, what refresh_surface() has still to do is left to it.
         """
-        surface = self._update_surface()
+        surface = self._update_surface() if complete else self._surface
         far, self._far_dirty = self._far_dirty[: self._region_blocks], self._far_dirty[self._region_blocks :]
         self._draw(surface, far)
         changed = list(surface.changed(since_revision))

@@ -157,6 +157,7 @@ class SurfaceOutput:
         self._stamp_ns = 0
         self._session = 0
         self._sequence = 0
+        self._blocks_waiting = 0  # of a correction, still to be composed
         self._region_size_m = mesh.REGION_BLOCKS * BLOCK_SIZE * mapper.configuration.voxel_size_m
         self._points = node.publish_on(PointCloud2, "map/points", qos.latched())
         self._points_limit = BandwidthLimit(c.points_bandwidth_mbps)
@@ -209,12 +210,22 @@ class SurfaceOutput:
         """Publish what changed, what is due and what somebody subscribed to; viewpoint_m: (3,) the camera's place."""
         self._stamp_ns = stamp_ns
         statistics = self._node.statistics
-        if self._points_is_due():
-            statistics.latency("publish points", self._points_schedule.run(self._send_points))
+        # After a correction the frames that wait come first: the mesh follows part by part, the rest when it is done.
+        self._blocks_waiting = self._mapper.refresh_surface(viewpoint_m) if self._is_watched() else 0
         if self._mesh_is_due():
             statistics.latency("publish mesh", self._mesh_schedule.run(lambda: self._send_mesh(viewpoint_m)))
+        if self._blocks_waiting:
+            return
+        if self._points_is_due():
+            statistics.latency("publish points", self._points_schedule.run(self._send_points))
         if self._shape_is_due():
             statistics.latency("publish shape", self._shape_schedule.run(self._send_shape))
+
+    def _is_watched(self) -> bool:
+        outputs = (self._points, self._shape)
+        return any(stream.audience for stream in self._streams.values()) or any(
+            publisher.get_subscription_count() for publisher in outputs
+        )
 
     # ---- points --------------------------------------------------------------------------------------------------
 
@@ -249,9 +260,9 @@ class SurfaceOutput:
 
     def _update_regions(self) -> None:
         revision = self._mapper.revision
-        self._mesh_revision, blocks = self._mapper.mesh_blocks(self._mesh_revision)
-        # What a correction changed on disk comes in parts: ask until nothing comes.
-        self._map_revision = -1 if blocks else revision
+        self._mesh_revision, blocks = self._mapper.mesh_blocks(self._mesh_revision, complete=not self._blocks_waiting)
+        # What a correction changed comes in parts: ask until nothing comes.
+        self._map_revision = -1 if blocks or self._blocks_waiting else revision
         changed = self._regions.update(blocks)
         for stream in self._streams.values():
             if stream.audience:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from lira_ros.geometry.pose import inverse, transform_points
+from lira_ros.mapping import mapper as mapper_module
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.keyframes import rigid_fit, spread_corrections
 from lira_ros.mapping.mapper import Mapper
@@ -139,6 +141,29 @@ def test_only_touched_blocks_change():
     assert untouched
     for block in untouched:
         np.testing.assert_array_equal(after[block], before[block])
+
+
+def test_a_corrected_surface_is_drawn_part_by_part_nearest_first(monkeypatch):
+    monkeypatch.setattr(mapper_module, "_REFRESHED_BLOCKS", 40)
+    frames = walk(12)
+    at_once, by_parts = mapped(frames), mapped(frames)
+    revision, _ = by_parts.mesh_blocks()
+    assert by_parts.refresh_surface() == 0  # nothing was corrected
+    for mapper in (at_once, by_parts):
+        mapper.apply_jump(JUMP)
+    here = by_parts.keyframe_poses[1][:3, 3]
+    waiting, distances = [], []
+    while not waiting or waiting[-1]:
+        waiting.append(by_parts.refresh_surface(here))
+        revision, blocks = by_parts.mesh_blocks(revision, complete=False)
+        drawn = [np.abs((np.array(part.block) + 0.5) * 0.4 - here).max() for part in blocks if len(part.triangles)]
+        distances += [np.median(drawn)] if drawn else []
+        assert len(waiting) < 1000
+    assert len(waiting) > 3
+    assert all(later < earlier for earlier, later in pairwise(waiting))
+    assert distances[0] < distances[-1]
+    a, b = at_once.mesh(), by_parts.mesh()
+    np.testing.assert_array_equal(np.sort(a.vertices, axis=0), np.sort(b.vertices, axis=0))
 
 
 def test_corrections_that_do_not_show_do_nothing():

@@ -81,7 +81,7 @@ class MappingConfiguration:
         128.0, "Largest weight of a voxel within a fragment (128: PCL KinFu)", minimum=1.0, maximum=1e6
     )
     mesh_weight: float = parameter(
-        0.75,
+        0.5,
         "Least weight of voxels between which a surface is drawn; a measurement weighs 1 (see weighting)",
         minimum=0.0,
         maximum=1000.0,

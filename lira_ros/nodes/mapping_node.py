@@ -220,6 +220,7 @@ class MappingNode(LiraNode):
         self._cameras.clear()
         self._corrections.clear(first_keyframe)
         self._surface.clear(self._map.session)
+        self._free_space.clear(self._stamp_ns)
         self._instances.clear()
         self._trajectory.clear()
         self._last_frame_s = self._viewpoint_m = None

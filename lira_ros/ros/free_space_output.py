@@ -14,6 +14,7 @@ from lira_ros.mapping.distance_field import UNKNOWN_CHOICES
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.grid import slice_to_cloud, slice_to_occupancy
+from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.node import LiraNode
 from lira_ros.ros.surface_output import Schedule
 
@@ -57,6 +58,17 @@ class FreeSpaceOutput:
         self._schedule = Schedule(c.rate_hz)
         self._revision = mapper.revision
         self._watchers = 0
+        self._shown = False
+
+    def clear(self, stamp_ns: int) -> None:
+        """Take down what was published, with a grid without cells: the map has started anew."""
+        if self._shown:
+            empty = OccupancyGrid()
+            empty.header.stamp, empty.header.frame_id = stamp_from_ns(stamp_ns), self._frame_id
+            empty.info.resolution = self._resolution_m
+            self._occupancy.publish(empty)
+            self._distance.publish(PointCloud2(header=empty.header))
+        self._shown = False
 
     def publish(self, stamp_ns: int, viewpoint_m: NDArray[np.float64] | None) -> None:
         """Publish when the map has changed, it is due, and somebody listens; viewpoint_m: (3,) the camera's place."""
@@ -79,6 +91,7 @@ class FreeSpaceOutput:
         except ValueError as error:
             self._node.report("no free space", f"{self._occupancy.topic_name}: {error}")
             return
+        self._shown = True
         if self._occupancy.get_subscription_count():
             self._occupancy.publish(slice_to_occupancy(distances, stamp_ns, self._frame_id))
         if self._distance.get_subscription_count():

@@ -169,6 +169,11 @@ def test_free_space_for_planners(mapping, peer, collect, wait_for):
     assert -1 in cells, "what nobody saw is unknown"
     assert np.isnan(points[..., 3][cells == -1]).all()
 
+    # A map that starts anew takes it down, also for who comes late.
+    node.worker.submit(node._start_anew).result(15)
+    wait_for(lambda: len(grids[-1].data) == 0 and clouds[-1].width == 0, what="the end of the grid")
+    assert grids[-1].header.frame_id == "map"
+
 
 def test_no_free_space_before_the_floor_was_seen(mapping, camera, peer, collect, wait_for):
     node = mapping(**{"free_space.rate_hz": 30.0})

@@ -13,8 +13,6 @@ from std_srvs.srv import Trigger
 from lira_msgs.msg import (
     CandidateArray,
     FragmentPoses,
-    InstanceMap,
-    InstanceMapUpdate,
     InstructionArray,
     InstructionStatusArray,
     VoxelFragment,
@@ -24,9 +22,8 @@ from lira_msgs.srv import GetInstanceMap, QueryInstances
 from lira_ros.configuration import parameter, section
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
-from lira_ros.fusion.contracts import InstructionStatus, SearchState
+from lira_ros.fusion.contracts import SearchState
 from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
-from lira_ros.fusion.instance_map import Delta
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.pipeline.warm_up import warm_up_fusion
 from lira_ros.reasoning.contracts import Instruction
@@ -36,12 +33,12 @@ from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
 from lira_ros.ros.conversions.fragment_poses import poses_from_message
-from lira_ros.ros.conversions.instance import instance_to_message, map_to_message, update_to_message
-from lira_ros.ros.conversions.instruction import instruction_from_message, statuses_to_message
+from lira_ros.ros.conversions.instance import instance_to_message
+from lira_ros.ros.conversions.instruction import instruction_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.time import stamp_from_ns
-from lira_ros.ros.instance_output import InstanceOutput
-from lira_ros.ros.node import LARGEST_AGE_S, LiraNode, NodeConfiguration, run
+from lira_ros.ros.instance_map_output import InstanceMapOutput
+from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
 
 # Judging and publishing may take this part of the worker's time; the rest is for what comes in.
@@ -88,13 +85,8 @@ class FusionNode(LiraNode):
         inference = TargetInference(relevance)
         self._map = ConformingMap(InstanceFusion(self.configuration.fusion), inference)
         self._sessions = MappingSessions(CANDIDATE_QUEUE)
-        self._sequence = 0
-        self._stale: set[str] = set()
         self._unmatched: deque[tuple[float, int]] = deque(maxlen=CANDIDATE_QUEUE)
-        self._maps = self.publish_on(InstanceMap, "instance_map", qos.instance_maps())
-        self._updates = self.publish_on(InstanceMapUpdate, "instance_map/updates", qos.instance_updates())
-        self._output = InstanceOutput(self)
-        self._status = self.publish_on(InstructionStatusArray, "instruction_status", qos.latched())
+        self._output = InstanceMapOutput(self, self._map, self._sessions)
         self.worker.add_queue("instructions", self._take_instructions, 1)
         self.worker.add_queue("progress", self._take_progress, 1)
         self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
@@ -147,16 +139,8 @@ class FusionNode(LiraNode):
                 topic = self.resolve_topic_name("instructions")
                 self.report("instruction refused", f"{topic}: instruction {item.id!r}: {error}")
         known = {item.id for item in self._map.instructions}
-        active = {item.id for item in instructions}
-        for name in self._map.set_instructions(instructions):
-            status = InstructionStatus(name, SearchState.CANCELLED, "The instruction was cancelled.")
-            self._publish_cleared(self._map.status(name) if name in active else status)
-            if name not in active:  # who takes the last latched map of each instruction must not find the old one
-                self._maps.publish(map_to_message((), (), status, 0, self._map.stamp_ns, self._sessions.map_frame))
-                self._stale.discard(name)
-        self._stale |= active - known
-        self._publish_status()
-        self._show()
+        gone = self._map.set_instructions(instructions)
+        self._output.follow_instructions(known, gone)
 
     def _take_progress(self, message: InstructionStatusArray) -> None:
         for item in message.statuses:
@@ -223,11 +207,7 @@ class FusionNode(LiraNode):
     def _forget(self, *, same_session: bool = False) -> None:
         self._map.reset(same_session=same_session)
         self._unmatched.clear()
-        for status in self._map.statuses():
-            self._publish_cleared(status)
-            self._stale.add(status.instruction_id)
-        self._publish_status()
-        self._show()
+        self._output.start_anew()
 
     def _report_overdue(self) -> None:
         """Say which messages name a session or a keyframe that did not come; nothing else would ever tell."""
@@ -250,75 +230,13 @@ class FusionNode(LiraNode):
                     f"{topic}: keyframe {keyframe_id}: no such keyframe came within {OVERDUE_S:g} s; the answer waits",
                 )
 
-    # ---- output ------------------------------------------------------------------------------------------------
-
     def _publish_changes(self) -> None:
-        if self.state != "active":
-            return
-        states = {status.instruction_id: status.state for status in self._map.statuses()}
-        changes = self._map.refresh()
-        for change in changes:
-            if change.delta is not None:
-                self._publish_update(change.status, change.delta)
-            if change.delta is not None or change.status.state != states[change.instruction_id]:
-                self._stale.add(change.instruction_id)
-        if changes:
-            self._publish_status()
-        if any(change.delta is not None for change in changes):
-            self._show()
-
-    def _publish_update(self, status: InstructionStatus, delta: Delta) -> None:
-        self._sequence += 1
-        self._updates.publish(
-            update_to_message(
-                delta.changed,
-                delta.removed,
-                status,
-                (delta.base_revision, delta.revision),
-                self._sequence,
-                self._map.stamp_ns,
-                self._sessions.map_frame,
-            )
-        )
-        if delta.changed:
-            newest_ns = max(item.last_seen_ns for item in delta.changed)
-            age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
-            if 0 <= age_s < LARGEST_AGE_S:  # a bag without /clock has stamps of another day
-                self.statistics.latency("sensor stamp to published instance", age_s)
-
-    def _publish_cleared(self, status: InstructionStatus) -> None:
-        """Tell who applies updates that an instruction has no instances any more and starts again at revision 0."""
-        self._sequence += 1
-        stamp_ns, frame = self._map.stamp_ns, self._sessions.map_frame
-        self._updates.publish(update_to_message((), (), status, (0, 0), self._sequence, stamp_ns, frame, clear=True))
+        if self.state == "active":
+            self._output.publish_changes()
 
     def _publish_maps(self) -> None:
-        # One latched topic holds the maps of all instructions: all are sent again when one has changed, so that the
-        # last messages are always one of each.
-        if not self._stale or self.state != "active":
-            return
-        self._stale.clear()
-        for instruction in self._map.instructions:
-            self._maps.publish(self._full_map(instruction.id, include_rejected=False))
-
-    def _full_map(self, instruction_id: str, *, include_rejected: bool) -> InstanceMap:
-        view = self._map.view(instruction_id)
-        return map_to_message(
-            view.instances,
-            self._map.rejected(instruction_id) if include_rejected else (),
-            self._map.status(instruction_id),
-            view.revision,
-            self._map.stamp_ns,
-            self._sessions.map_frame,
-        )
-
-    def _publish_status(self) -> None:
-        self._status.publish(statuses_to_message(self._map.statuses(), self._map.stamp_ns, self._sessions.map_frame))
-
-    def _show(self) -> None:
-        if self._sessions.current:  # before the first keyframe nothing has a frame
-            shown = {item.id: self._map.view(item.id).instances for item in self._map.instructions}
-            self._output.show(shown, self._map.stamp_ns, self._sessions.map_frame)
+        if self.state == "active":
+            self._output.publish_stale_maps()
 
     # ---- services ----------------------------------------------------------------------------------------------
 
@@ -336,7 +254,7 @@ class FusionNode(LiraNode):
         self._publish_changes()
         response.success = True
         response.code = GetInstanceMap.Response.OK
-        response.map = self._full_map(wanted, include_rejected=request.include_rejected)
+        response.map = self._output.full_map(wanted, include_rejected=request.include_rejected)
         response.message = f"{wanted}: {len(response.map.instances)} instances conform"
 
     def _query(self, request: QueryInstances.Request, response: QueryInstances.Response) -> None:

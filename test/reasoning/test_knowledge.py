@@ -145,3 +145,29 @@ def test_a_counter_is_no_table_however_level_and_a_seat_seen_from_above_is_no_ta
     assert counter["kitchen counter"] > 2 * counter.get("table", 0.0)
     seat = class_likelihoods(thing(0.48, 0.45, 0.06, 0.42, flat=0.9, level=1.0, support="floor"))
     assert max(seat, key=seat.get) == "chair seat"
+
+
+LENGTHS = st.one_of(st.floats(0.0, 30.0), st.sampled_from([0.0, 1e-9, 1e-3, 1e6, math.inf, math.nan]))
+SHARES = st.one_of(st.floats(0.0, 1.0), st.just(math.nan))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(LENGTHS, LENGTHS, LENGTHS),
+    st.tuples(LENGTHS, LENGTHS),
+    st.tuples(SHARES, SHARES, SHARES, SHARES),
+    st.one_of(st.floats(1.0, 1e6), st.sampled_from([1e300, math.inf, math.nan])),
+    st.sampled_from(["", "floor", "surface", "wall"]),
+)
+def test_whatever_was_measured_has_likelihoods(size_m, heights_m, shares, elongation, support):
+    flatness, level, roundness, fill = shares
+    attributes = Attributes("red", size_m, *heights_m, flatness, level, roundness, elongation, fill, support)
+    likelihoods = class_likelihoods(attributes)
+    assert all(0.0 <= value <= 1.0 for value in likelihoods.values())
+    assert all(0.0 <= value <= 1.0 for value in affordance_likelihoods(attributes).values())
+
+
+def test_a_line_of_voxels_is_judged_like_any_long_thing():
+    # One and a half metres long and a millimetre wide, as a row of voxels along an axis is measured.
+    line = Attributes("gray", (1.5, 0.001, 0.02), 0.7, 0.72, 0.9, 1.0, 0.1, 1500.0, 0.5, "surface")
+    assert "table" not in class_likelihoods(line)

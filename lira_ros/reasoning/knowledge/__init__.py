@@ -36,6 +36,10 @@ HINT_FACTOR = 2.5
 # Tables at which people sit face to face are at most about this many times as long as wide; counters and sideboards
 # are longer.
 COMPACT_ELONGATION = 3.2
+# A thing of one voxel row is hundreds of times as long as wide: beyond this the number says nothing more.
+LARGEST_ELONGATION = 20.0
+# At this many standard deviations a Gaussian is 0 in double precision.
+FAR_OUTSIDE = 40.0
 # Furniture stands on the floor: what a surface carries and what begins higher than this lies on furniture [m].
 RAISED_BOTTOM_M = 0.25
 # Below this likelihood relative to the unknown a class is not named at all.
@@ -295,7 +299,8 @@ def _shape_hints(hints: frozenset[str], attributes: Attributes) -> float:
         elif "bumpy" in hints and attributes.flatness > 0.85:
             factor /= HINT_FACTOR
     if "compact" in hints and attributes.elongation > COMPACT_ELONGATION:
-        factor /= HINT_FACTOR ** (2.0 * attributes.elongation / COMPACT_ELONGATION)
+        elongation = min(attributes.elongation, LARGEST_ELONGATION)
+        factor /= HINT_FACTOR ** (2.0 * elongation / COMPACT_ELONGATION)
     if "round" in hints and math.isfinite(attributes.roundness):
         factor *= HINT_FACTOR ** (1.0 if attributes.roundness > 0.75 else -0.5)
     return factor
@@ -304,7 +309,7 @@ def _shape_hints(hints: frozenset[str], attributes: Attributes) -> float:
 def _soft_range(value: float, low: float, high: float, softness: float) -> float:
     """Return 1 inside a range and a Gaussian flank outside it."""
     outside = max(low - value, value - high, 0.0)
-    return math.exp(-0.5 * (outside / softness) ** 2)
+    return math.exp(-0.5 * min(outside / softness, FAR_OUTSIDE) ** 2)
 
 
 def _level_share(attributes: Attributes) -> float:

@@ -48,8 +48,8 @@ _CLOSING_UNTIL_S = 0.008
 _SETTLE_FRAMES = 10
 # Far fragments leave the memory before this part of the blocks is in use, so that there is room for what is near.
 _BLOCK_SHARE = 0.9
-# Part of the budget for what nobody counts: temporary arrays, tables, files while they are read, and what is added until
-# it is looked again. On a walk through generated rooms (benchmark/memory.py) it came to 110 MB of 512 at most.
+# Part of the budget for what nobody counts: temporary arrays, tables, files while they are read, and what is added
+# until it is looked again. On a walk through generated rooms (benchmark/memory.py) it came to 110 MB of 512 at most.
 _UNCOUNTED_SHARE = 1.0 / 4.0
 # A loaded map may first take this part of the budget: its composition and mesh need about three times as much.
 _LOADED_SHARE = 0.25

@@ -20,13 +20,14 @@ from PIL import Image, ImageDraw, ImageFont
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
 from lira_ros.fusion.display_color import display_color
-from lira_ros.fusion.lifting import contained_in, pack
+from lira_ros.fusion.lifting import pack
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.mask import intersection_over_union
 from lira_ros.geometry.pose import inverse, transform_points
 from lira_ros.geometry.rasterizer import rasterize
 from lira_ros.mapping.surface import Mesh
+from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import CandidateSet
 
 PANEL_HEIGHT_PX = 600

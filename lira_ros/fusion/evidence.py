@@ -15,7 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.lifting import cells_of, contained_in, pack, resampled, unpack
+from lira_ros.fusion.lifting import cells_of, pack, resampled, unpack
+from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate
 
 # Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.

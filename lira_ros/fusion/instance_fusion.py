@@ -46,12 +46,13 @@ from lira_ros.fusion.evidence import (
     InstanceEvidence,
     Vote,
 )
-from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, contained_in, look_up
+from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
 from lira_ros.fusion.publication import Publication
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
+from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import CandidateSet
 
 # From this share of a visible instance inside a mask the mask covers or swallows it.

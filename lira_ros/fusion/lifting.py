@@ -19,6 +19,7 @@ from lira_ros.geometry.depth import noise_m
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.mask import behind_discontinuities
 from lira_ros.geometry.pose import inverse
+from lira_ros.mapping.voxel import contained_in
 
 Sample = TypeVar("Sample", bound=np.generic)
 
@@ -78,13 +79,6 @@ def _unpack(keys: NDArray[np.int64], voxels: NDArray[np.int32]) -> None:
         voxels[i, 0] = (keys[i] >> (2 * KEY_BITS)) - KEY_OFFSET
         voxels[i, 1] = ((keys[i] >> KEY_BITS) & KEY_MASK) - KEY_OFFSET
         voxels[i, 2] = (keys[i] & KEY_MASK) - KEY_OFFSET
-
-
-def contained_in(keys: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which of (N,) keys are among (M,) sorted others."""
-    if len(others) == 0:
-        return np.zeros(len(keys), dtype=np.bool_)
-    return others[np.minimum(np.searchsorted(others, keys), len(others) - 1)] == keys
 
 
 def cells_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:

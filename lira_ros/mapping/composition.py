@@ -12,7 +12,7 @@ from lira_ros.geometry.pose import inverse
 from lira_ros.mapping import composition_kernels, kernels, voxel
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK, Fragment
 from lira_ros.mapping.fragment_store import FragmentStore
-from lira_ros.mapping.tsdf import Volume
+from lira_ros.mapping.tsdf import Volume, hash_of_blocks
 
 # Blocks that are made at once, about what fits into the cache of a core.
 _CHUNK_BLOCKS = 64
@@ -77,7 +77,7 @@ class VoxelSource:
     @classmethod
     def of_fragment(cls, fragment: Fragment) -> VoxelSource:
         """Sample the voxels of a fragment."""
-        keys, values = _hash_of(fragment.block_coordinates)
+        keys, values = hash_of_blocks(fragment.block_coordinates)
         label, confidence = _labels_of(fragment)
         red, green, blue = np.moveaxis(fragment.color, 2, 0)
         return cls(keys, values, fragment.tsdf, fragment.weight, red, green, blue, label, confidence)
@@ -113,14 +113,6 @@ class VoxelSource:
                 observed,
             )
             yield chunk, records, observed
-
-
-def _hash_of(blocks: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    slots = 1 << max(1, int(2 * len(blocks)).bit_length())
-    keys = np.full(slots, voxel.EMPTY, dtype=np.int64)
-    values = np.empty(slots, dtype=np.int32)
-    kernels.insert_all(keys, values, np.ascontiguousarray(blocks, dtype=np.int32), len(blocks))
-    return keys, values
 
 
 def _labels_of(fragment: Fragment) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
@@ -205,7 +197,7 @@ class Composition:
             return
         if len(self._stale):
             keys = voxel.block_keys(fragment.block_coordinates[rows] + offset.astype(np.int32))
-            rows = rows[~_contained(keys, self._stale)]
+            rows = rows[~voxel.contained_in(keys, self._stale)]
         self.refused_blocks += add_to_volume(self.volume, fragment, rows, offset)
 
     def register(self, fragment: Fragment) -> NDArray[np.int32]:
@@ -277,7 +269,7 @@ class Composition:
         if blocks is None or len(self._stale) == 0:
             return voxel.blocks_of_keys(self._stale)
         keys = np.unique(voxel.block_keys(blocks))
-        return voxel.blocks_of_keys(keys[_contained(keys, self._stale)])
+        return voxel.blocks_of_keys(keys[voxel.contained_in(keys, self._stale)])
 
     def without_resident(self, blocks: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return those of (B, 3) blocks that no fragment in memory reaches, sorted."""
@@ -291,7 +283,7 @@ class Composition:
             if reach.within(lower, upper) and self._store.is_resident(fragment_id)
         ]
         if reached:
-            keys = keys[~_contained(keys, np.unique(np.concatenate(reached)))]
+            keys = keys[~voxel.contained_in(keys, np.unique(np.concatenate(reached)))]
         return voxel.blocks_of_keys(keys)
 
     def require(self, blocks: NDArray[np.int32] | None = None) -> None:
@@ -301,7 +293,7 @@ class Composition:
         wanted = self.stale_among(blocks)
         if len(wanted):
             self._compose(wanted)
-            self._stale = self._stale[~_contained(self._stale, voxel.block_keys(wanted))]
+            self._stale = self._stale[~voxel.contained_in(self._stale, voxel.block_keys(wanted))]
 
     def forget(self, blocks: NDArray[np.int32]) -> None:
         """Drop (B, 3) blocks of fragments from memory; require() brings them back."""
@@ -315,7 +307,7 @@ class Composition:
         # blocks: distinct. Fragments are added in the order of their ids, as when they came.
         indices = self.volume.find(blocks)
         self.volume.records[indices[indices >= 0]] = 0.0
-        keys, values = _hash_of(blocks)
+        keys, values = hash_of_blocks(blocks)
         lower, upper = blocks.min(axis=0), blocks.max(axis=0)
         filled = np.zeros(len(blocks), dtype=np.bool_)
         for fragment_id in sorted(self._reaches):
@@ -344,13 +336,6 @@ class Composition:
             self.refused_blocks += add_records(self.volume, chunk[observed], records[: len(chunk)][observed])
             filled.append(observed)
         return np.concatenate(filled)
-
-
-def _contained(keys: NDArray[np.int64], sorted_keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if len(sorted_keys) == 0:
-        return np.zeros(len(keys), dtype=np.bool_)
-    place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-    return sorted_keys[place] == keys
 
 
 def _in_memory(fragment: Fragment, rows: NDArray[np.int64]) -> tuple[Fragment, NDArray[np.int64]]:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.pose import inverse
-from lira_ros.mapping import kernels, view_arithmetic, view_kernels, views, voxel
+from lira_ros.mapping import view_arithmetic, view_kernels, views, voxel
 from lira_ros.mapping.cuda_kernels import THREADS, device_function, find, on_device
 from lira_ros.mapping.cuda_surface import records_on_device
 from lira_ros.mapping.cuda_views import INVERSE_UNITS, VOXEL_BITS, splatted
 from lira_ros.mapping.fragment import VOXELS_PER_BLOCK
 from lira_ros.mapping.instance_layer import InstanceLayer
-from lira_ros.mapping.tsdf import Volume
+from lira_ros.mapping.tsdf import Volume, hash_of_blocks
 from lira_ros.mapping.view_kernels import HEAD_START_VOXELS, HIT_VOXELS, OVERSHOOT_VOXELS, REFINEMENTS, TILE_PX
 from lira_ros.mapping.voxel import Array, pack_key
 
@@ -247,10 +247,7 @@ def _hash_around(blocks: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[
     around = voxel.unique_blocks((blocks[:, None] + _UPPER).reshape(-1, 3))
     new = ~np.isin(voxel.block_keys(around), voxel.block_keys(blocks))
     everything = np.concatenate([blocks, around[new]]).astype(np.int32)
-    keys = np.full(1 << int(2 * len(everything)).bit_length(), voxel.EMPTY, dtype=np.int64)
-    values = np.full(len(keys), voxel.EMPTY, dtype=np.int32)
-    kernels.insert_all(keys, values, everything, len(everything))
-    return everything, keys, values
+    return everything, *hash_of_blocks(everything)
 
 
 def cast_view(

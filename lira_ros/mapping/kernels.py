@@ -882,12 +882,3 @@ def merge(records: Array, indices: Array, other: Array, first_new: int) -> None:
         for i in range(VOXELS_PER_BLOCK):
             if other_confidence[i] > zero:
                 label[i], confidence[i] = vote(label[i], confidence[i], other_label[i], other_confidence[i])
-
-
-@compiled
-def export_colors(records: Array, colors: Array) -> None:
-    """Write the (B, 512, 3) uint8 colours of (B, CHANNELS, 512) records, rounded."""
-    for k in range(records.shape[0]):
-        for i in range(VOXELS_PER_BLOCK):
-            for c in range(3):
-                colors[k, i, c] = np.uint8(records[k, RED + c, i] + np.float32(0.5))

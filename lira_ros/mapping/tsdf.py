@@ -87,6 +87,15 @@ class MapLimit:
     map_blocks: int
 
 
+def hash_of_blocks(blocks: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the keys and values of a hash that leads from each of (B, 3) distinct blocks to its row."""
+    slots = 1 << max(1, int(2 * len(blocks)).bit_length())
+    keys = np.full(slots, voxel.EMPTY, dtype=np.int64)
+    values = np.empty(slots, dtype=np.int32)
+    kernels.insert_all(keys, values, np.ascontiguousarray(blocks, dtype=np.int32), len(blocks))
+    return keys, values
+
+
 class Volume:
     """Blocks of 8x8x8 voxels behind a hash of their coordinates; adding some never moves the others.
 

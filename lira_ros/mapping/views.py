@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.pose import inverse
 from lira_ros.mapping import view_kernels
 from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK
 from lira_ros.mapping.instance_layer import InstanceLayer
@@ -110,13 +111,6 @@ def look_up_depth_labels(
 
 def _pinhole(camera: Camera) -> NDArray[np.float64]:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-
-
-def _from_map(T_map_camera: NDArray[np.float64]) -> NDArray[np.float64]:
-    T_camera_map = np.eye(4)
-    T_camera_map[:3, :3] = T_map_camera[:3, :3].T
-    T_camera_map[:3, 3] = -T_map_camera[:3, :3].T @ T_map_camera[:3, 3]
-    return T_camera_map
 
 
 def blocks_in_view(
@@ -255,7 +249,7 @@ def splat_view(
     tsdf and slope describe. Raises ValueError for an impossible range.
     """
     check_range(nearest_m, farthest_m)
-    T_camera_map = _from_map(T_map_camera)
+    T_camera_map = inverse(T_map_camera)
     blocks = _visible_blocks(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m, minimum_weight)
     inverse_depth, winner, points, normals, colors, labels = _splatted(
         base, part, blocks, camera, T_camera_map, minimum_weight, nearest_m, farthest_m
@@ -320,7 +314,7 @@ def cast_view(
     Voxels count from ``minimum_weight`` on. Raises ValueError for an impossible range.
     """
     check_range(nearest_m, farthest_m)
-    T_camera_map = _from_map(T_map_camera)
+    T_camera_map = inverse(T_map_camera)
     blocks = _visible_blocks(base, part, part_offset, camera, T_camera_map, nearest_m, farthest_m, minimum_weight)
     size = (camera.height_px, camera.width_px)
     near_base, near_part = np.zeros(base.block_count, np.bool_), np.zeros(part.block_count, np.bool_)

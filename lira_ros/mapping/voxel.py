@@ -56,6 +56,13 @@ def unique_blocks(blocks: Array) -> Array:
     return blocks_of_keys(np.unique(block_keys(blocks)))
 
 
+def contained_in(keys: Array, others: Array) -> Array:
+    """Tell which of (N,) keys are among (M,) sorted others."""
+    if len(others) == 0:
+        return np.zeros(len(keys), dtype=np.bool_)
+    return others[np.minimum(np.searchsorted(others, keys), len(others) - 1)] == keys
+
+
 @inlined
 def pack_edge(x: int, y: int, z: int, axis: int) -> int:
     """Name the edge that starts at voxel x, y, z in [-2^19, 2^19) and runs along ``axis``."""

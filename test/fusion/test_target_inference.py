@@ -272,3 +272,16 @@ def test_what_stands_on_the_floor_is_not_on_furniture():
     assert not relations.relate(RelationKind.ON, lamp, (sofa,)).holds
     cushion = box(27, "pillow", (0.0, 0.0), (0.4, 0.4, 0.2), bottom=0.62, support="surface")
     assert relations.relate(RelationKind.ON, cushion, (sofa,)).holds
+
+
+def test_an_instance_that_changed_is_matched_anew(inference):
+    def room(mug):
+        return [mug if item.id == mug.id else item for item in ROOM]
+
+    mug = ROOM[3]
+    assert found(judge(inference, "the red mug")) == {4}
+    blue = dataclasses.replace(mug, attributes=dataclasses.replace(mug.attributes, color="blue"))
+    assert found(judge(inference, "the red mug", room(blue))) == set()
+    bottle = dataclasses.replace(mug, label="bottle", names={"bottle": 1.0})
+    assert found(judge(inference, "the red mug", room(bottle))) == set()
+    assert found(judge(inference, "the red mug")) == {4}

@@ -108,6 +108,12 @@ def test_parameters_of_neighbors_in_the_same_process_are_passed_over(spinner):
         ExampleNode(neighbors=(ExampleNode, OtherNode), parameter_overrides=overrides(nowhere=1))
 
 
+def diagnosed(statuses):
+    """Return the names of the threads in which the node looked at its own state."""
+    pairs = [pair for status in statuses for pair in status.values]
+    return [pair.value for pair in pairs if pair.key == "diagnosed in"]
+
+
 def test_life_of_a_node(spinner, peer, wait_for, call_service):
     node = spinner.add(ExampleNode())
     wait_for(lambda: node.state == "active", what="autostart")
@@ -133,6 +139,7 @@ def test_life_of_a_node(spinner, peer, wait_for, call_service):
     assert values["texts refused last"] == "/input: expected a good text, got 'bad'"
     assert values["texts failed count"] == "1"
     assert values["queue texts processed"] == "2"
+    assert wait_for(lambda: diagnosed(statuses), what="what the worker says")[-1] == "example_node"
 
     description = call_service(
         peer, DescribeParameters, "/example_node/describe_parameters", DescribeParameters.Request(names=["size_m"])

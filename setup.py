@@ -40,6 +40,7 @@ setup(
         ("share/lira_ros", ["package.xml"]),
         *share("launch"),
         *share("config"),
+        *share("models"),
     ],
     python_requires=">=3.10",
     install_requires=["setuptools"],

@@ -163,7 +163,12 @@ class Plan:
                 "torch",
                 f"PyTorch {TORCH_VERSION}",
                 self.install_torch,
-                [TORCH_VERSION, str(machine.has_nvidia_gpu()), os.environ.get(TORCH_INDEX_VARIABLE, "")],
+                [
+                    TORCH_VERSION,
+                    str(machine.has_nvidia_gpu()),
+                    os.environ.get(TORCH_INDEX_VARIABLE, ""),
+                    REQUIREMENTS / "quantization.in",
+                ],
                 after=["environment"],
             ),
             Step(
@@ -353,6 +358,7 @@ class Plan:
             "lira_ros/package.xml": "package.xml",
             "lira_ros/launch": "launch",
             "lira_ros/config": "config",
+            "lira_ros/models": "models",
         }
         for name, target in links.items():
             link = VENV / "share" / name
@@ -392,6 +398,13 @@ class Plan:
                 *(["--extra-index-url", index] if index else []),
                 f"torch=={TORCH_VERSION}",
                 failure="The packages that PyTorch needs could not be installed; the log says why",
+            )
+            self._pip(
+                "quantization",
+                "--no-deps",  # both name torch without a version, which would bring another build along
+                "-r",
+                REQUIREMENTS / "quantization.in",
+                failure="The packages for weights of 4 and 8 bits could not be installed; the log says why",
             )
             return requirement
         return (

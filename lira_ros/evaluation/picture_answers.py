@@ -82,7 +82,7 @@ class PictureAnswers:
         return ImageAnswer(tuple(asked), masks)
 
 
-class _Listening:
+class _Listening(Reasoner):
     def __init__(self, reasoner: Reasoner, answers: PictureAnswers) -> None:
         self.name = reasoner.name
         self._reasoner = reasoner

@@ -42,7 +42,7 @@ class Request:
     instruction_id: str = ""
 
 
-class _RememberingReasoner:
+class _RememberingReasoner(Reasoner):
     """Pass every question on and keep the answers for the pictures of the report."""
 
     def __init__(self, reasoner: Reasoner, record: RunRecord) -> None:

@@ -17,12 +17,12 @@ from lira_ros.evaluation.runner import ground_truth
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.pipeline.warm_up import warm_up_reasoning
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
-from lira_ros.reasoning.contracts import CandidateSet, ReasoningError
+from lira_ros.reasoning.contracts import CandidateSet, ReasoningError, Task
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
 from lira_ros.reasoning.language.parser import InstructionError, describe
 from lira_ros.reasoning.overlay import draw_overlay
 from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
-from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration, Task
+from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_to_message
 from lira_ros.ros.conversions.image import image_to_message

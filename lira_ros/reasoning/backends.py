@@ -10,17 +10,40 @@ from numpy.typing import NDArray
 
 from lira_ros.configuration import parameter, section
 from lira_ros.reasoning.compact.reasoner import CompactConfiguration, CompactReasoner
+from lira_ros.reasoning.compute import ComputeConfiguration
 from lira_ros.reasoning.contracts import Reasoner, ReasoningError
+from lira_ros.reasoning.detector.configuration import DetectorConfiguration
+from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
+from lira_ros.reasoning.hybrid import HybridConfiguration
+from lira_ros.reasoning.lisa.configuration import LisaConfiguration
 from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
 from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.remote.configuration import RemoteConfiguration
+from lira_ros.reasoning.replay import ReplayConfiguration
+from lira_ros.reasoning.segmentation.configuration import SegmentationConfiguration
+from lira_ros.reasoning.vlm.configuration import VlmConfiguration
 
 
 @dataclass(frozen=True)
 class ReasonerConfiguration:
     """Which back end answers, and what can be set of it."""
 
-    backend: str = parameter("compact", "Reasoning back end: compact, or oracle for recordings with annotated objects")
+    backend: str = parameter(
+        "compact",
+        "Reasoning back end: compact, lisa, vlm, remote, detector, hybrid, replay, or oracle for recordings "
+        "with annotated objects",
+    )
+    record_exchanges: str = parameter("", "File to which every exchange with a model is appended; empty = none")
+    compute: ComputeConfiguration = section(ComputeConfiguration)
+    masks: SegmentationConfiguration = section(SegmentationConfiguration)
+    embedding: EmbeddingConfiguration = section(EmbeddingConfiguration)
     compact: CompactConfiguration = section(CompactConfiguration)
+    lisa: LisaConfiguration = section(LisaConfiguration)
+    vlm: VlmConfiguration = section(VlmConfiguration)
+    remote: RemoteConfiguration = section(RemoteConfiguration)
+    detector: DetectorConfiguration = section(DetectorConfiguration)
+    hybrid: HybridConfiguration = section(HybridConfiguration)
+    replay: ReplayConfiguration = section(ReplayConfiguration)
 
 
 @dataclass(frozen=True)
@@ -36,7 +59,7 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class Backend:
-    """A back end: what it is, and how it is made."""
+    """A back end: what it is, and how it is made. Models and their libraries are imported when one is made."""
 
     description: str
     create: Callable[[ReasonerConfiguration, Relevance, GroundTruth | None], Reasoner]

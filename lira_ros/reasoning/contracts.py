@@ -1,10 +1,11 @@
-"""What the reasoning room speaks: instructions, attributes, candidates and the Reasoner protocol."""
+"""What the reasoning room speaks: instructions, attributes, candidates and the Reasoner that answers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,8 @@ class Candidate:
     """One instance that a reasoner saw in a keyframe; fields as in lira_msgs/Candidate.
 
     mask: (H, W) bool in the pixels of the keyframe. embedding: (D,) float32 of unit length, or (0,).
+    target_confidence: how sure a model that read the instruction is that this is wanted (1) or not (0); NaN when no
+    model gave an opinion, and words and measures decide alone.
     """
 
     id: int
@@ -59,11 +62,28 @@ class Candidate:
     attributes: Attributes
     reason: str = ""
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    target_confidence: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request to a model and what came back, as texts; images are named by their keyframe.
+
+    problem: why the answer could not be used, "" when it could.
+    """
+
+    prompt: str
+    answer: str
+    problem: str = ""
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """The answer of a reasoner for one keyframe and one instruction; no candidates = looked, nothing there."""
+    """The answer of a reasoner for one keyframe and one instruction; no candidates = looked, nothing there.
+
+    exchanges: what was asked of a model and answered, retries included; empty for back ends without a model.
+    """
 
     keyframe_id: int
     stamp_ns: int
@@ -71,6 +91,7 @@ class CandidateSet:
     model: str
     latency_s: float
     candidates: tuple[Candidate, ...]
+    exchanges: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,15 +104,53 @@ class Instruction:
     submitted_ns: int = 0
 
 
+@dataclass(frozen=True)
+class Task:
+    """One question: what in this keyframe matters for this instruction."""
+
+    keyframe: Keyframe
+    instruction: Instruction
+
+
 class ReasoningError(RuntimeError):
-    """A reasoner could not answer; the message is a sentence for a person. Never means "nothing there"."""
+    """A reasoner could not answer; the message is a sentence for a person. Never means "nothing there".
+
+    exchanges: what was asked of a model and answered, as far as it came to that.
+    """
+
+    def __init__(self, message: str, exchanges: tuple[Exchange, ...] = ()) -> None:
+        super().__init__(message)
+        self.exchanges = exchanges
 
 
-class Reasoner(Protocol):
-    """A back end that looks at a keyframe with an instruction in mind."""
+class Reasoner(ABC):
+    """A back end that looks at a keyframe with an instruction in mind.
 
-    name: str  # back end and model, for CandidateSet.model
+    name: back end and model, for CandidateSet.model. batch_size: how many tasks one call takes at once.
+    parallel_calls: how many calls may be made at the same time from different threads; 1 = one thread owns it.
+    """
 
+    name: str = ""
+    batch_size: int = 1
+    parallel_calls: int = 1
+
+    @abstractmethod
     def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
         """Return the candidates of one keyframe; raises ReasoningError when no answer could be had."""
-        ...
+
+    def propose_batch(self, tasks: Sequence[Task]) -> list[CandidateSet | ReasoningError]:
+        """Answer up to ``batch_size`` tasks; a task that fails leaves the others alone."""
+        answers: list[CandidateSet | ReasoningError] = []
+        for task in tasks:
+            try:
+                answers.append(self.propose(task.keyframe, task.instruction))
+            except ReasoningError as error:
+                answers.append(error)
+        return answers
+
+    def diagnose(self) -> dict[str, object]:
+        """Return what a person who watches the back end wants to know, by name; called from any thread."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 (most back ends hold nothing)
+        """Let go of connections, threads and memory; the reasoner is not used afterwards."""

@@ -14,7 +14,7 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
 from lira_ros.reasoning.color import appearance
 from lira_ros.reasoning.constraint import Constraint
-from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction, ReasoningError
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction, Reasoner, ReasoningError
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.roles import assign_role
@@ -53,7 +53,7 @@ class _Sighting:
     embedding: NDArray[np.float32]
 
 
-class OracleReasoner:
+class OracleReasoner(Reasoner):
     """Answers with the annotated masks of a recording and score 1.
 
     instance_image: returns the (H, W) object ids (0 = not annotated) of the frame with a stamp [ns], None for a stamp

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
 from lira_ros.geometry.frame import Keyframe
-from lira_ros.reasoning.contracts import Instruction
+from lira_ros.reasoning.contracts import Instruction, Task
 
 # One retry: a second failure of the same keyframe is the model's or the input's fault, not bad luck.
 MAX_ATTEMPTS = 2
@@ -41,14 +41,6 @@ class SchedulerConfiguration:
         minimum=1,
         maximum=100000,
     )
-
-
-@dataclass(frozen=True)
-class Task:
-    """One question: what in this keyframe matters for this instruction."""
-
-    keyframe: Keyframe
-    instruction: Instruction
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from lira_ros.datasets.reference import ReferenceInstruction
 from lira_ros.evaluation.picture_answers import PictureAnswers
-from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Role
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Reasoner, Role
 
 QUESTIONS = {
     "chairs": ReferenceInstruction("all chairs", (1, 2), "class"),
@@ -89,7 +89,7 @@ def test_masks_of_another_size_are_refused():
 
 
 def test_the_reasoner_is_asked_and_its_answer_passed_on():
-    class Asked:
+    class Asked(Reasoner):
         name = "asked"
 
         def propose(self, keyframe, instruction):

@@ -12,7 +12,7 @@ from lira_msgs.msg import CandidateArray, InstructionArray, InstructionStatus, I
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
 from lira_ros.nodes import reasoning_node
-from lira_ros.reasoning.contracts import ReasoningError
+from lira_ros.reasoning.contracts import Reasoner, ReasoningError
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
@@ -22,7 +22,7 @@ from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 CODE = SubmitInstruction.Response
 
 
-class FakeReasoner:
+class FakeReasoner(Reasoner):
     """Answers with what stands before the wall; may be told to fail or to wait."""
 
     name = "fake/1"

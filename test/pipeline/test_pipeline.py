@@ -10,7 +10,7 @@ from lira_ros.evaluation.runner import Request, ground_truth, run_sequence
 from lira_ros.fusion.contracts import Conformity, SearchState
 from lira_ros.pipeline.pipeline import Pipeline, PipelineConfiguration
 from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
-from lira_ros.reasoning.contracts import ReasoningError
+from lira_ros.reasoning.contracts import Reasoner, ReasoningError
 from lira_ros.reasoning.language.parser import InstructionError
 from lira_ros.reasoning.relevance import Relevance
 
@@ -118,7 +118,7 @@ def test_a_frame_that_cannot_be_read_is_left_out_and_counted(room, frames):
         run_sequence(Recording(room, [None, None]), [], make, oracle(room))
 
 
-class Failing:
+class Failing(Reasoner):
     """A reasoner that never answers about keyframe 1 and finds nothing elsewhere."""
 
     name = "failing"
@@ -150,7 +150,7 @@ def test_a_failing_keyframe_is_asked_twice_and_the_rest_goes_on(room, frames):
 
 
 def test_when_nothing_can_be_answered_the_instruction_has_failed(frames):
-    class Broken:
+    class Broken(Reasoner):
         name = "broken"
 
         def propose(self, keyframe, instruction):

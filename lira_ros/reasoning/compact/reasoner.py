@@ -14,7 +14,7 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.color import appearance
 from lira_ros.reasoning.compact.proposals import Proposal, ProposalConfiguration, propose_instances
 from lira_ros.reasoning.constraint import Constraint
-from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction, Reasoner
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Match, Relevance
@@ -41,7 +41,7 @@ class _Sighting:
     embedding: NDArray[np.float32]
 
 
-class CompactReasoner:
+class CompactReasoner(Reasoner):
     """Answers an instruction from geometry, colour and words; needs no GPU and no model but a sentence encoder.
 
     Every plausible proposal comes back as a candidate, for ranks and relations need rivals and anchors; the role says

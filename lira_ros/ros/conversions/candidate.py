@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 
 import numpy as np
@@ -82,6 +83,7 @@ def candidates_to_message(candidates: CandidateSet, session: int, map_frame: str
             label_confidence=float(candidate.label_confidence),
             score=float(candidate.score),
             role=int(candidate.role),
+            target_confidence=float(candidate.target_confidence),
             attributes=attributes_to_message(candidate.attributes),
             reason=candidate.reason,
         )
@@ -104,6 +106,8 @@ def candidates_from_message(message: CandidateArray, topic: str) -> CandidateSet
             value = getattr(item, name)
             if not 0.0 <= value <= 1.0:
                 raise ConversionError(f"{where}: expected {name} in [0, 1], got {value}")
+        if not (math.isnan(item.target_confidence) or 0.0 <= item.target_confidence <= 1.0):
+            raise ConversionError(f"{where}: expected target_confidence in [0, 1] or NaN, got {item.target_confidence}")
         embedding = np.frombuffer(item.embedding, dtype=np.float32).copy()
         if not np.isfinite(embedding).all():
             raise ConversionError(f"{where}: expected a finite embedding, got NaN or infinity")
@@ -115,6 +119,7 @@ def candidates_from_message(message: CandidateArray, topic: str) -> CandidateSet
                 label_confidence=item.label_confidence,
                 score=item.score,
                 role=role,
+                target_confidence=item.target_confidence,
                 attributes=attributes_from_message(item.attributes),
                 reason=item.reason,
                 embedding=embedding,

@@ -1,0 +1,1 @@
+"""The detector back end: an open-vocabulary detector for plain names."""

@@ -1,0 +1,62 @@
+"""What was computed of a keyframe, kept for further instructions within a byte budget."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from lira_ros.geometry.frame import Keyframe
+
+Value = TypeVar("Value")
+
+
+class FeatureCache(Generic[Value]):
+    """Keeps values by keyframe, the least recently used are dropped first. Not thread-safe: it has one owner.
+
+    size_of: returns the bytes of a value, on whichever device it lies. A single value larger than the budget is handed
+    out and not kept.
+    """
+
+    def __init__(self, max_bytes: int, size_of: Callable[[Value], int]) -> None:
+        self._max_bytes = max_bytes
+        self._size_of = size_of
+        self._values: OrderedDict[tuple[int, int], tuple[Value, int]] = OrderedDict()
+        self.held_bytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, keyframe: Keyframe) -> Value | None:
+        """Return what is kept of a keyframe, or None."""
+        key = _key(keyframe)
+        kept = self._values.get(key)
+        if kept is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._values.move_to_end(key)
+        return kept[0]
+
+    def put(self, keyframe: Keyframe, value: Value) -> None:
+        """Keep a value; it replaces an earlier one of the same keyframe."""
+        key = _key(keyframe)
+        _, before = self._values.pop(key, (None, 0))
+        self.held_bytes -= before
+        size = self._size_of(value)
+        if size > self._max_bytes:
+            return
+        self._values[key] = (value, size)
+        self.held_bytes += size
+        while self.held_bytes > self._max_bytes:
+            _, (_, dropped) = self._values.popitem(last=False)
+            self.held_bytes -= dropped
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+        self.held_bytes = 0
+
+
+def _key(keyframe: Keyframe) -> tuple[int, int]:
+    # A keyframe id may be used again after a reset; its stamp tells the two apart.
+    return keyframe.id, keyframe.frame.stamp_ns

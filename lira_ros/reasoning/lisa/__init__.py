@@ -1,0 +1,1 @@
+"""The lisa back end: LISA and LIRA checkpoints."""

@@ -1,0 +1,1 @@
+"""The remote back end: any OpenAI-compatible server."""

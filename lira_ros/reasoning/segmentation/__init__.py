@@ -1,0 +1,1 @@
+"""Boxes, points and phrases become masks."""

@@ -66,6 +66,18 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a model that read an instruction thinks of an instance: wanted (confidence 1) or not (0).
+
+    reason: why, as a sentence or clause for a person. model: which model said so, for reasons shown to a person.
+    """
+
+    confidence: float
+    reason: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Exchange:
     """One request to a model and what came back, as texts; images are named by their keyframe.
 

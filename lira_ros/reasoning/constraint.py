@@ -111,3 +111,18 @@ class Constraint:
         for alternative in self.alternatives:
             found += alternative.anchors()
         return tuple(found)
+
+
+def is_plain_name(constraint: Constraint) -> bool:
+    """Return whether things are asked for by name alone ("the red mug", "chairs", "two lamps or a candle").
+
+    Such an instruction needs no reasoning: a detector that takes names finds what is meant, and words and measures
+    decide. Colours, shapes and a number may be said; no need, relation, rank, exclusion or open description. A name
+    of several words that end in its head ("office chair") is plain, a clause after it ("chair with wheels") is not.
+    """
+    phrase = constraint.phrase
+    named = bool(phrase.head) and not phrase.implicit and phrase.text.split()[-1:] == [phrase.head]
+    refused = phrase.excluded_colors or phrase.excluded_shapes or constraint.excluded
+    if not named or refused or constraint.relations or constraint.rank is not None:
+        return False
+    return all(is_plain_name(alternative) for alternative in constraint.alternatives)

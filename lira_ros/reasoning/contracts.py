@@ -135,6 +135,17 @@ class ReasoningError(RuntimeError):
         self.exchanges = exchanges
 
 
+class ServerUnavailable(ReasoningError):
+    """The server that answers is away or asks to wait; the question was not looked at and may be asked again.
+
+    retry_after_s: before that the server is not asked again, and calls fail at once.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, exchanges: tuple[Exchange, ...] = ()) -> None:
+        super().__init__(message, exchanges)
+        self.retry_after_s = retry_after_s
+
+
 class Reasoner(ABC):
     """A back end that looks at a keyframe with an instruction in mind.
 

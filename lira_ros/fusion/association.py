@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.lifting import (
+    ON_SURFACE,
     OUT_OF_VIEW,
     StoredKeyframe,
     count_inside,
@@ -46,6 +47,9 @@ COLOR_WEIGHT = 0.1
 TINY_EXTENT_M = 0.2
 # Keyframes in which an instance was seen that are asked about voxels which a new mask adds to it.
 REFERENCES = 6
+# Negative evidence needs a good look: this share of the voxels and this many cells of the comparison grid.
+WELL_SEEN_SHARE = 0.5
+WELL_SEEN_CELLS = 30
 # Voxels looked up for evidence that only needs a share of them.
 SAMPLE_VOXELS = 200
 
@@ -189,6 +193,35 @@ class Association:
         if len(known) <= REFERENCES:
             return known
         return [known[round(i * (len(known) - 1) / (REFERENCES - 1))] for i in range(REFERENCES)]
+
+    def shows_unclaimed(self, evidence: InstanceEvidence, stored: StoredKeyframe, claimed: NDArray[np.int32]) -> bool:
+        """Tell whether a keyframe shows an instance well and outside of the masks of all others.
+
+        claimed: (h, w) how many instances, this one included, claim each cell of the comparison grid.
+        """
+        configuration = self._configuration
+        keys = evidence.voxels.keys[evidence.voxels.share() >= configuration.min_support]
+        keys = keys[:: max(1, len(keys) // SAMPLE_VOXELS)]
+        relation, pixel, distance = look_up(keys, stored, configuration.voxel_size_m, configuration.margin_m)
+        visible = relation == ON_SURFACE
+        if not visible.any() or np.count_nonzero(visible) < WELL_SEEN_SHARE * len(keys):
+            return False
+        rows, columns = np.divmod(pixel[visible], stored.camera.width_px)
+        height, width = claimed.shape
+        cells = np.unique(
+            np.minimum(rows // stored.stride, height - 1) * width + np.minimum(columns // stored.stride, width - 1)
+        )
+        # A voxel that is near covers several cells.
+        width_cells = (
+            configuration.voxel_size_m * stored.camera.fx / float(np.median(distance[visible])) / stored.stride
+        )
+        if len(cells) * max(1.0, width_cells) ** 2 < WELL_SEEN_CELLS:
+            return False
+        others = claimed.ravel()[cells]
+        own = evidence.claims.get(stored.id)
+        if own is not None:
+            others = others - own.mask().ravel()[cells]
+        return np.count_nonzero(others > 0) < CLAIMED_SHARE * len(cells)
 
     def ask_references(
         self, evidence: InstanceEvidence, keys: NDArray[np.int64], but: int

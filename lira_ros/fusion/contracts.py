@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.reasoning.contracts import Attributes
+from lira_ros.reasoning.contracts import Attributes, Opinion
 
 
 class Conformity(IntEnum):
@@ -63,7 +63,8 @@ class Instance:
 
     voxels: (N, 3) int32 sorted by x, y, z; voxel v is centred at v * voxel_size_m in the map frame.
     voxel_colors: (N, 3) uint8 RGB. names: label -> weight summed over observations, normalised to 1.
-    embedding: (D,) float32 of unit length or (0,). verdicts: by instruction id.
+    embedding: (D,) float32 of unit length or (0,). verdicts: by instruction id. opinions: what models that read an
+    instruction think of it, by instruction id; they end in the verdicts and are not part of the message.
     """
 
     id: int
@@ -81,6 +82,7 @@ class Instance:
     names: dict[str, float] = field(default_factory=dict)
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    opinions: dict[str, Opinion] = field(default_factory=dict)
 
     @property
     def points(self) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.lifting import cells_of, pack, resampled, unpack
+from lira_ros.fusion.opinions import OpinionVotes
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate
 
@@ -47,6 +48,10 @@ MOTION_DECIMALS = 6
 COMPONENT_CELL_VOXELS = 3
 # Components smaller than this share of the largest are flying voxels, not the other side of an occlusion.
 COMPONENT_SHARE = 0.1
+
+# Answers may come for instructions that are not (yet, or any more) in the list; so many of them at most are remembered
+# for an instance, which is the largest number of instructions that may be active (InstructionConfiguration).
+MAX_OPINIONS = 1000
 
 
 class VoxelEvidence:
@@ -220,6 +225,7 @@ class InstanceEvidence:
     score_sum: float = 0.0  # of the candidates, weighted by the quality of the view
     score_weight: float = 0.0
     supports: dict[str, float] = field(default_factory=dict)  # what it stands on -> weighted votes
+    opinions: dict[str, OpinionVotes] = field(default_factory=dict)  # whether it is wanted, by instruction id
     embedding: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     radius_m: float = 0.0
@@ -240,6 +246,13 @@ class InstanceEvidence:
         if len(candidate.embedding) and (len(self.embedding) in (0, len(candidate.embedding))):
             addend = weight * candidate.embedding.astype(np.float64)
             self.embedding = addend if len(self.embedding) == 0 else self.embedding + addend
+
+    def opinion_on(self, instruction_id: str) -> OpinionVotes:
+        """Return the votes on whether an instruction wants it, to add to; new ones when there are none yet."""
+        votes = self.opinions.setdefault(instruction_id, OpinionVotes())
+        while len(self.opinions) > MAX_OPINIONS:
+            self.opinions.pop(next(iter(self.opinions)))
+        return votes
 
     def mean_score(self) -> float:
         """Return how sure its views were, in the mean, that it is one whole thing, in [0, 1]."""
@@ -287,6 +300,8 @@ class InstanceEvidence:
     def forget_keyframe(self, keyframe_id: int) -> None:
         """Fold the votes up to a keyframe that is forgotten into one number."""
         self.claims.pop(keyframe_id, None)
+        for votes in self.opinions.values():
+            votes.fold(keyframe_id)
         for old in sorted(item for item in self.votes if item <= keyframe_id):
             vote = self.votes.pop(old)
             self.folded_sightings += vote.seen
@@ -331,6 +346,8 @@ class InstanceEvidence:
             self.names[name] = self.names.get(name, 0.0) + weight
         for held, weight in other.supports.items():
             self.supports[held] = self.supports.get(held, 0.0) + weight
+        for instruction_id, votes in other.opinions.items():
+            self.opinion_on(instruction_id).absorb(votes)
         self.name_weight += other.name_weight
         self.score_sum += other.score_sum
         self.score_weight += other.score_weight

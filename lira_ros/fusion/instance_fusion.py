@@ -7,6 +7,8 @@ a partial view joins its whole, and a mask that swallows several things joins no
 votes for and against voxels, every voxel goes to the instance with the best support, and whole and parts
 compete by how many views say so.
 
+What a model that read the instruction thinks of an instance is voted by the views too, see opinions.py.
+
 A corrected pose of a keyframe moves the voxels that it was the first to see, so instances follow their fragments.
 
 What depends on the order of arrival: ids are given in the order in which sets are fused, and a set is matched
@@ -31,6 +33,8 @@ from lira_ros.fusion.association import (
     CLAIMED_SHARE,
     SAME_VIEW_OVERLAP,
     SAMPLE_VOXELS,
+    WELL_SEEN_CELLS,
+    WELL_SEEN_SHARE,
     Association,
     InstanceView,
     LiftedCandidate,
@@ -54,13 +58,10 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.mapping.voxel import contained_in
-from lira_ros.reasoning.contracts import CandidateSet
+from lira_ros.reasoning.contracts import Candidate, CandidateSet
 
 # From this share of a visible instance inside a mask the mask covers or swallows it.
 COVERED_SHARE = 0.7
-# Negative evidence needs a good look: this share of the voxels and this many cells of the comparison grid.
-WELL_SEEN_SHARE = 0.5
-WELL_SEEN_CELLS = 30
 # Seen through counts when it holds for most of what the view tells about.
 SEEN_THROUGH_SHARE = 0.6
 SEEN_THROUGH_VOXELS = 10
@@ -177,7 +178,8 @@ class InstanceFusion:
         self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
         self._cleared: set[int] = set()  # keyframes of places that were cleared
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
-        self._answered: set[tuple[int, str]] = set()
+        self._answered: dict[int, dict[str, str]] = {}  # the model that answered, by keyframe and instruction id
+        self._opinionated: set[str] = set()  # models that said of anything how sure they are that it is wanted
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
@@ -254,7 +256,7 @@ class InstanceFusion:
                 Refusal.INVALID_KEYFRAME_ID,
                 f"candidates: expected a keyframe id of at least 1, got {candidates.keyframe_id}",
             )
-        if key in self._answered or key in self._waiting:
+        if candidates.instruction_id in self._answered.get(candidates.keyframe_id, {}) or key in self._waiting:
             self._counts["repeated"] += 1
             return Outcome.REPEATED
         stored = self._keyframes.get(candidates.keyframe_id)
@@ -374,6 +376,12 @@ class InstanceFusion:
             for keyframe_id in [key for key in evidence.votes if key in keyframe_ids and not evidence.votes[key].seen]:
                 del evidence.votes[keyframe_id]
                 self._dirty.add(evidence.id)
+            for opinions in evidence.opinions.values():
+                for keyframe_id in keyframe_ids:
+                    if opinions.forget_silence(keyframe_id):
+                        self._dirty.add(evidence.id)
+        if self._opinionated:
+            self._look_for_silence(self._evidence.values(), keyframe_ids)
         stored = [self._keyframes[key] for key in sorted(keyframe_ids) if key in self._keyframes]
         self._look_for_free_space(self._evidence.values(), stored)
 
@@ -385,8 +393,12 @@ class InstanceFusion:
         return bool(moved_m > NOTICEABLE_VOXELS * self._configuration.voxel_size_m)
 
     def forget_answers(self, instruction_id: str) -> None:
-        """Let an instruction that is gone be answered anew when its id is used again; instances stay."""
-        self._answered = {key for key in self._answered if key[1] != instruction_id}
+        """Let an instruction that is gone be answered anew when its id is used again; instances stay, opinions go."""
+        for models in self._answered.values():
+            models.pop(instruction_id, None)
+        for evidence in self._evidence.values():
+            if evidence.opinions.pop(instruction_id, None) is not None:
+                self._unpublished.add(evidence.id)
 
     def reset(self) -> None:
         """Forget everything; ``revision`` goes on, so that a delta since before is not mistaken for a current one."""
@@ -438,7 +450,7 @@ class InstanceFusion:
         del self._keyframes[keyframe_id]
         self._looks.pop(keyframe_id, None)
         self._forgotten_up_to = max(self._forgotten_up_to, keyframe_id)
-        self._answered = {key for key in self._answered if key[0] != keyframe_id}
+        self._answered.pop(keyframe_id, None)
         for evidence in self._evidence.values():
             evidence.forget_keyframe(keyframe_id)
         for key in [key for key in self._waiting if key[0] <= keyframe_id]:
@@ -480,8 +492,10 @@ class InstanceFusion:
 
     def _fuse_checked(self, candidates: CandidateSet, stored: StoredKeyframe) -> Outcome:
         self._check(candidates, stored)
+        first_new = self._next_id
         self._fuse(candidates, stored)
-        self._answered.add((candidates.keyframe_id, candidates.instruction_id))
+        self._answered.setdefault(stored.id, {})[candidates.instruction_id] = candidates.model
+        self._take_silence(candidates, stored, first_new)
         self._counts["fused"] += 1
         return Outcome.FUSED
 
@@ -514,6 +528,12 @@ class InstanceFusion:
                     f"{where}: candidate {candidate.id} expected a bool mask and a finite embedding, got {mask.dtype} "
                     f"and {candidate.embedding}",
                 )
+            if not (math.isnan(candidate.target_confidence) or 0.0 <= candidate.target_confidence <= 1.0):
+                raise self._refuse(
+                    Refusal.INVALID_CANDIDATE,
+                    f"{where}: target_confidence of candidate {candidate.id} expected in [0, 1] or NaN, got "
+                    f"{candidate.target_confidence}",
+                )
 
     def _fuse(self, candidates: CandidateSet, stored: StoredKeyframe) -> None:
         looks = tuple(_digest(candidate.mask) for candidate in candidates.candidates)
@@ -534,6 +554,8 @@ class InstanceFusion:
         for c, item in enumerate(lifted):
             if c not in taken:
                 taken[c] = self._create(item, stored, candidates.instruction_id)
+            for candidate in (item.candidate, *item.also):
+                self._take_opinion(self._evidence[taken[c]], candidate, self._quality(item), candidates)
         self._looks.setdefault(stored.id, {})[looks] = [
             _Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
             for c, item in enumerate(lifted)
@@ -558,12 +580,70 @@ class InstanceFusion:
             candidate = said.get(reading.candidate_id)
             if evidence is None or candidate is None:
                 continue
+            self._take_opinion(evidence, candidate, reading.quality, candidates)
             if (candidate.label, candidate.label_confidence) == (reading.label, reading.label_confidence):
                 evidence.instructions.add(candidates.instruction_id)
                 continue
             weight = reading.quality * max(candidate.score, SMALLEST_SCORE)
             evidence.describe(candidate, weight, candidates.instruction_id)
             self._dirty.add(evidence.id)
+
+    def _take_opinion(
+        self, evidence: InstanceEvidence, candidate: Candidate, quality: float, answer: CandidateSet
+    ) -> None:
+        has_opinion = not math.isnan(candidate.target_confidence)
+        if has_opinion or answer.model in self._opinionated:
+            votes = evidence.opinion_on(answer.instruction_id)
+            votes.name(answer.keyframe_id, candidate.target_confidence, quality * candidate.score, answer.model)
+            self._dirty.add(evidence.id)
+
+    def _take_silence(self, candidates: CandidateSet, stored: StoredKeyframe, first_new: int) -> None:
+        """Let a model that has opinions vote against what it was shown and did not name, now and in answers before."""
+        model = candidates.model
+        has_opinions = any(not math.isnan(candidate.target_confidence) for candidate in candidates.candidates)
+        if has_opinions and model not in self._opinionated:
+            self._opinionated.add(model)
+            before = [key for key, models in self._answered.items() if model in models.values()]
+            self._look_for_silence(self._evidence.values(), before)
+        if not self._opinionated:
+            return
+        if model in self._opinionated:
+            self._look_for_silence(self._evidence.values(), (stored.id,))
+        new = [evidence for evidence in self._evidence.values() if evidence.id >= first_new]
+        self._look_for_silence(new, self._answered)
+
+    def _look_for_silence(self, instances: Iterable[InstanceEvidence], keyframe_ids: Iterable[int]) -> None:
+        instances = tuple(instances)
+        for keyframe_id in sorted(keyframe_ids) if instances else ():
+            stored = self._keyframes.get(keyframe_id)
+            models = self._answered.get(keyframe_id, {})
+            asked = {name: model for name, model in models.items() if model in self._opinionated}
+            if stored is None or not asked:
+                continue
+            claimed: NDArray[np.int32] | None = None
+            for evidence in instances:
+                silent = [
+                    name
+                    for name in asked
+                    if name not in evidence.opinions or not evidence.opinions[name].knows(keyframe_id)
+                ]
+                if not silent or not self._association.in_reach(evidence, stored):
+                    continue
+                if claimed is None:
+                    claimed = self._claimed_cells(stored)
+                if self._association.shows_unclaimed(evidence, stored, claimed):
+                    for name in silent:
+                        evidence.opinion_on(name).overlook(keyframe_id, asked[name])
+                    self._dirty.add(evidence.id)
+
+    def _claimed_cells(self, stored: StoredKeyframe) -> NDArray[np.int32]:
+        """Return (h, w) how many instances claim each cell of the comparison grid of a keyframe."""
+        count = np.zeros(stored.grid(stored.depth_mm).shape, dtype=np.int32)
+        for evidence in self._evidence.values():
+            claim = evidence.claims.get(stored.id)
+            if claim is not None:
+                count += claim.mask()
+        return count
 
     def _describe(self, evidence: InstanceEvidence, item: LiftedCandidate, instruction_id: str) -> None:
         quality = self._quality(item)

@@ -219,6 +219,11 @@ class Publication:
             observations=evidence.observations(),
             names={name: evidence.names[name] / total for name in sorted(evidence.names)} if total > 0 else {},
             embedding=evidence.unit_embedding(),
+            opinions={
+                name: opinion
+                for name, votes in sorted(evidence.opinions.items())
+                if (opinion := votes.opinion()) is not None
+            },
         )
 
 
@@ -309,6 +314,7 @@ def _same(before: Instance | None, after: Instance) -> bool:
         and before.observations == after.observations
         and before.label_confidence == after.label_confidence
         and before.names == after.names
+        and before.opinions == after.opinions
         and before.last_seen_ns == after.last_seen_ns
         and np.array_equal(before.voxels, after.voxels)
         and np.array_equal(before.voxel_colors, after.voxel_colors)

@@ -221,7 +221,7 @@ class Association:
         own = evidence.claims.get(stored.id)
         if own is not None:
             others = others - own.mask().ravel()[cells]
-        return np.count_nonzero(others > 0) < CLAIMED_SHARE * len(cells)
+        return int(np.count_nonzero(others > 0)) < CLAIMED_SHARE * len(cells)
 
     def ask_references(
         self, evidence: InstanceEvidence, keys: NDArray[np.int64], but: int

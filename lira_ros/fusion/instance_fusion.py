@@ -608,11 +608,17 @@ class InstanceFusion:
         if not self._opinionated:
             return
         if model in self._opinionated:
-            self._look_for_silence(self._evidence.values(), (stored.id,))
+            self._look_for_silence(self._evidence.values(), (stored.id,), candidates)
         new = [evidence for evidence in self._evidence.values() if evidence.id >= first_new]
         self._look_for_silence(new, self._answered)
 
-    def _look_for_silence(self, instances: Iterable[InstanceEvidence], keyframe_ids: Iterable[int]) -> None:
+    def _look_for_silence(
+        self,
+        instances: Iterable[InstanceEvidence],
+        keyframe_ids: Iterable[int],
+        answer: CandidateSet | None = None,
+    ) -> None:
+        """Note what answered keyframes show well in no mask; ``answer`` adds its masks, where it is at hand."""
         instances = tuple(instances)
         for keyframe_id in sorted(keyframe_ids) if instances else ():
             stored = self._keyframes.get(keyframe_id)
@@ -631,6 +637,8 @@ class InstanceFusion:
                     continue
                 if claimed is None:
                     claimed = self._claimed_cells(stored)
+                    for candidate in answer.candidates if answer is not None else ():
+                        claimed += stored.grid(candidate.mask)
                 if self._association.shows_unclaimed(evidence, stored, claimed):
                     for name in silent:
                         evidence.opinion_on(name).overlook(keyframe_id, asked[name])

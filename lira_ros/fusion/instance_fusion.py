@@ -603,8 +603,7 @@ class InstanceFusion:
         has_opinions = any(not math.isnan(candidate.target_confidence) for candidate in candidates.candidates)
         if has_opinions and model not in self._opinionated:
             self._opinionated.add(model)
-            before = [key for key, models in self._answered.items() if model in models.values()]
-            self._look_for_silence(self._evidence.values(), before)
+            self._look_for_silence(self._evidence.values(), self._answered.keys() - {stored.id})
         if not self._opinionated:
             return
         if model in self._opinionated:

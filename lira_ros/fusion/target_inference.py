@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, Judgement, SearchState, Verdict
 from lira_ros.fusion.spatial_relations import Evidence, SpatialRelations
+from lira_ros.fusion.weighing import weigh
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Relation, RelationKind
-from lira_ros.reasoning.contracts import Attributes, Instruction
+from lira_ros.reasoning.contracts import Attributes, Instruction, Opinion
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods, classes
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance
@@ -95,10 +96,12 @@ class TargetInference:
         camera_position: NDArray[np.float64],
         keyframes_answered: int,
         keyframes_pending: int,
+        opinions: Mapping[int, Opinion] | None = None,
     ) -> Judgement:
         """Return a verdict for every instance and where the search stands.
 
-        up: (3,) unit vector against gravity; camera_position: (3,) [m], both in the map frame.
+        up: (3,) unit vector against gravity; camera_position: (3,) [m], both in the map frame. opinions: what a model
+        that saw the table of instances thinks of them, by instance id, in place of what their views say.
         """
         ordered = sorted(instances, key=lambda instance: instance.id)
         ids = {instance.id for instance in ordered}
@@ -106,8 +109,10 @@ class TargetInference:
         self._relations.forget_except(ids)
         for gone in self._names.keys() - ids:
             del self._names[gone]
-        scene = _Scene(self._matches_of, self._relations, ordered, [self._names_of(instance) for instance in ordered])
-        findings = scene.without_parts(scene.evaluate(instruction.constraint))
+        names = [self._names_of(instance) for instance in ordered]
+        said = [(opinions or {}).get(instance.id, instance.opinions.get(instruction.id)) for instance in ordered]
+        scene = _Scene(self._matches_of, self._relations, ordered, names, said)
+        findings = scene.without_parts(scene.evaluate(instruction.constraint, wanted=True))
         if keyframes_answered >= SETTLED_KEYFRAMES:
             findings = scene.seen_twice(findings)
         verdicts = {
@@ -178,7 +183,9 @@ class _Scene:
         relations: SpatialRelations,
         instances: list[Instance],
         names: list[dict[str, float]],
+        opinions: list[Opinion | None],
     ) -> None:
+        self._opinions = opinions
         self._matches_of = matches_of
         self._relations = relations
         self.instances = instances
@@ -191,11 +198,14 @@ class _Scene:
             self._matches[phrase] = self._matches_of(phrase, self.instances, self._names)
         return self._matches[phrase]
 
-    def evaluate(self, constraint: Constraint) -> list[_Finding]:
-        """Return the finding of every instance; an instance conforms when any alternative holds."""
-        findings = self._evaluate_one(constraint)
+    def evaluate(self, constraint: Constraint, *, wanted: bool = False) -> list[_Finding]:
+        """Return the finding of every instance; an instance conforms when any alternative holds.
+
+        wanted: the constraint is what the instruction asks for, which opinions are about, and no anchor of it.
+        """
+        findings = self._evaluate_one(constraint, wanted)
         for alternative in constraint.alternatives:
-            others = self.evaluate(alternative)
+            others = self.evaluate(alternative, wanted=wanted)
             findings = [
                 other if (other.conforms, other.score) > (mine.conforms, mine.score) else mine
                 for mine, other in zip(findings, others, strict=True)
@@ -204,8 +214,14 @@ class _Scene:
             findings = self._limit(findings, constraint.count)
         return findings
 
-    def _evaluate_one(self, constraint: Constraint) -> list[_Finding]:
+    def _evaluate_one(self, constraint: Constraint, wanted: bool) -> list[_Finding]:
         matches = self.match(constraint.phrase)
+        if wanted:
+            ranked = constraint.rank is not None
+            matches = [
+                match if opinion is None else weigh(match, opinion, ranked=ranked)
+                for match, opinion in zip(matches, self._opinions, strict=True)
+            ]
         anything = not constraint.phrase.text and not constraint.phrase.implicit
         findings = [
             _Finding(match.score >= CONFORM_SCORE, match.score, self._about(index, match), match.label)

@@ -74,11 +74,28 @@ class LanguageConfiguration:
 
 @dataclass(frozen=True)
 class Match:
-    """How well a thing answers a phrase: score in [0, 1], the name that fits best, and why, in words."""
+    """How well a thing answers a phrase: score in [0, 1], the name that fits best, and why, in words.
+
+    kind, factor: of the score, what names and meaning say of its kind, and what was measured of colours and shapes; the
+    score is their product. by_meaning: the phrase is a need or open, so that meaning decides and no name does.
+    """
 
     score: float
     label: str
     reason: str
+    kind: float = 0.0
+    factor: float = 1.0
+    by_meaning: bool = False
+
+
+def is_open(phrase: Phrase) -> bool:
+    """Tell whether a phrase states a need or describes what it wants, so that no name can answer it."""
+    if not phrase.text:
+        return False
+    if phrase.implicit or not phrase.head:
+        return True
+    vague = phrase.head in kinds() | lexicon.HYPERNYM_HEADS and find_class(_noun(phrase)) is None
+    return vague and bool(_modifiers(phrase))
 
 
 def create_relevance(configuration: LanguageConfiguration) -> Relevance:
@@ -116,7 +133,8 @@ class Relevance:
         else:
             score, label, reason = self._match_name(phrase, known, attributes)
         factor, notes = self._properties(phrase, label if label in names else "", known, attributes)
-        return Match(round(min(1.0, score * factor), 4), label, ", ".join([reason, *notes]))
+        words = ", ".join([reason, *notes])
+        return Match(round(min(1.0, score * factor), 4), label, words, score, factor, is_open(phrase))
 
     def prepare(self, phrases: Sequence[Phrase], names: Sequence[str]) -> None:
         """Encode all texts that comparing these phrases with these names will need, in one go."""

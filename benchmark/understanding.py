@@ -1,8 +1,8 @@
 """How well sentences are understood: instructions of generated homes answered over their true objects.
 
 No picture is drawn and no map is built, so that what is missed here is missed by the parser or the target inference
-alone. Each object becomes an instance with its true label, points of its whole surface and the colour of its materials,
-measured as the map measures; the answer is compared with the ids that conform. The same arguments give the same table.
+alone. Each object becomes an instance with its true label and colour and points of its whole surface, measured as the map
+measures; the answer is compared with the ids that conform. The same arguments give the same table.
 
 Run: python benchmark/understanding.py [--seeds 1000 1020] [--count 60] [--wrong KIND]
 """
@@ -10,9 +10,9 @@ Run: python benchmark/understanding.py [--seeds 1000 1020] [--count 60] [--wrong
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from lira_ros.datasets.rooms.textures import PATTERNS, build_atlas
 from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.contracts import Conformity, Instance
 from lira_ros.fusion.target_inference import TargetInference
+from lira_ros.reasoning.color import COLORS
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, describe, parse
@@ -41,7 +42,7 @@ EYE_HEIGHT_M = 1.5
 KEYFRAMES = 50
 
 
-@dataclass
+@dataclasses.dataclass
 class Score:
     """What was counted of one kind."""
 
@@ -150,12 +151,14 @@ def instance_of(item: RoomObject, means: Mapping[str, NDArray[np.float64]]) -> I
     voxel_colors = np.concatenate(colors)[first]
     centers = voxels.astype(np.float32) * np.float32(VOXEL_M)
     supported_by = item.supported_by if item.supported_by in ("floor", "wall") else "surface"
+    measured = measure(centers, voxel_colors, UP, 0.0, supported_by)
+    color = next((word for word in reversed(item.color.split()) if word in COLORS), measured.color)
     return Instance(
         id=item.id,
         label=item.label,
         label_confidence=1.0,
         existence=1.0,
-        attributes=measure(centers, voxel_colors, UP, 0.0, supported_by),
+        attributes=dataclasses.replace(measured, color=color),
         box=oriented_box(centers, UP, 0.5 * VOXEL_M),
         voxel_size_m=VOXEL_M,
         voxels=voxels,

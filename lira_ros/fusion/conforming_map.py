@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from lira_ros.fusion.instance_map import Delta, InstanceMapView
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
-from lira_ros.reasoning.contracts import CandidateSet, Instruction
+from lira_ros.reasoning.contracts import CandidateSet, Instruction, Opinion
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class _Search:
         self.judgement = Judgement(SearchState.PENDING, "No keyframe was looked at yet.", {})
         self.status = InstructionStatus(instruction.id, SearchState.PENDING, self.judgement.reason)
         self.judged_at: tuple[object, ...] | None = None
+        self.opinions: dict[int, Opinion] = {}  # of a judge that saw the table of instances, by instance id
 
 
 class ConformingMap:
@@ -107,6 +109,14 @@ class ConformingMap:
     def note_progress(self, instruction_id: str, progress: ReasoningProgress) -> None:
         """Take over what the reasoning says of its progress; it alone knows what it gave up or never received."""
         self._progress[instruction_id] = progress
+
+    def set_opinions(self, instruction_id: str, opinions: Mapping[int, Opinion]) -> None:
+        """Take over what a judge that saw the table of instances thinks of them, in place of what their views say.
+
+        opinions: by instance id; those of before are forgotten. Raises KeyError for an unknown instruction.
+        """
+        search = self._searches[instruction_id]
+        search.opinions, search.judged_at = dict(opinions), None
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store the keyframe for candidates that come now or later; raises FusionError for an id used twice."""
@@ -252,7 +262,10 @@ class ConformingMap:
         answered, pending = self._counts(search)
         settled = search.status.state == SearchState.NONE_CONFORM
         few = pending <= max(FEW_KEYFRAMES, FEW_SHARE * answered)
-        judgement = self._inference.judge(
+        judge = self._inference.judge
+        if search.opinions:
+            judge = functools.partial(judge, opinions=search.opinions)
+        judgement = judge(
             instances,
             search.instruction,
             up=self.up,

@@ -215,7 +215,10 @@ class _Scene:
         return findings
 
     def _evaluate_one(self, constraint: Constraint, wanted: bool) -> list[_Finding]:
-        matches = self.match(constraint.phrase)
+        matches = [
+            replace(match, reason=self._about(index, match))
+            for index, match in enumerate(self.match(constraint.phrase))
+        ]
         if wanted:
             ranked = constraint.rank is not None
             matches = [
@@ -223,10 +226,7 @@ class _Scene:
                 for match, opinion in zip(matches, self._opinions, strict=True)
             ]
         anything = not constraint.phrase.text and not constraint.phrase.implicit
-        findings = [
-            _Finding(match.score >= CONFORM_SCORE, match.score, self._about(index, match), match.label)
-            for index, match in enumerate(matches)
-        ]
+        findings = [_Finding(match.score >= CONFORM_SCORE, match.score, match.reason, match.label) for match in matches]
         if anything:
             findings = self._without_structure(findings)
         for relation in constraint.relations:

@@ -15,8 +15,8 @@ from lira_ros.reasoning.contracts import Opinion
 from lira_ros.reasoning.relevance import CONFORM_SCORE, Match
 
 # Part of the score that the opinion decides of a need or an open phrase: a model that is sure outweighs words that say
-# the opposite, and one that is not leaves it to them.
-OPEN_SHARE = 0.8
+# the opposite, and a single silent view does not outweigh words that are sure.
+OPEN_SHARE = 0.75
 # A thing of that kind by opinion alone is worth less than one of that name, as one of a similar name is (SIMILAR_NAME).
 NAMED_CEILING = 0.8
 # What a contrary opinion takes off a name: more than what tells two that are meant apart (1 - UNIQUE_SHARE), less than
@@ -48,7 +48,7 @@ def weigh(match: Match, opinion: Opinion, *, ranked: bool = False) -> Match:
     elif for_it and not fits:
         reason = f"{said}, but {match.reason}"
     else:
-        reason = f"{match.reason}, {'and' if for_it == fits else 'but'} {said}"
+        reason = f"{match.reason}, {'and' if for_it == fitted else 'but'} {said}"
     return replace(match, score=score, kind=kind, reason=reason)
 
 

@@ -1,6 +1,7 @@
 """From fused instances to published maps: progress, states, late lists, queries. Judging itself is faked by label."""
 
 import numpy as np
+import pytest
 from box_scene import Box, answer, walk
 
 from lira_ros.fusion.configuration import FusionConfiguration
@@ -8,7 +9,7 @@ from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
 from lira_ros.fusion.contracts import Conformity, Judgement, SearchState, Verdict
 from lira_ros.fusion.instance_fusion import InstanceFusion
 from lira_ros.reasoning.constraint import Constraint, Phrase
-from lira_ros.reasoning.contracts import Instruction
+from lira_ros.reasoning.contracts import Instruction, Opinion
 
 BOXES = (Box(1, (-0.2, -0.2, 0.0), (0.2, 0.2, 0.4)),)
 
@@ -16,8 +17,8 @@ BOXES = (Box(1, (-0.2, -0.2, 0.0), (0.2, 0.2, 0.4)),)
 class ByLabel:
     """Stands for the target inference: what bears the label asked for conforms."""
 
-    def judge(self, instances, instruction, *, up, camera_position, keyframes_answered, keyframes_pending):
-        fits = {item.id: item.label == instruction.constraint.phrase.head for item in instances}
+    def judge(self, instances, instruction, *, up, camera_position, keyframes_answered, keyframes_pending, opinions=()):
+        fits = {item.id: item.label == instruction.constraint.phrase.head or item.id in opinions for item in instances}
         verdicts = {
             number: Verdict(Conformity.CONFORMS if good else Conformity.REJECTED, float(good), "by its label")
             for number, good in fits.items()
@@ -149,3 +150,19 @@ def test_a_reset_forgets_what_was_seen_and_keeps_what_is_asked():
     feed(subject, walk(BOXES, 3), "a")
     subject.refresh()
     assert len(subject.view("a").instances) == 1
+
+
+def test_opinions_over_the_table_are_judged_at_once_and_go_with_the_instruction():
+    subject = make(asked("lamp", "a"))
+    feed(subject, walk(BOXES, 4), "a", label="box")
+    subject.refresh()
+    assert subject.status("a").state != SearchState.FOUND
+    (instance,) = subject.query()
+    subject.set_opinions("a", {instance.id: Opinion(0.9, "it gives light", "judge")})
+    (change,) = subject.refresh()
+    assert change.status.state == SearchState.FOUND
+    subject.set_instructions([asked("torch", "a")])
+    subject.refresh()
+    assert subject.status("a").state != SearchState.FOUND
+    with pytest.raises(KeyError):
+        subject.set_opinions("unknown", {})

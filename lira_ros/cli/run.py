@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from lira_ros.cli.node_run import progress_line
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"\r\033[Kframe {index} of {len(sequence)} | {progress_line(0.0, record)}", end="", flush=True)
 
     pipeline, reasoner = make_pipeline(configuration, sequence)
-    record = run_sequence(sequence, requests, pipeline, reasoner, progress)
+    with closing(reasoner):
+        record = run_sequence(sequence, requests, pipeline, reasoner, progress)
     if sys.stdout.isatty():
         print("\r\033[K", end="")
     frames = len(sequence)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -203,15 +204,16 @@ def run_task(unit: Unit, task: Task, scene: Scene) -> Outcome:
     pictures = PictureAnswers(questions, scene.sighting_px)
     with LoadSampler() as sampler:
         pipeline, reasoner = make_pipeline(task.configuration, sequence)
-        record = run_sequence(
-            sequence,
-            requests,
-            pipeline,
-            pictures.listening(reasoner),
-            lambda index, _: pictures.see(sequence.stamp_ns(index - 1), scene.look(index - 1)),
-            keep_answers=False,
-            snapshots=SNAPSHOTS,
-        )
+        with closing(reasoner):
+            record = run_sequence(
+                sequence,
+                requests,
+                pipeline,
+                pictures.listening(reasoner),
+                lambda index, _: pictures.see(sequence.stamp_ns(index - 1), scene.look(index - 1)),
+                keep_answers=False,
+                snapshots=SNAPSHOTS,
+            )
     outcome = compared_outcome(record, unit, task, scene, sampler.summary()["all"])
     return replace(outcome, result=replace(outcome.result, segmentation=pictures.counts()))
 

@@ -20,8 +20,8 @@ from lira_ros.evaluation.segmentation_2d import (
     free_running_counts,
     run_lengths,
 )
-from lira_ros.geometry.frame import Keyframe
-from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, Role
+from lira_ros.reasoning.contracts import CandidateSet, Reasoner, Role, Task
+from lira_ros.reasoning.observed import ObservedReasoner
 
 # Kinds of instructions whose targets can be told in a picture: by class, colour and use.
 PICTURE_KINDS = frozenset({"class", "colour", "implicit", "implicit colour", "several classes"})
@@ -82,14 +82,12 @@ class PictureAnswers:
         return ImageAnswer(tuple(asked), masks)
 
 
-class _Listening(Reasoner):
+class _Listening(ObservedReasoner):
     def __init__(self, reasoner: Reasoner, answers: PictureAnswers) -> None:
-        self.name = reasoner.name
-        self._reasoner = reasoner
+        super().__init__(reasoner)
         self._answers = answers
 
-    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
-        """Ask the reasoner and note its answer."""
-        answer = self._reasoner.propose(keyframe, instruction)
-        self._answers.note(answer)
-        return answer
+    def observe(self, task: Task, outcome: CandidateSet | Exception, latency_s: float) -> None:
+        """Note an answer."""
+        if isinstance(outcome, CandidateSet):
+            self._answers.note(outcome)

@@ -13,10 +13,10 @@ from lira_ros.datasets.sequence import Sequence as RecordedSequence
 from lira_ros.datasets.sequence import SequenceError
 from lira_ros.evaluation.record import RunRecord, Snapshot
 from lira_ros.fusion.conforming_map import MapChange
-from lira_ros.geometry.frame import Keyframe
 from lira_ros.pipeline.pipeline import Pipeline
 from lira_ros.reasoning.backends import GroundTruth
-from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner
+from lira_ros.reasoning.contracts import CandidateSet, Reasoner, Task
+from lira_ros.reasoning.observed import ObservedReasoner
 
 
 def ground_truth(sequence: RecordedSequence) -> GroundTruth | None:
@@ -42,19 +42,17 @@ class Request:
     instruction_id: str = ""
 
 
-class _RememberingReasoner(Reasoner):
-    """Pass every question on and keep the answers for the pictures of the report."""
+class _RememberingReasoner(ObservedReasoner):
+    """Keep the answers for the pictures of the report."""
 
     def __init__(self, reasoner: Reasoner, record: RunRecord) -> None:
-        self.name = reasoner.name
-        self._reasoner = reasoner
+        super().__init__(reasoner)
         self._record = record
 
-    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
-        """Ask the reasoner and remember its answer."""
-        answer = self._reasoner.propose(keyframe, instruction)
-        self._record.candidates[(keyframe.id, instruction.id)] = answer
-        return answer
+    def observe(self, task: Task, outcome: CandidateSet | Exception, latency_s: float) -> None:
+        """Remember an answer."""
+        if isinstance(outcome, CandidateSet):
+            self._record.candidates[(task.keyframe.id, task.instruction.id)] = outcome
 
 
 def run_sequence(
@@ -71,7 +69,7 @@ def run_sequence(
 
     keep_answers: keep what the reasoner answered, with its masks, for the pictures of a report.
     snapshots: how many times, evenly spread over the recording, to note what conforms; the last time is the end.
-    Frames that cannot be read are left out and counted in ``sequence.skipped``. Raises InstructionError for an
+    Frames that cannot be read are left out and counted in ``sequence.skipped``. The reasoner stays open. Raises InstructionError for an
     instruction that is refused and SequenceError for a recording of which no frame can be read.
     """
     record = RunRecord(title=sequence.name)

@@ -16,8 +16,9 @@ from lira_ros.datasets import open_sequence
 from lira_ros.evaluation.runner import ground_truth
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.pipeline.warm_up import warm_up_reasoning
-from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
-from lira_ros.reasoning.contracts import CandidateSet, ReasoningError, Task
+from lira_ros.reasoning.asking import Outcome, Questioner
+from lira_ros.reasoning.backends import ReasonerConfiguration, back_ends_of, create_reasoner
+from lira_ros.reasoning.contracts import CandidateSet, ReasoningError, ServerUnavailable, Task
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
 from lira_ros.reasoning.language.parser import InstructionError, describe
 from lira_ros.reasoning.overlay import draw_overlay
@@ -39,6 +40,8 @@ from lira_ros.ros.sessions import MappingSessions
 
 # Keyframes wait as messages (about 0.3 MB each) until the worker takes them into the store.
 KEYFRAME_QUEUE = 200
+# Nothing else may happen while a server is away; this often it is looked whether it is time to ask again.
+ASK_PERIOD_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,14 @@ class ReasoningNodeConfiguration(NodeConfiguration):
 
 
 class ReasoningNode(LiraNode):
-    """Owns the instructions and the keyframe store; asks the reasoner, newest keyframe first."""
+    """Owns the instructions and the keyframe store; asks the reasoner, newest keyframe first.
+
+    The reasoner thinks in threads of its own: keyframes and services do not wait for it.
+    """
 
     node_name = "reasoning_node"
     configuration_class = ReasoningNodeConfiguration
+    _questioner: Questioner | None = None
 
     def offer_services(self) -> None:
         """Offer to submit, cancel and list instructions."""
@@ -72,8 +79,9 @@ class ReasoningNode(LiraNode):
         recording = self.configuration.recording
         truth = ground_truth(open_sequence(recording)) if recording else None
         relevance = create_relevance(self.configuration.language)
-        warm_up_reasoning(relevance)
-        self._reasoner = create_reasoner(self.configuration.reasoner, relevance, truth)
+        if "compact" in back_ends_of(self.configuration.reasoner):
+            warm_up_reasoning(relevance)
+        reasoner = create_reasoner(self.configuration.reasoner, relevance, truth)
         self._book = InstructionBook(self.configuration.instructions)
         self._scheduler = ReasoningScheduler(self.configuration.scheduler)
         self._sessions = MappingSessions(capacity=1)
@@ -86,7 +94,13 @@ class ReasoningNode(LiraNode):
         self._overlay = self.publish_on(Image, "reasoning/overlay", qos.image_output())
         self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
         self.worker.add_queue("statuses", self._take_statuses, 1)
-        self.worker.set_idle_work(self._answer_next)
+        worker = self.worker
+        self._questioner = Questioner(reasoner, lambda outcome: worker.put("answers", outcome))
+        # A thread is given work only when no answer waits, so that at most two of its answers wait: none is lost.
+        worker.add_queue("answers", self._take_outcome, 2 * max(1, reasoner.parallel_calls))
+        # Idle work comes after everything that came in: the newest keyframe is there to be asked about.
+        worker.set_idle_work(self._ask)
+        worker.add_periodic("ask again", ASK_PERIOD_S, self._ask)
 
     def activate(self) -> None:
         """Listen for keyframes, and for what fusion makes of the answers."""
@@ -101,18 +115,37 @@ class ReasoningNode(LiraNode):
             required=False,
         )
 
+    def cleanup(self) -> None:
+        """End the threads that ask, and close the back end."""
+        questioner, self._questioner = self._questioner, None
+        if questioner is not None and not questioner.close():
+            self.get_logger().warning(f"{questioner.reasoner.name} is still thinking, its thread is left behind")
+
+    def shut_down(self) -> None:
+        """End the threads that ask besides everything else."""
+        super().shut_down()
+        self.cleanup()
+
     def forget_queued(self) -> None:
         """Keep everything: messages name their mapping session, and the mapping begins another when time goes back."""
 
     def diagnose(self) -> dict[str, object]:
-        """Return how much is asked and stored."""
+        """Return how much is asked and stored, and what the back end says of itself."""
+        assert self._questioner is not None
+        reasoner = self._questioner.reasoner
+        progress = [self._scheduler.progress(item.id) for item in self._book.active]
         return {
             "session": self._sessions.current,
-            "reasoner": self._reasoner.name,
+            "reasoner": reasoner.name,
             "instructions": len(self._book.active),
             "keyframes stored": self._scheduler.keyframe_count,
             "keyframe image bytes": self._scheduler.keyframe_bytes,
             "keyframes forgotten": self._scheduler.forgotten_keyframes,
+            "questions in flight": self._questioner.in_flight,
+            "questions pending": sum(item.pending for item in progress),
+            "questions skipped, nothing new in sight": sum(item.skipped for item in progress),
+            "oldest question s": f"{self._questioner.longest_s:.1f}",
+            **{f"{reasoner.name} {name}": value for name, value in reasoner.diagnose().items()},
         }
 
     # ---- worker ------------------------------------------------------------------------------------------------
@@ -130,28 +163,43 @@ class ReasoningNode(LiraNode):
     def _take_statuses(self, message: InstructionStatusArray) -> None:
         self._judged = {item.instruction_id: status_from_message(item) for item in message.statuses}
 
-    def _answer_next(self) -> bool:
-        task = self._scheduler.next_task()
-        if task is None or self.state != "active":
+    def _ask(self) -> bool:
+        questioner = self._questioner
+        if questioner is None or self.state != "active" or not questioner.free:
             return False
-        try:
-            answer = self._reasoner.propose(task.keyframe, task.instruction)
-        except Exception as error:  # a back end may wrap any model; whatever it raises means "no answer"
-            again = self._scheduler.report_failed(task, str(error) or type(error).__name__)
-            outcome = "will be asked once more" if again else "is given up"
-            expected = isinstance(error, ReasoningError)
-            question = f"keyframe {task.keyframe.id} for {task.instruction.id} {outcome}"
-            self.report("reasoner failed", f"{self._reasoner.name}: {question}: {error if expected else repr(error)}")
-            if not expected:
-                self.get_logger().error(traceback.format_exc())
-        else:
-            self._scheduler.report_answered(task)
-            self.statistics.latency("answer a keyframe", answer.latency_s)
-            self.statistics.count("candidates", len(answer.candidates))
-            self._candidates.publish(candidates_to_message(answer, self._sessions.current, self._sessions.map_frame))
-            self._publish_overlay(task, answer)
+        tasks = self._scheduler.next_tasks(questioner.reasoner.batch_size)
+        if tasks:
+            self.statistics.count("questions asked", len(tasks))
+            questioner.ask(tasks)
+        return bool(tasks)
+
+    def _take_outcome(self, outcome: Outcome) -> None:
+        for task, answer in zip(outcome.tasks, outcome.answers, strict=True):
+            if isinstance(answer, Exception):
+                self._take_failure(task, answer)
+            elif self._scheduler.report_answered(task):
+                self._take_answer(task, answer)
+            else:
+                self.statistics.count("answers that came too late")
         self._publish_status()
-        return True
+
+    def _take_failure(self, task: Task, error: Exception) -> None:
+        # A back end may wrap any model; whatever it raises means "no answer".
+        again = self._scheduler.report_failed(task, error)
+        self.statistics.count("questions to be asked again", int(again))
+        key = "reasoner unavailable" if isinstance(error, ServerUnavailable) else "reasoner failed"
+        expected = isinstance(error, ReasoningError)
+        question = f"keyframe {task.keyframe.id} for {task.instruction.id} is {'asked again' if again else 'given up'}"
+        name = self._questioner.reasoner.name if self._questioner is not None else "reasoner"
+        self.report(key, f"{name}: {question}: {error if expected else repr(error)}")
+        if not expected:
+            self.get_logger().error("".join(traceback.format_exception(error)))
+
+    def _take_answer(self, task: Task, answer: CandidateSet) -> None:
+        self.statistics.latency("answer a keyframe", answer.latency_s)
+        self.statistics.count("candidates", len(answer.candidates))
+        self._candidates.publish(candidates_to_message(answer, self._sessions.current, self._sessions.map_frame))
+        self._publish_overlay(task, answer)
 
     def _publish_overlay(self, task: Task, answer: CandidateSet) -> None:
         rate_hz = self.configuration.overlay_rate_hz
@@ -169,7 +217,9 @@ class ReasoningNode(LiraNode):
         elif progress.answered:
             state, reason = SearchState.SEARCHING, f"{progress.answered} keyframes answered, {progress.pending} to go."
         else:
-            state, reason = SearchState.PENDING, "No keyframe was answered yet."
+            state, reason = SearchState.PENDING, f"No keyframe was answered yet. {progress.last_failure}".rstrip()
+        if progress.skipped:
+            reason += f" {progress.skipped} keyframes show nothing new."
         if progress.failed and progress.answered:
             reason += f" {progress.failed} keyframes could not be answered: {progress.last_failure}"
         return InstructionStatus(instruction_id, state, reason, progress.answered, progress.pending)

@@ -7,7 +7,9 @@ keyframes that were already seen. The nodes do the same over topics.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from time import perf_counter
 
 from lira_ros.configuration import ConfigurationError, section
 from lira_ros.fusion.configuration import FusionConfiguration
@@ -19,10 +21,16 @@ from lira_ros.geometry.frame import Frame
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper, MapperUpdate
 from lira_ros.pipeline.latency import LatencyRecord
-from lira_ros.reasoning.contracts import Instruction, Reasoner, ReasoningError
+from lira_ros.reasoning.asking import ask
+from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration
+
+# How often in a row, at the end of a run, a server may be away before what it was to answer stays unanswered.
+LAST_ATTEMPTS = 5
+# The end of a run does not wait longer than this for one of them.
+LONGEST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,11 @@ class Pipeline:
         """Close the open fragment, answer what is pending and judge for the last time."""
         for fragment in self.mapper.flush():
             self.map.add_fragment(fragment)
+        away = 0
         self._answer()
+        while (pause_s := self.scheduler.pause_s()) is not None and away < LAST_ATTEMPTS:
+            time.sleep(min(pause_s, LONGEST_PAUSE_S))
+            away = 0 if self._answer() else away + 1
         return self._judge()
 
     def status(self, instruction_id: str) -> InstructionStatus:
@@ -102,23 +114,38 @@ class Pipeline:
         """Return the verdict on every instance for one instruction."""
         return self.map.judgement(instruction_id)
 
-    def _answer(self) -> None:
-        while (task := self.scheduler.next_task()) is not None:
-            try:
-                with self.latency.measure("reason over a keyframe"):
-                    candidates = self._reasoner.propose(task.keyframe, task.instruction)
-                with self.latency.measure("fuse candidates"):
-                    self.map.add_candidates(candidates)
-            except (ReasoningError, FusionError) as error:
-                self.failures.append(f"keyframe {task.keyframe.id}, {task.instruction.id}: {error}")
-                self.scheduler.report_failed(task, str(error))
-            else:
-                self.scheduler.report_answered(task)
+    def _answer(self) -> bool:
+        """Ask until nothing is due; return whether anything was answered."""
+        answered = False
+        while tasks := self.scheduler.next_tasks(self._reasoner.batch_size):
+            began_s = perf_counter()
+            answers = ask(self._reasoner, tasks)
+            each_s = (perf_counter() - began_s) / len(tasks)
+            for task, answer in zip(tasks, answers, strict=True):
+                self.latency.add("reason over a keyframe", each_s)
+                answered |= self._take(task, answer)
         for instruction in self.book.active:
             progress = self.scheduler.progress(instruction.id)
             self.map.note_progress(
                 instruction.id, ReasoningProgress(progress.answered, progress.pending, progress.last_failure)
             )
+        return answered
+
+    def _take(self, task: Task, answer: CandidateSet | ReasoningError) -> bool:
+        failure: ReasoningError | FusionError
+        if isinstance(answer, ReasoningError):
+            failure = answer
+        else:
+            try:
+                with self.latency.measure("fuse candidates"):
+                    self.map.add_candidates(answer)
+            except FusionError as error:
+                failure = error
+            else:
+                return self.scheduler.report_answered(task)
+        self.failures.append(f"keyframe {task.keyframe.id}, {task.instruction.id}: {failure}")
+        self.scheduler.report_failed(task, failure)
+        return False
 
     def _judge(self) -> tuple[MapChange, ...]:
         with self.latency.measure("judge instances"):

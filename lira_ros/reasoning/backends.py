@@ -81,6 +81,14 @@ BACKENDS = {
 }
 
 
+def back_ends_of(configuration: ReasonerConfiguration) -> frozenset[str]:
+    """Return the names of the back ends that are in use: hybrid is made of two others."""
+    names = {configuration.backend}
+    if configuration.backend == "hybrid":
+        names |= {configuration.hybrid.fast, configuration.hybrid.slow}
+    return frozenset(names)
+
+
 def create_reasoner(
     configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None = None
 ) -> Reasoner:

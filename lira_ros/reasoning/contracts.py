@@ -176,4 +176,7 @@ class Reasoner(ABC):
         return {}
 
     def close(self) -> None:  # noqa: B027 (most back ends hold nothing)
-        """Let go of connections, threads and memory; the reasoner is not used afterwards."""
+        """Let go of connections, threads and memory; the reasoner is not used afterwards.
+
+        At the end of a node a call that does not end in time may still be made by another thread: it may fail then.
+        """

@@ -1,20 +1,26 @@
 """Which keyframe is asked about which instruction next.
 
-Newest keyframe first, so that the answer is about where the robot is; older keyframes when there is time, so
-that an instruction given late is also answered for what was already seen. Instructions take turns.
+The newest keyframe first, so that the answer is about where the robot is. Then, when there is time, older keyframes,
+those first that show most of what no answer covers yet: an instruction given late gets most of its result from few
+questions. A keyframe that shows too little that is new is not asked at all. Questions about one keyframe follow one
+another, so that instructions share what a model computes of its picture.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
 from lira_ros.geometry.frame import Keyframe
-from lira_ros.reasoning.contracts import Instruction, Task
+from lira_ros.reasoning.contracts import Instruction, ServerUnavailable, Task
+from lira_ros.reasoning.coverage import MAX_VOXELS, Coverage, Surface, SurfaceIndex
 
 # One retry: a second failure of the same keyframe is the model's or the input's fault, not bad luck.
 MAX_ATTEMPTS = 2
+# A server that says "at once" is still not asked in a tight loop.
+MIN_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,13 @@ class SchedulerConfiguration:
         minimum=1,
         maximum=1000,
     )
-
+    min_new_surface: float = parameter(
+        0.0,
+        "Ask about a keyframe only when at least this part of its pixels with depth falls on surface that no answered "
+        "keyframe of the instruction covers; 0 = ask about all, those with most new surface first",
+        minimum=0.0,
+        maximum=1.0,
+    )
     max_keyframes: int = parameter(
         400,
         "Keyframes kept for instructions that come later; the oldest are forgotten first (2.1 MB each at 640x480)",
@@ -45,34 +57,58 @@ class SchedulerConfiguration:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an instruction is: keyframes answered, still to be asked, given up; and the last failure."""
+    """How far an instruction is with its keyframes, and the last failure, "" for none.
+
+    pending: still to be answered, those in flight included. failed: given up. skipped: show too little that is new.
+    """
 
     answered: int
     pending: int
     failed: int
+    skipped: int
     last_failure: str
+
+
+@dataclass(frozen=True)
+class _Stored:
+    keyframe: Keyframe
+    surface: Surface
 
 
 class _Search:
     """The state of one instruction: what it still has to be asked about."""
 
-    def __init__(self, instruction: Instruction, keyframe_ids: list[int]) -> None:
+    def __init__(self, instruction: Instruction) -> None:
         self.instruction = instruction
-        self.pending = keyframe_ids  # ascending, the newest is asked first
+        self.coverage = Coverage()
+        # Keyframe id -> at most this much of it is new. A coverage that grows makes surface less new, never more, so
+        # that few of them are looked at again (Minoux, "Accelerated greedy algorithms", 1978).
+        self.waiting: dict[int, float] = {}
+        self.failed_once: dict[int, float] = {}  # asked again when nothing else waits
+        self.in_flight: dict[int, tuple[Task, Surface]] = {}
         self.attempts: dict[int, int] = {}
+        self.newest_asked = 0
+        self.paused_until_s = float("-inf")
         self.answered = 0
         self.failed = 0
         self.last_failure = ""
 
 
 class ReasoningScheduler:
-    """Keeps keyframes (bounded) and hands out tasks. Not thread-safe: it has one owner."""
+    """Keeps keyframes (bounded) and hands out tasks. Not thread-safe: it has one owner.
 
-    def __init__(self, configuration: SchedulerConfiguration) -> None:
+    monotonic_s: the clock by which a server is given time to come back.
+    """
+
+    def __init__(
+        self, configuration: SchedulerConfiguration, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._configuration = configuration
-        self._keyframes: OrderedDict[int, Keyframe] = OrderedDict()
-        self._searches: dict[str, _Search] = {}
-        self._turns: deque[str] = deque()
+        self._monotonic_s = monotonic_s
+        self._keyframes: dict[int, _Stored] = {}
+        self._surfaces = SurfaceIndex()
+        self._searches: dict[str, _Search] = {}  # those whose turn is longest ago first
+        self._latest_asked = 0
         self.forgotten_keyframes = 0
         self.keyframe_bytes = 0  # of the images of the keyframes held
 
@@ -85,70 +121,88 @@ class ReasoningScheduler:
         """Store a keyframe and queue it for every instruction; others than every n-th and known ones are ignored."""
         if keyframe.id in self._keyframes or (keyframe.id - 1) % self._configuration.keyframe_stride:
             return
-        self._keyframes[keyframe.id] = keyframe
+        self._keyframes[keyframe.id] = _Stored(keyframe, self._surfaces.add(keyframe))
         self.keyframe_bytes += _image_bytes(keyframe)
         for search in self._searches.values():
-            search.pending.append(keyframe.id)
-            search.pending.sort()
+            search.waiting[keyframe.id] = 1.0
         maximum_bytes = self._configuration.max_keyframe_mib << 20
         while len(self._keyframes) > self._configuration.max_keyframes or (
             len(self._keyframes) > 1 and self.keyframe_bytes > maximum_bytes
         ):
             oldest = min(self._keyframes)
-            self.keyframe_bytes -= _image_bytes(self._keyframes.pop(oldest))
+            self.keyframe_bytes -= _image_bytes(self._keyframes.pop(oldest).keyframe)
             self.forgotten_keyframes += 1
             for search in self._searches.values():
-                if oldest in search.pending:
-                    search.pending.remove(oldest)
+                search.waiting.pop(oldest, None)
+                search.failed_once.pop(oldest, None)
+        if len(self._surfaces) > MAX_VOXELS:
+            self._forget_surfaces()
 
     def add_instruction(self, instruction: Instruction) -> None:
-        """Start (or restart) an instruction: every keyframe held is asked about it."""
+        """Start (or restart) an instruction: the keyframes held are asked about it."""
         self.remove_instruction(instruction.id)
-        self._searches[instruction.id] = _Search(instruction, sorted(self._keyframes))
-        self._turns.append(instruction.id)
+        search = self._searches[instruction.id] = _Search(instruction)
+        search.waiting = dict.fromkeys(self._keyframes, 1.0)
 
     def remove_instruction(self, instruction_id: str) -> None:
         """Stop asking about an instruction; unknown ids are ignored."""
-        if self._searches.pop(instruction_id, None) is not None:
-            self._turns.remove(instruction_id)
+        self._searches.pop(instruction_id, None)
 
-    def next_task(self) -> Task | None:
-        """Return the next question, or None when nothing is pending.
+    def next_tasks(self, limit: int = 1) -> tuple[Task, ...]:
+        """Return up to ``limit`` questions for one call of a reasoner, the most urgent first; () when none is due.
 
-        The newest keyframe that any instruction still has to be asked about comes first, so that work on one
-        keyframe can be shared; among equals the instruction whose turn is longest ago.
+        An instruction of which an earlier call is not reported yet, and one whose server was away a moment ago, is
+        left alone. What is handed out counts as answered when new surface is looked for, until it is reported.
         """
-        best: tuple[int, str] | None = None
-        for instruction_id in self._turns:
-            pending = self._searches[instruction_id].pending
-            if pending and (best is None or pending[-1] > best[0]):
-                best = (pending[-1], instruction_id)
-        if best is None:
-            return None
-        keyframe_id, instruction_id = best
-        self._turns.remove(instruction_id)
-        self._turns.append(instruction_id)
-        search = self._searches[instruction_id]
-        search.pending.pop()
-        return Task(self._keyframes[keyframe_id], search.instruction)
+        now_s = self._monotonic_s()
+        free = {
+            name for name, search in self._searches.items() if not search.in_flight and search.paused_until_s <= now_s
+        }
+        tasks: list[Task] = []
+        while len(tasks) < limit:
+            searches = [search for name, search in self._searches.items() if name in free]
+            chosen = self._newest(searches) or self._shared(searches) or self._most_new(searches)
+            if chosen is None:
+                break
+            tasks.append(self._hand_out(*chosen))
+        return tuple(tasks)
 
-    def report_answered(self, task: Task) -> None:
-        """Note that a task was answered; ignored when its instruction was cancelled or replaced meanwhile."""
-        search = self._current(task)
-        if search is not None:
-            search.answered += 1
+    def report_answered(self, task: Task) -> bool:
+        """Note that a task was answered; return False when nobody asks for it any more.
 
-    def report_failed(self, task: Task, reason: str) -> bool:
-        """Note that a task failed; return True when it will be tried again (at the end of the queue)."""
+        That is so when its instruction was cancelled or replaced, or the mapping session ended, meanwhile.
+        """
         search = self._current(task)
         if search is None:
             return False
-        search.last_failure = reason
+        search.answered += 1
+        del search.in_flight[task.keyframe.id]
+        return True
+
+    def report_failed(self, task: Task, error: Exception) -> bool:
+        """Note that a task failed; return True when it will be asked again, after the others.
+
+        A server that was away costs no attempt: the instruction pauses until it may be back.
+        """
+        search = self._current(task)
+        if search is None:
+            return False
         keyframe_id = task.keyframe.id
-        attempts = search.attempts.get(keyframe_id, 0) + 1
-        search.attempts[keyframe_id] = attempts
-        if attempts < MAX_ATTEMPTS and keyframe_id in self._keyframes:
-            search.pending.insert(0, keyframe_id)
+        _, surface = search.in_flight.pop(keyframe_id)
+        search.coverage.uncover(surface)
+        # What others show of this surface is new again: their bounds no longer hold.
+        search.waiting = dict.fromkeys(search.waiting, 1.0)
+        search.failed_once = dict.fromkeys(search.failed_once, 1.0)
+        search.last_failure = str(error) or type(error).__name__
+        held = keyframe_id in self._keyframes
+        if isinstance(error, ServerUnavailable):
+            search.paused_until_s = self._monotonic_s() + max(MIN_PAUSE_S, error.retry_after_s)
+            if held:
+                search.waiting[keyframe_id] = 1.0
+                return True
+        attempts = search.attempts[keyframe_id] = search.attempts.get(keyframe_id, 0) + 1
+        if attempts < MAX_ATTEMPTS and held:
+            search.failed_once[keyframe_id] = 1.0
             return True
         search.failed += 1
         return False
@@ -156,18 +210,106 @@ class ReasoningScheduler:
     def progress(self, instruction_id: str) -> Progress:
         """Return how far an instruction is; raises KeyError for an unknown id."""
         search = self._searches[instruction_id]
-        return Progress(search.answered, len(search.pending), search.failed, search.last_failure)
+        due = sum(self._shows_enough(search, queue, name) for queue in _queues(search) for name in queue)
+        waiting = len(search.waiting) + len(search.failed_once)
+        return Progress(search.answered, due + len(search.in_flight), search.failed, waiting - due, search.last_failure)
+
+    def pause_s(self) -> float | None:
+        """Return after which time an instruction that pauses may be asked again, None when none pauses."""
+        now_s = self._monotonic_s()
+        pauses = [search.paused_until_s - now_s for search in self._searches.values() if any(_queues(search))]
+        return min((pause_s for pause_s in pauses if pause_s > 0), default=None)
 
     def clear_keyframes(self) -> None:
         """Forget all keyframes and start every instruction anew (a new mapping session)."""
         self._keyframes.clear()
+        self._surfaces = SurfaceIndex()
         self.keyframe_bytes = 0
-        for search in list(self._searches.values()):
-            self._searches[search.instruction.id] = _Search(search.instruction, [])
+        for name, search in self._searches.items():
+            self._searches[name] = _Search(search.instruction)
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _newest(self, searches: list[_Search]) -> tuple[_Search, int] | None:
+        """Return the newest keyframe that came after all that its search was asked about."""
+        best: tuple[_Search, int] | None = None
+        for search in searches:
+            later = [name for name in search.waiting if name > search.newest_asked and (not best or name > best[1])]
+            for keyframe_id in sorted(later, reverse=True):
+                if self._shows_enough(search, search.waiting, keyframe_id):
+                    best = (search, keyframe_id)
+                    break
+        return best
+
+    def _shared(self, searches: list[_Search]) -> tuple[_Search, int] | None:
+        """Return the keyframe that was asked about last for another instruction."""
+        name = self._latest_asked
+        for search in searches:
+            if name in search.waiting and self._shows_enough(search, search.waiting, name):
+                return search, name
+        return None
+
+    def _most_new(self, searches: list[_Search]) -> tuple[_Search, int] | None:
+        """Return the keyframe with most new surface, of equal ones the newest; failed ones last."""
+        for number in range(2):
+            best: tuple[float, int, _Search] | None = None
+            for search in searches:
+                queue = _queues(search)[number]
+                for keyframe_id in sorted(queue, key=lambda name: (queue[name], name), reverse=True):
+                    if best is not None and (queue[keyframe_id], keyframe_id) <= best[:2]:
+                        break
+                    if self._shows_enough(search, queue, keyframe_id, exactly=True):
+                        found = (queue[keyframe_id], keyframe_id)
+                        best = (*found, search) if best is None or found > best[:2] else best
+            if best is not None:
+                return best[2], best[1]
+        return None
+
+    def _shows_enough(
+        self, search: _Search, queue: dict[int, float], keyframe_id: int, *, exactly: bool = False
+    ) -> bool:
+        """Tell whether enough of a keyframe is new; exactly: bring its bound up to date in any case."""
+        least = self._configuration.min_new_surface
+        if (least > 0 or exactly) and queue[keyframe_id] >= least:
+            queue[keyframe_id] = search.coverage.new_share(self._keyframes[keyframe_id].surface)
+        return queue[keyframe_id] >= least
+
+    def _hand_out(self, search: _Search, keyframe_id: int) -> Task:
+        stored = self._keyframes[keyframe_id]
+        task = Task(stored.keyframe, search.instruction)
+        for queue in _queues(search):
+            queue.pop(keyframe_id, None)
+        search.coverage.cover(stored.surface)
+        search.in_flight[keyframe_id] = (task, stored.surface)
+        search.newest_asked = max(search.newest_asked, keyframe_id)
+        self._latest_asked = keyframe_id
+        # Its turn is over.
+        self._searches[search.instruction.id] = self._searches.pop(search.instruction.id)
+        return task
 
     def _current(self, task: Task) -> _Search | None:
         search = self._searches.get(task.instruction.id)
-        return search if search is not None and search.instruction is task.instruction else None
+        known = search.in_flight.get(task.keyframe.id) if search is not None else None
+        return search if known is not None and known[0] is task else None
+
+    def _forget_surfaces(self) -> None:
+        """Forget what only keyframes that are gone have shown; where the robot comes back to it, it is new again."""
+        in_flight = [surface for search in self._searches.values() for _, surface in search.in_flight.values()]
+        renumbered = self._surfaces.keep([*(stored.surface for stored in self._keyframes.values()), *in_flight])
+
+        def moved(surface: Surface) -> Surface:
+            return Surface(renumbered[surface.voxels], surface.pixels)
+
+        self._keyframes = {
+            name: _Stored(stored.keyframe, moved(stored.surface)) for name, stored in self._keyframes.items()
+        }
+        for search in self._searches.values():
+            search.coverage.renumber(renumbered)
+            search.in_flight = {name: (task, moved(surface)) for name, (task, surface) in search.in_flight.items()}
+
+
+def _queues(search: _Search) -> tuple[dict[int, float], dict[int, float]]:
+    return search.waiting, search.failed_once
 
 
 def _image_bytes(keyframe: Keyframe) -> int:

@@ -12,7 +12,7 @@ from lira_msgs.msg import CandidateArray, InstructionArray, InstructionStatus, I
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
 from lira_ros.nodes import reasoning_node
-from lira_ros.reasoning.contracts import Reasoner, ReasoningError
+from lira_ros.reasoning.contracts import Reasoner, ReasoningError, ServerUnavailable
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
@@ -187,7 +187,7 @@ def test_services_before_configuration(reasoning, submit, listed, cancel):
     assert node.statistics.counter("/submit_instruction refused") == 1
 
 
-def test_a_late_instruction_is_answered_for_what_was_seen_newest_first(
+def test_a_late_instruction_is_answered_for_what_was_seen_the_newest_first(
     reasoning, keyframes, submit, collect, reasoner, wait_for
 ):
     node = reasoning()
@@ -199,7 +199,8 @@ def test_a_late_instruction_is_answered_for_what_was_seen_newest_first(
     assert reasoner.asked == []
     assert submit("Find the red mug.", "mug").accepted
     wait_for(lambda: len(candidates) == 3, what="three answers")
-    assert reasoner.asked == [(3, "mug"), (2, "mug"), (1, "mug")]
+    # The newest, then what shows most that the newest does not.
+    assert reasoner.asked == [(3, "mug"), (1, "mug"), (2, "mug")]
     message = candidates[0]
     assert (message.session, message.keyframe_id, message.instruction_id) == (SESSION, 3, "mug")
     assert message.header.frame_id == "map"
@@ -222,9 +223,10 @@ def test_the_newest_keyframe_does_not_wait_for_old_ones(reasoning, keyframes, su
     keyframes(*range(1, 11))
     wait_for(lambda: node._scheduler.keyframe_count == 10, what="the keyframes")
     reasoner.may_answer.clear()
-    submit("Find the red mug.", "mug")  # answered while the reasoner thinks would need its thread: it is in between
+    submit("Find the red mug.", "mug")
+    wait_for(lambda: node._questioner.in_flight == 1, what="the first question")
     keyframes(11)
-    wait_for(lambda: node.worker.statistics()["keyframes"].received == 11, what="keyframe 11")
+    wait_for(lambda: node._scheduler.keyframe_count == 11, what="keyframe 11, while the reasoner thinks")
     reasoner.may_answer.set()
     wait_for(lambda: len(reasoner.asked) == 11, what="eleven answers")
     assert reasoner.asked[0] == (10, "mug")
@@ -287,6 +289,111 @@ def test_a_reasoner_that_fails_is_asked_once_more(reasoning, keyframes, submit, 
 
 def without_intrinsics(message):
     message.camera.k, message.camera.p = [0.0] * 9, [0.0] * 12
+
+
+def test_a_reasoner_that_thinks_keeps_nobody_waiting(reasoning, keyframes, submit, listed, cancel, reasoner, wait_for):
+    """The model hangs all the time: nothing that is done here may wait for it."""
+    node = reasoning()
+    reasoner.may_answer.clear()
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: node._questioner.in_flight == 1, what="the question")
+    keyframes(2, 3)
+    wait_for(lambda: node._scheduler.keyframe_count == 3, what="the keyframes")
+    assert submit("Find the sofa.", "seat").accepted
+    assert [item.keyframes_pending for item in listed().statuses] == [3, 3]
+    assert list(cancel("seat").cancelled) == ["seat"]
+    values = node.diagnose()
+    assert (values["questions in flight"], values["questions pending"]) == (1, 3)
+    assert not reasoner.asked
+
+
+def test_the_answer_to_a_cancelled_instruction_is_dropped(
+    reasoning, keyframes, submit, cancel, collect, reasoner, wait_for
+):
+    node = reasoning()
+    candidates = collect(CandidateArray, "candidates", qos.candidates())
+    reasoner.may_answer.clear()
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: node._questioner.in_flight == 1, what="the question")
+    cancel("mug")
+    submit("Find the sofa.", "seat")
+    reasoner.may_answer.set()
+    wait_for(lambda: candidates, what="the answer for the other instruction")
+    assert [message.instruction_id for message in candidates] == ["seat"]
+    assert node.statistics.counter("answers that came too late") == 1
+
+
+def test_the_answer_from_a_session_that_has_ended_is_dropped(reasoning, keyframes, submit, collect, reasoner, wait_for):
+    node = reasoning()
+    candidates = collect(CandidateArray, "candidates", qos.candidates())
+    reasoner.may_answer.clear()
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: node._questioner.in_flight == 1, what="the question")
+    keyframes(1, session=SESSION + 1)
+    wait_for(lambda: node._sessions.current == SESSION + 1, what="the new session")
+    reasoner.may_answer.set()
+    wait_for(lambda: candidates, what="the answer of the new session")
+    assert [(message.session, message.keyframe_id) for message in candidates] == [(SESSION + 1, 1)]
+    assert node.statistics.counter("answers that came too late") == 1
+
+
+def test_a_batch_and_several_calls_at_once(reasoning, keyframes, submit, collect, reasoner, wait_for):
+    calls = []
+
+    def propose_batch(tasks):
+        calls.append([(task.keyframe.id, task.instruction.id) for task in tasks])
+        return Reasoner.propose_batch(reasoner, tasks)
+
+    reasoner.propose_batch, reasoner.batch_size, reasoner.parallel_calls = propose_batch, 4, 2
+    node = reasoning()
+    candidates = collect(CandidateArray, "candidates", qos.candidates())
+    keyframes(1, 2, 3)
+    wait_for(lambda: node._scheduler.keyframe_count == 3, what="the keyframes")
+    reasoner.may_answer.clear()
+    submit("Find the red mug.", "mug")
+    wait_for(lambda: len(calls) == 1, what="the first call")
+    submit("Find the sofa.", "seat")
+    wait_for(lambda: len(calls) == 2, what="a second call beside it")
+    assert sorted(calls[0]) == [(1, "mug"), (2, "mug"), (3, "mug")]
+    assert sorted(calls[1]) == [(1, "seat"), (2, "seat"), (3, "seat")]
+    keyframes(4)
+    wait_for(lambda: node._scheduler.keyframe_count == 4, what="keyframe 4")
+    assert len(calls) == 2  # nobody is asked twice at once about one instruction
+    reasoner.may_answer.set()
+    wait_for(lambda: len(candidates) == 8, what="eight answers")
+
+
+def test_a_server_that_is_away_costs_no_attempt(reasoning, keyframes, submit, collect, reasoner, listed, wait_for):
+    node = reasoning()
+    candidates = collect(CandidateArray, "candidates", qos.candidates())
+    reasoner.errors = {1: [ServerUnavailable("the server sleeps", 0.0)] * 3}
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: candidates, what="the answer after three refusals")
+    assert node.statistics.problems()["reasoner unavailable"].count == 3
+    assert listed().statuses[0].state == InstructionStatus.SEARCHING
+
+
+def test_what_the_back_end_says_of_itself_is_in_the_diagnostics_and_it_is_closed(reasoning, reasoner):
+    closed = []
+    reasoner.diagnose = lambda: {"circuit": "open"}
+    reasoner.close = lambda: closed.append(True)
+    node = reasoning()
+    assert node.diagnose()["fake/1 circuit"] == "open"
+    node.shut_down()
+    assert closed == [True]
+
+
+def test_only_the_compact_back_end_is_warmed_up(reasoning, monkeypatch):
+    warmed = []
+    monkeypatch.setattr(reasoning_node, "warm_up_reasoning", warmed.append)
+    reasoning(reasoner__backend="oracle")
+    assert not warmed
+    reasoning(reasoner__backend="hybrid", reasoner__hybrid__fast="compact")
+    assert len(warmed) == 1
 
 
 BAD_KEYFRAMES = {

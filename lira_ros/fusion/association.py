@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
 from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.lifting import (
     ON_SURFACE,
@@ -93,6 +94,7 @@ class Association:
     def __init__(self, configuration: FusionConfiguration, keyframes: Mapping[int, StoredKeyframe]) -> None:
         self._configuration = configuration
         self._keyframes = keyframes
+        self._agreement = EmbeddingAgreement()
 
     def in_reach(self, evidence: InstanceEvidence, stored: StoredKeyframe) -> bool:
         """Tell whether the bounding sphere of an instance can be in the view of a keyframe."""
@@ -288,8 +290,7 @@ class Association:
                     continue
                 candidate = item.candidate
                 score = geometry
-                if len(embedding) and len(embedding) == len(candidate.embedding):
-                    score += EMBEDDING_WEIGHT * max(0.0, float(embedding @ candidate.embedding))
+                score += EMBEDDING_WEIGHT * self._agreement.between(embedding, candidate.embedding)
                 if label and candidate.label:
                     agreement = 1.0 if label == candidate.label else -1.0
                     score += LABEL_WEIGHT * agreement * min(confidence, candidate.label_confidence)
@@ -313,6 +314,7 @@ class Association:
         Returns the matches, the candidates that show again what an instance already claimed in this keyframe (for
         another instruction), and the (M, C) overlaps.
         """
+        self._agreement.learn([item.candidate.embedding for item in lifted])
         overlaps = self._overlaps(view, lifted, stored)
         scores = self._scores(view, lifted, overlaps)
         matches: dict[int, int] = {}

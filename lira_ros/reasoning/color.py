@@ -169,6 +169,8 @@ def _classify(lab: NDArray[np.float32]) -> NDArray[np.int64]:
 
 # Bins of L*, a*, b*: colours shift with the light by less than a bin of a* and b*, lightness by more than that.
 _BINS = (3, 8, 8)
+# Length of the vectors of appearance().
+APPEARANCE_LENGTH = 3 * 8 * 8
 
 
 def appearance(colors: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -69,8 +69,8 @@ def run_sequence(
 
     keep_answers: keep what the reasoner answered, with its masks, for the pictures of a report.
     snapshots: how many times, evenly spread over the recording, to note what conforms; the last time is the end.
-    Frames that cannot be read are left out and counted in ``sequence.skipped``. The reasoner stays open. Raises InstructionError for an
-    instruction that is refused and SequenceError for a recording of which no frame can be read.
+    Frames that cannot be read are left out and counted in ``sequence.skipped``. The reasoner is not closed. Raises
+    InstructionError for an instruction that is refused and SequenceError for a recording of which no frame can be read.
     """
     record = RunRecord(title=sequence.name)
     pipeline = make_pipeline(_RememberingReasoner(reasoner, record) if keep_answers else reasoner)

@@ -64,8 +64,8 @@ def find_tower(folder: Path, vision_tower: Path | str | None, configuration: Map
     if vision_tower is not None:
         return Path(vision_tower)
     stated = str(configuration.get("mm_vision_tower") or configuration.get("vision_tower") or "")
-    for place in (folder / "clip", Path(stated)):
-        if stated and (place / "config.json").is_file():
+    for place in [folder / "clip", *([Path(stated)] if stated else [])]:
+        if (place / "config.json").is_file():
             return place
     raise CheckpointError(
         f"{folder}: the vision tower ({stated or 'a CLIP'}) is not in its sub-folder clip; copy it there"

@@ -75,8 +75,15 @@ def _create_oracle(configuration: ReasonerConfiguration, relevance: Relevance, t
     return OracleReasoner(truth.instance_image, truth.objects, relevance)
 
 
+def _create_lisa(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    from lira_ros.reasoning.lisa.reasoner import create_lisa_reasoner
+
+    return create_lisa_reasoner(configuration.lisa, configuration.compute, relevance)
+
+
 BACKENDS = {
     "compact": Backend("geometry, colour and a small sentence encoder; runs anywhere", _create_compact),
+    "lisa": Backend("a LISA or LIRA checkpoint: one model reads, looks and draws masks", _create_lisa),
     "oracle": Backend("the annotated masks of a recording, for evaluation", _create_oracle),
 }
 

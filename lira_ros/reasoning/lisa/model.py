@@ -81,8 +81,8 @@ class LisaAnswer:
     output_ids: (L,) int64, the prompt with IMAGE_ID for the picture and what was generated, up to the end token.
     prompt_length: how many of them are the prompt. text: what was generated, without the end token. labels: the text
     before each [SEG], back to the one before. finished: the model ended by itself, not by the bound.
-    token_probabilities: (G,) of the generated tokens. low_res_masks: (S, h, w) logits as SAM makes them. mask_logits:
-    (S, H, W) at the size of the picture; the mask is where they are positive. mask_qualities: (S,) as SAM estimates
+    token_probabilities: (G,) of the generated tokens. label_probabilities: (S,) geometric mean over the tokens of a
+    label, 1 when forced. low_res_masks: (S, h, w) logits as SAM makes them. mask_logits: (S, H, W) at the size of the picture; the mask is where they are positive. mask_qualities: (S,) as SAM estimates
     them, which LISA does not train. seg_hidden: (S, D) states of the language model. embeddings: (S, C) SAM's prompts.
     logits: (G, V) of the generated tokens, or (L', V) of all when forced; hidden_states: (L', D) when forced, with the
     picture's tokens in the place of IMAGE_ID. Arrays are float32 unless stated.
@@ -94,6 +94,7 @@ class LisaAnswer:
     labels: tuple[str, ...]
     finished: bool
     token_probabilities: NDArray[np.float32]
+    label_probabilities: NDArray[np.float32]
     low_res_masks: NDArray[np.float32]
     mask_logits: NDArray[np.float32]
     mask_qualities: NDArray[np.float32]
@@ -537,16 +538,21 @@ class LisaModel:
                 mine = [place for place, row in enumerate(segments.rows) if row == index]
                 masks = low_res[mine]
                 ids = [*prompt_ids[index], *generated[index]]
+                certainties = _array(probabilities[index])
                 said = generated[index] or prompt_ids[index][prompt_ids[index].index(IMAGE_ID) + 1 :]
+                spans = self._label_spans(said)
                 finished = bool(said) and said[-1] == self.tokenizer.eos_id
                 answers.append(
                     LisaAnswer(
                         output_ids=np.array(ids, dtype=np.int64),
                         prompt_length=len(prompt_ids[index]),
                         text=self.tokenizer.decode(said[:-1] if finished else said),
-                        labels=self._labels(said),
+                        labels=tuple(self.tokenizer.decode(said[first:last]) for first, last in spans),
                         finished=finished,
-                        token_probabilities=_array(probabilities[index]),
+                        token_probabilities=certainties,
+                        label_probabilities=np.array(
+                            [_geometric_mean(certainties[first:last]) for first, last in spans], dtype=np.float32
+                        ),
                         low_res_masks=_array(masks),
                         mask_logits=_array(logits_at_picture(masks, self.side_px, image.filled, image.size)),
                         mask_qualities=_array(qualities[mine]),
@@ -581,14 +587,14 @@ class LisaModel:
             qualities.append(quality[:, 0, 0])
         return embeddings, torch.cat(masks), torch.cat(qualities)
 
-    def _labels(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Return the text before each [SEG]: aligned by position, so that no wording can shift it to another mask."""
-        labels, first = [], 0
+    def _label_spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where the text before each [SEG] is: by position, so that no wording shifts it to another mask."""
+        spans, first = [], 0
         for index, number in enumerate(ids):
             if number == self.tokenizer.seg_id:
-                labels.append(self.tokenizer.decode(ids[first:index]))
+                spans.append((first, index))
                 first = index + 1
-        return tuple(labels)
+        return spans
 
 
 def _until(ids: list[int], end: int) -> list[int]:
@@ -597,3 +603,7 @@ def _until(ids: list[int], end: int) -> list[int]:
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return np.asarray(tensor.float().cpu().numpy(), dtype=np.float32)
+
+
+def _geometric_mean(values: NDArray[np.float32]) -> float:
+    return float(np.exp(np.log(np.maximum(values, np.finfo(np.float32).tiny)).mean())) if len(values) else 1.0

@@ -146,10 +146,6 @@ class LisaTokenizer:
         texts.append(self._decode_run(run))
         return " ".join(text for index, text in enumerate(texts) if text or index % 2)
 
-    def has_name(self, number: int) -> bool:
-        """Return whether an id is that of an added or special token."""
-        return number in self._names or number in self._special.values()
-
     def _decode_run(self, ids: Sequence[int]) -> str:
         text, pieces, after_special = "", list[int](), False
         for index, number in enumerate(ids):

@@ -39,7 +39,7 @@ class ModelMissing(ReasoningError):
 
 @dataclass(frozen=True)
 class ManifestFile:
-    """What is known of a fetched file. commit: of the repository from which it came."""
+    """What is known of a fetched file. sha256: "" until it is here. commit: of the repository from which it came."""
 
     bytes: int
     sha256: str
@@ -84,7 +84,7 @@ def locate(card: ModelCard) -> Path:
     folder = model_folder(card)
     lacking = find_lacking(card, folder)
     if lacking:
-        raise ModelMissing(_copy_instructions(card, folder, lacking), tuple(str(item.wanted.path) for item in lacking))
+        raise ModelMissing(copy_instructions(card, folder, lacking), tuple(str(item.wanted.path) for item in lacking))
     return folder
 
 
@@ -111,6 +111,21 @@ def find_lacking(card: ModelCard, folder: Path) -> list[Lack]:
         elif wanted.file.bytes is not None and size != wanted.file.bytes:
             lacking.append(Lack(wanted, f"here it has {size} of {wanted.file.bytes} bytes"))
     return lacking
+
+
+def copy_instructions(card: ModelCard, folder: Path, lacking: list[Lack]) -> str:
+    """Return which files to copy from where to where, for people."""
+    lines = [
+        f"model {card.name}: {len(lacking)} of its files are not in {folder}. Copy there "
+        f"(or set {FOLDER_VARIABLE} to the folder that has {card.name}/):"
+    ]
+    for repository in card.repositories:
+        files = [item for item in lacking if item.wanted.repository == repository]
+        if files:
+            lines.append(f"from {repository.hub_id} (revision {repository.revision}) into {folder / repository.part}:")
+            lines.extend(f"  {_describe(item)}" for item in files)
+    lines.append(f"Where there is a network, this does it: lira models fetch {card.name}")
+    return "\n".join(lines)
 
 
 def wanted_files(card: ModelCard, folder: Path, manifest: Mapping[str, ManifestFile]) -> list[WantedFile]:
@@ -208,7 +223,7 @@ def _wanted(repository: ModelRepository, path: str, stated: ModelFile, fetched: 
     size, sha256 = (stated.bytes, stated.sha256) if not is_pattern(stated.path) else (None, None)
     if fetched is not None:
         size = fetched.bytes if size is None else size
-        sha256 = fetched.sha256 if sha256 is None else sha256
+        sha256 = (fetched.sha256 or None) if sha256 is None else sha256
     return WantedFile(PurePosixPath(repository.part) / path, repository, ModelFile(path, size, sha256))
 
 
@@ -226,20 +241,6 @@ def _read_json(path: Path) -> Any:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise ValueError(f"more than {format_bytes(_MAX_JSON_BYTES)}")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _copy_instructions(card: ModelCard, folder: Path, lacking: list[Lack]) -> str:
-    lines = [
-        f"model {card.name}: {len(lacking)} of its files are not in {folder}. Copy there "
-        f"(or set {FOLDER_VARIABLE} to the folder that has {card.name}/):"
-    ]
-    for repository in card.repositories:
-        files = [item for item in lacking if item.wanted.repository == repository]
-        if files:
-            lines.append(f"from {repository.hub_id} (revision {repository.revision}) into {folder / repository.part}:")
-            lines.extend(f"  {_describe(item)}" for item in files)
-    lines.append(f"Where there is a network, this does it: lira models fetch {card.name}")
-    return "\n".join(lines)
 
 
 def _describe(lack: Lack) -> str:

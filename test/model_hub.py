@@ -13,7 +13,8 @@ class ModelHub:
     """Serves ``repositories`` (hub id -> path -> content) at 127.0.0.1; files of 100 bytes and more come over /cdn.
 
     statuses: answered in turn instead of what was asked for. break_after: how many bytes of each further answer
-    are sent before the connection is closed, one entry an answer. lies: hub paths whose content is other than stated.
+    are sent before the connection is closed, one entry an answer. stall_after: how many bytes of a file come before
+    the hub falls silent and sets ``stalled``. lies: hub paths whose content is other than stated.
     """
 
     def __init__(self):
@@ -24,6 +25,9 @@ class ModelHub:
         self.ignores_ranges = False
         self.gated = set()
         self.requests = []
+        self.stall_after = None
+        self.stalled = threading.Event()
+        self._closing = threading.Event()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +47,7 @@ class ModelHub:
 
     def close(self):
         """Stop serving."""
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -116,4 +121,11 @@ class ModelHub:
         if self.break_after and status in (200, 206) and not request.path.startswith("/api/"):
             body = body[: self.break_after.pop(0)]
             request.close_connection = True
+        if self.stall_after and len(body) > self.stall_after:
+            request.wfile.write(body[: self.stall_after])
+            request.wfile.flush()
+            self.stalled.set()
+            self._closing.wait(60)
+            request.close_connection = True
+            return
         request.wfile.write(body)

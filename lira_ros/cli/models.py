@@ -35,8 +35,8 @@ from lira_ros.reasoning.plain_text import plain_text
 HERE = "here"
 MISSING = "missing"
 BROKEN = "broken"
-# A licence is told in a column; what is behind it stands in the card and at the hub.
-LICENSE_CHARACTERS = 28
+# The last column of a wide terminal; fetch shows the whole text.
+LICENSE_CHARACTERS = 60
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], summary: str) -> None:

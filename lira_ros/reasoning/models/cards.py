@@ -84,8 +84,8 @@ def card_folder() -> Path:
 
 def load_cards() -> dict[str, ModelCard]:
     """Return the shipped cards by name."""
-    cards = [read_card(path) for path in sorted(card_folder().glob("*.yaml"))]
-    return {card.name: card for card in cards}
+    cards = [read_card(path) for path in card_folder().glob("*.yaml")]
+    return {card.name: card for card in sorted(cards, key=lambda card: card.name)}
 
 
 def find_card(name: str) -> ModelCard:

@@ -14,12 +14,13 @@ from lira_ros.reasoning.compute import ComputeConfiguration
 from lira_ros.reasoning.contracts import Reasoner, ReasoningError
 from lira_ros.reasoning.detector.configuration import DetectorConfiguration
 from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
+from lira_ros.reasoning.exchanges import ExchangeFile, RecordingReasoner
 from lira_ros.reasoning.hybrid import HybridConfiguration
 from lira_ros.reasoning.lisa.configuration import LisaConfiguration
 from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.remote.configuration import RemoteConfiguration
-from lira_ros.reasoning.replay import ReplayConfiguration
+from lira_ros.reasoning.replay import ReplayConfiguration, ReplayReasoner
 from lira_ros.reasoning.segmentation.configuration import SegmentationConfiguration
 from lira_ros.reasoning.vlm.configuration import VlmConfiguration
 
@@ -81,10 +82,15 @@ def _create_lisa(configuration: ReasonerConfiguration, relevance: Relevance, tru
     return create_lisa_reasoner(configuration.lisa, configuration.compute, relevance)
 
 
+def _create_replay(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    return ReplayReasoner(configuration.replay.exchanges)
+
+
 BACKENDS = {
     "compact": Backend("geometry, colour and a small sentence encoder; runs anywhere", _create_compact),
     "lisa": Backend("a LISA or LIRA checkpoint: one model reads, looks and draws masks", _create_lisa),
     "oracle": Backend("the annotated masks of a recording, for evaluation", _create_oracle),
+    "replay": Backend("the recorded answers of another back end (record_exchanges)", _create_replay),
 }
 
 
@@ -99,7 +105,7 @@ def back_ends_of(configuration: ReasonerConfiguration) -> frozenset[str]:
 def create_reasoner(
     configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None = None
 ) -> Reasoner:
-    """Make the back end that is configured.
+    """Make the back end that is configured; what it is asked and answers is recorded where that is configured.
 
     Raises ReasoningError for an unknown name, with those that exist, and when the back end misses what it needs.
     """
@@ -108,4 +114,14 @@ def create_reasoner(
         raise ReasoningError(
             f"reasoner.backend: {configuration.backend!r} is not known; there are {', '.join(BACKENDS)}"
         )
-    return backend.create(configuration, relevance, truth)
+    if not configuration.record_exchanges:
+        return backend.create(configuration, relevance, truth)
+    # Opened first: that it cannot be written is not said after a model was loaded for a minute.
+    file = ExchangeFile(configuration.record_exchanges)
+    try:
+        if "replay" in back_ends_of(configuration) and file.is_same(configuration.replay.exchanges):
+            raise ReasoningError(f"reasoner.record_exchanges: {file.path} is what is replayed; name another file")
+        return RecordingReasoner(backend.create(configuration, relevance, truth), file)
+    except Exception:
+        file.close()
+        raise

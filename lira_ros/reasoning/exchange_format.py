@@ -205,8 +205,8 @@ def _decode_attributes(values: Mapping[str, Any]) -> Attributes:
 def _decode_exchange(values: Any) -> Exchange:
     if not isinstance(values, dict):
         raise ValueError(f"exchange: expected an object, got {type(values).__name__}")
-    texts = (_value(values, name, str) for name in ("prompt", "answer", "problem"))
-    return Exchange(*texts, _number(values, "latency_s"))
+    prompt, answer, problem = (_value(values, name, str) for name in ("prompt", "answer", "problem"))
+    return Exchange(prompt, answer, problem, _number(values, "latency_s"))
 
 
 def _read_line(line: bytes) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.depth import noise_m
 from lira_ros.mapping.fragment import VOXELS_PER_BLOCK
 from lira_ros.mapping.kernels import allocate_all, find, insert_all
 from lira_ros.mapping.voxel import BLOCK_LIMIT, EMPTY, Array, compiled, pack_key, unique_blocks
@@ -15,6 +17,9 @@ _FIRST_BLOCKS = 1 << 9
 # Voxels are packed into 21 bits each to compare sets of them: 3 * 16 bits for blocks and 3 for the place in a block.
 _VOXEL_BITS = 21
 _VOXEL_BIAS = 1 << (_VOXEL_BITS - 1)
+# A measured point is where it seems to be within three standard deviations of the noise (99.7 %), and within a voxel
+# for what the map and the pose are off.
+_NOISE_DEVIATIONS = 3.0
 
 
 @compiled
@@ -50,6 +55,45 @@ def look_up_ids(keys: Array, values: Array, ids: Array, points: Array, voxel_m: 
                 found[i] = ids[row, (nx & 7) | ((ny & 7) << 3) | ((nz & 7) << 6)]
                 if found[i] != 0:
                     break
+
+
+@compiled
+def ids_at_depth(
+    keys: Array, values: Array, ids: Array, depth: Array, pinhole: Array, pose: Array, voxel_m: float, found: Array
+) -> None:
+    """Write to (H, W) the id of the voxel nearest along the ray to what each pixel measures [m], 0 without one."""
+    block_x, block_y, block_z, row = 0, 0, 0, find(keys, values, pack_key(0, 0, 0))
+    # Truncation of what is positive rounds to the nearest, at a fraction of the cost of rint.
+    ox = pose[0, 3] / voxel_m + _VOXEL_BIAS + 0.5
+    oy = pose[1, 3] / voxel_m + _VOXEL_BIAS + 0.5
+    oz = pose[2, 3] / voxel_m + _VOXEL_BIAS + 0.5
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            z = float(depth[v, u])
+            found[v, u] = 0
+            if z <= 0.0:
+                continue
+            x, y = (u - pinhole[2]) / pinhole[0], (v - pinhole[3]) / pinhole[1]
+            # In voxels, by metres along the optical axis.
+            dx = (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]) / voxel_m
+            dy = (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]) / voxel_m
+            dz = (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]) / voxel_m
+            step_m = voxel_m / np.sqrt(x * x + y * y + 1.0)
+            steps = 1 + int(np.ceil(_NOISE_DEVIATIONS * noise_m(z) / step_m))
+            for k in range(2 * steps + 1):
+                # 0, 1, -1, 2, -2 ... steps: what is nearest to the measurement wins, what is behind it of equals.
+                at = z + step_m * ((k + 1) // 2 if k % 2 == 1 else -(k // 2))
+                nx = int(ox + dx * at) - _VOXEL_BIAS
+                ny = int(oy + dy * at) - _VOXEL_BIAS
+                nz = int(oz + dz * at) - _VOXEL_BIAS
+                if nx >> 3 != block_x or ny >> 3 != block_y or nz >> 3 != block_z:
+                    block_x, block_y, block_z = nx >> 3, ny >> 3, nz >> 3
+                    row = find(keys, values, pack_key(block_x, block_y, block_z))
+                if row >= 0:
+                    here = ids[row, (nx & 7) | ((ny & 7) << 3) | ((nz & 7) << 6)]
+                    if here != 0:
+                        found[v, u] = here
+                        break
 
 
 def _packed(voxels: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -167,6 +211,32 @@ class InstanceLayer:
         found = np.empty(len(points), np.uint32)
         coordinates = np.ascontiguousarray(points, dtype=np.float32)
         look_up_ids(self._keys, self._values, self._ids, coordinates, self.voxel_size_m, found)
+        return found
+
+    def look_up_depth(
+        self, depth_m: NDArray[np.float32], camera: Camera, T_map_camera: NDArray[np.float64]
+    ) -> NDArray[np.uint32]:
+        """Return the (H, W) uint32 instance ids of what a depth image [m] shows, 0 where there is none.
+
+        A pixel shows the instance voxel nearest to its measurement along its ray, within a voxel and the noise of the
+        sensor: whatever stands in front of an instance now hides it, and what was taken away is not shown. A pixel
+        without depth shows none. Raises ValueError for an image of another size than the camera's.
+        """
+        size = (camera.height_px, camera.width_px)
+        if depth_m.shape != size:
+            raise ValueError(f"depth_m: expected shape {size} of the camera, got {depth_m.shape}")
+        found = np.zeros(size, np.uint32)
+        if self._voxels:
+            ids_at_depth(
+                self._keys,
+                self._values,
+                self._ids,
+                np.ascontiguousarray(depth_m, dtype=np.float32),
+                np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+                np.ascontiguousarray(T_map_camera, dtype=np.float64),
+                self.voxel_size_m,
+                found,
+            )
         return found
 
     def changed_blocks(self) -> NDArray[np.int32]:

@@ -72,6 +72,7 @@ def warm_up(device: str = "cpu") -> float:
     instances = InstanceLayer(0.1)
     instances.set(1, np.zeros((1, 3), np.int32))
     mapper.point_cloud(0.5, instances)
+    instances.look_up_depth(depth_m, camera, np.eye(4))
     mapper.labels(np.zeros((1, 3)))
     mapper.depth_labels(depth_m, camera, np.eye(4))
     for exact in (False, True):

@@ -22,6 +22,7 @@ from lira_ros.ros.corrections import CorrectionConfiguration, PoseCorrections
 from lira_ros.ros.free_space_output import FreeSpaceConfiguration, FreeSpaceOutput
 from lira_ros.ros.gravity_input import GravityInput
 from lira_ros.ros.instance_input import InstanceInput
+from lira_ros.ros.instance_masks_output import InstanceMasksConfiguration, InstanceMasksOutput
 from lira_ros.ros.map_files import MapFiles
 from lira_ros.ros.map_output import MapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
@@ -34,7 +35,9 @@ PUBLISH_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True)
-class MappingNodeConfiguration(SurfaceConfiguration, CameraInputsConfiguration, NodeConfiguration):
+class MappingNodeConfiguration(
+    SurfaceConfiguration, InstanceMasksConfiguration, CameraInputsConfiguration, NodeConfiguration
+):
     """Parameters of the mapping node."""
 
     map_frame: str = parameter("map", "Frame in which the map is built; poses must lead into it")
@@ -95,6 +98,7 @@ class MappingNode(LiraNode):
         self._map = MapOutput(self, c.map_frame)
         self._trajectory = TrajectoryOutput(self, c.map_frame)
         self._instances = InstanceInput(self, c.mapping.voxel_size_m, c.map_frame)
+        self._masks = InstanceMasksOutput(self, self._instances, c)
         self._surface = SurfaceOutput(self, self._mapper, c.map_frame, c, self._instances)
         self._surface.clear(self._map.session)
         self._free_space = FreeSpaceOutput(self, self._mapper, c.map_frame, c.free_space)
@@ -123,7 +127,16 @@ class MappingNode(LiraNode):
     def cleanup(self) -> None:
         """Forget the map."""
         self._close_transforms()
-        for name in ("_mapper", "_surface", "_free_space", "_cameras", "_corrections", "_gravity", "_instances"):
+        for name in (
+            "_mapper",
+            "_surface",
+            "_free_space",
+            "_cameras",
+            "_corrections",
+            "_gravity",
+            "_instances",
+            "_masks",
+        ):
             setattr(self, name, None)
 
     def _close_transforms(self) -> None:
@@ -168,6 +181,7 @@ class MappingNode(LiraNode):
         self._stamp_ns, self._last_frame_s = frame.stamp_ns, time.monotonic()
         self._viewpoint_m = frame.T_map_camera[:3, 3]
         self._trajectory.add(frame, None if update.keyframe is None else update.keyframe.id)
+        self._masks.add(frame)
         if update.keyframe is not None:
             self._map.publish_keyframe(update.keyframe, self.configuration.jpeg_quality)
         if update.fragment is not None:

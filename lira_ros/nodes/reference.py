@@ -54,6 +54,7 @@ TOPIC_MEANINGS = {
     "map/mesh_updates": "the same for programs: regions with coordinates, revision and shape_msgs/Mesh",
     "map/occupancy": "which cells of the floor are free, occupied or unknown, for planners; z of its origin is up",
     "map/distance": "distance of each of these cells to the nearest obstacle [m], as intensity",
+    "instance_masks": "32SC1 with stamp and pixels of the colour image: which conforming instance each shows, or 0",
     "instructions": "the active instructions, whole list",
     "candidates": "answer of the back end for one keyframe and one instruction: masks, names, attributes, reasons",
     "reasoning_status": "how many keyframes are answered and pending for each instruction, and failures",

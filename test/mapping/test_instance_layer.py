@@ -1,6 +1,11 @@
+from collections import defaultdict
+
 import numpy as np
 import pytest
 
+from lira_ros.datasets.rooms.sequence import RoomSequence
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.pose import transform_points
 from lira_ros.mapping.instance_layer import InstanceLayer
 
 
@@ -86,3 +91,80 @@ def test_nonsense_is_refused():
         layer.set(1, np.array([[1 << 22, 0, 0]]))
     with pytest.raises(KeyError):
         layer.remove(1)
+
+
+def camera_at(offset_m=0.0):
+    """Return a camera that looks along +x of the map from ``offset_m``, and its pose."""
+    T_map_camera = np.array([[0, 0, 1, offset_m], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=float)
+    return Camera(64, 48, 60.0, 60.0, 31.5, 23.5), T_map_camera
+
+
+def plate(x, y0, y1):
+    """Return the voxels of an upright plate across the view at x [voxels of 2 cm]."""
+    return np.stack(np.meshgrid([x], np.arange(y0, y1), np.arange(-60, 60), indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def test_a_depth_image_shows_the_instances_at_the_measured_depth():
+    layer = InstanceLayer(0.02)
+    camera, T_map_camera = camera_at()
+    depth = np.full((48, 64), 2.0, np.float32)
+    assert not layer.look_up_depth(depth, camera, T_map_camera).any()
+    layer.set(3, plate(100, 0, 80))  # y is left in the image
+    layer.set(5, plate(100, -80, 0))
+    ids = layer.look_up_depth(depth, camera, T_map_camera)
+    assert (ids[:, :31] == 3).all()
+    assert (ids[:, 33:] == 5).all()
+    camera, turned = camera_at(-1.0)
+    np.testing.assert_array_equal(layer.look_up_depth(depth + 1.0, camera, turned)[:, :31], 3)
+    noisy = depth + np.random.default_rng(0).normal(0.0, 0.006, depth.shape).astype(np.float32)  # a Kinect at 2 m
+    assert (layer.look_up_depth(noisy, *camera_at()) == ids)[:, :31].mean() > 0.99
+
+
+def test_what_stands_in_front_or_is_gone_or_was_not_measured_is_not_shown():
+    layer = InstanceLayer(0.02)
+    layer.set(3, plate(100, -80, 80))
+    camera, T_map_camera = camera_at()
+    depth = np.full((48, 64), 2.0, np.float32)
+    depth[:10] = 1.0  # a hand
+    depth[10:20] = 3.0  # seen through
+    depth[20:30] = 0.0
+    ids = layer.look_up_depth(depth, camera, T_map_camera)
+    assert not ids[:30].any()
+    assert (ids[30:] == 3).all()
+    with pytest.raises(ValueError, match="depth_m: expected shape"):
+        layer.look_up_depth(depth[:10], camera, T_map_camera)
+
+
+def test_of_two_near_the_measured_depth_the_nearer_to_it_is_shown():
+    layer = InstanceLayer(0.02)
+    layer.set(1, plate(99, -80, 80))
+    layer.set(2, plate(101, -80, 80))
+    camera, T_map_camera = camera_at()
+    for depth_m, expected in ((1.975, 1), (2.025, 2)):
+        ids = layer.look_up_depth(np.full((48, 64), depth_m, np.float32), camera, T_map_camera)
+        assert (ids == expected).all()
+
+
+def test_frames_that_nothing_was_asked_about_show_the_things_of_a_home():
+    """Every third frame of a walk with a noisy camera makes the instances; the others are drawn and compared."""
+    sequence = RoomSequence(3, rate_hz=3.0, width_px=160, duration_s=6.0)
+    points = defaultdict(list)
+    frames = [(sequence.frame(index), sequence.instance_image(index)) for index in range(len(sequence))]
+    for frame, truth in frames[::3]:
+        lifted = transform_points(frame.T_map_camera, frame.camera.unproject(frame.depth_m))
+        for thing in np.unique(truth[truth > 0]).tolist():
+            points[thing].append(lifted[(truth == thing) & (frame.depth_m > 0)])
+    layer = InstanceLayer(0.02)
+    for thing, parts in points.items():
+        layer.set(thing, np.unique(np.rint(np.concatenate(parts) / 0.02).astype(np.int32), axis=0))
+    overlaps, precisions = [], []
+    for index, (frame, truth) in enumerate(frames):
+        ids = layer.look_up_depth(frame.depth_m, frame.camera, frame.T_map_camera)
+        for thing in np.unique(ids[ids > 0]).tolist() if index % 3 else ():
+            mask, true = ids == thing, truth == thing
+            if mask.sum() >= 30:
+                overlaps.append((mask & true).sum() / (mask | true).sum())
+                precisions.append((mask & true).sum() / mask.sum())
+    assert len(overlaps) > 20
+    assert np.mean(precisions) > 0.85
+    assert np.mean(overlaps) > 0.65

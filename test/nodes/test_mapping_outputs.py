@@ -6,7 +6,7 @@ from conftest import FOCAL, HEIGHT, START_NS, WIDTH, CameraMessages
 from mapping_harness import feed, mapped, mapper, problem
 from nav_msgs.msg import OccupancyGrid
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import Imu, PointCloud2
+from sensor_msgs.msg import Image, Imu, PointCloud2
 from shape_msgs.msg import Mesh
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
@@ -386,3 +386,34 @@ def test_points_carry_the_ids_of_published_instances(mapping, camera, peer, coll
     assert not node.statistics.problems()
     publish([(9, other)], frame="odom")
     wait_for(lambda: problem(node, "/instances/points: expected frame 'map', got 'odom'"), what="the wrong frame")
+
+
+def test_masks_of_the_instances_come_with_stamp_and_frame_of_the_image(mapping, camera, peer, collect, wait_for):
+    node = mapping(masks_rate_hz=60.0)
+    images = collect(Image, "instance_masks", qos.stream())
+    instances = peer.create_publisher(PointCloud2, "instances/points", qos.latched())
+    connect(camera, peer, wait_for)
+    feed(camera, 1, node, wait_for)
+    wait_for(lambda: images, what="an image without instances")
+    assert not np.frombuffer(images[-1].data, "<i4").any()
+    axes = (np.arange(-2.0, 0.0, 0.02), np.arange(1.46, 1.55, 0.02), np.arange(0.0, 2.0, 0.02))
+    half = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3).astype(np.float32)  # of the wall
+    ids = np.full(len(half), 7, np.uint32)
+    before = node._instances.revision
+    instances.publish(points_to_message(half, np.zeros((len(half), 3), np.uint8), 1, "map", ids))
+    wait_for(lambda: node._instances.revision > before, what="the instance")
+    messages = camera.next()
+    camera.send(messages)
+
+    def shown():
+        return images[-1].header.stamp == messages["color"].header.stamp
+
+    wait_for(shown, what="the masks of the newest image")
+    newest = images[-1]
+    assert newest.header.frame_id == messages["color"].header.frame_id
+    assert (newest.encoding, newest.width, newest.height) == ("32SC1", WIDTH, HEIGHT)
+    drawn = np.frombuffer(newest.data, "<i4").reshape(HEIGHT, WIDTH)
+    assert set(np.unique(drawn)) == {0, 7}
+    assert (drawn[:, 0] == 7).mean() > 0.9
+    assert (drawn[:, -1] == 0).all()
+    assert not node.statistics.problems()

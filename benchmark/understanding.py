@@ -1,8 +1,8 @@
 """How well sentences are understood: instructions of generated homes answered over their true objects.
 
 No picture is drawn and no map is built, so that what is missed here is missed by the parser or the target inference
-alone. Each object becomes an instance with its true label and colour and points of its whole surface, measured as the map
-measures; the answer is compared with the ids that conform. The same arguments give the same table.
+alone. Each object becomes an instance with its true label and colour and points of its whole surface, measured as the
+map measures; the answer is compared with the ids that conform. The same arguments give the same table.
 
 Run: python benchmark/understanding.py [--seeds 1000 1020] [--count 60] [--wrong KIND]
 """

@@ -59,6 +59,9 @@ WRONG_COLOR = 0.08
 # Without an encoder, open words count when they occur in the name or use of a class.
 WORD_OVERLAP_SCORE = 0.7
 
+# Texts of phrases whose vectors are kept: those of a thousand instructions with a few phrases each, 6 MB.
+MAX_KEPT_TEXTS = 4000
+
 # Four ways to write a class; their vectors are averaged, which ranks better than any one of them.
 _TEMPLATES = ("{name}", "{name}: {use}", "a {name}, {use}", "{use}")
 
@@ -120,6 +123,7 @@ class Relevance:
     def __init__(self, encoder: SentenceEncoder | None) -> None:
         self.encoder = encoder
         self._label_vectors: dict[str, NDArray[np.float32]] = {}
+        self._text_vectors: dict[str, NDArray[np.float32]] = {}
         self._label_scores: dict[tuple[Phrase, str], float] = {}
 
     def match(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> Match:
@@ -292,7 +296,12 @@ class Relevance:
         if vector is None:
             vector = _mean_direction(self.encoder.encode(_label_texts(label)))
             self._label_vectors[label] = vector
-        return float(self.encoder.encode([text])[0] @ vector)
+        direction = self._text_vectors.get(text)
+        if direction is None:
+            if len(self._text_vectors) >= MAX_KEPT_TEXTS:
+                self._text_vectors.clear()
+            direction = self._text_vectors[text] = self.encoder.encode([text])[0]
+        return float(direction @ vector)
 
     def _properties(
         self, phrase: Phrase, label: str, names: dict[str, float], attributes: Attributes

@@ -65,3 +65,35 @@ def test_cancelling_one_and_all():
     assert asked.cancel() == ()
     with pytest.raises(KeyError):
         asked.cancel("b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mFind the\x1b[0m red mug",
+        "Find the\nred\r\nmug",
+        "Find the \u202ered mug\u202c",
+        "Find the red\x00 mug",
+        "Find the red mug\ud800",
+        "Find the red mug in ../../etc/passwd",
+    ],
+)
+def test_what_is_shown_of_an_instruction_holds_no_control_characters(text):
+    shown = InstructionBook(InstructionConfiguration()).submit(text).text
+    assert "red mug" in shown
+    assert all(character.isprintable() for character in shown)
+    shown.encode("utf-8")
+
+
+def test_a_text_of_two_megabytes_is_refused_in_a_short_sentence():
+    with pytest.raises(InstructionError) as refusal:
+        InstructionBook(InstructionConfiguration()).submit("find the chair \x1b[2J" * 120_000)
+    assert refusal.value.code == "TEXT_TOO_LONG"
+    assert len(refusal.value.message) < 300
+    assert refusal.value.message.isprintable()
+
+
+def test_a_refusal_shows_no_control_characters():
+    with pytest.raises(InstructionError) as refusal:
+        InstructionBook(InstructionConfiguration()).submit("qwrtz\x1b[2J \u202eplmk vvx")
+    assert refusal.value.message.isprintable()

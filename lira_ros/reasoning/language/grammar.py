@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Relation, RelationKind
@@ -111,10 +112,15 @@ class Draft:
 
 
 class Cursor:
-    """Reads the words of one sentence from left to right."""
+    """Reads the words of one sentence from left to right.
 
-    def __init__(self, tokens: list[str]) -> None:
+    referents: what earlier sentences named; "on it" and "from that lamp" mean the latest that fits.
+    """
+
+    def __init__(self, tokens: list[str], referents: Sequence[Draft] = ()) -> None:
         self._tokens = tokens
+        self._referents = referents  # what was named before, the latest last
+        self.referred = False  # whether "it", "there" or "that lamp" stood for one of them
         self.position = 0
         self.is_statement = False
         self._fronting = False
@@ -125,7 +131,8 @@ class Cursor:
         """Whether all words were read."""
         return self.position >= len(self._tokens)
 
-    def _peek(self, offset: int = 0) -> str:
+    def peek(self, offset: int = 0) -> str:
+        """Return the word at an offset, "" beyond the ends."""
         index = self.position + offset
         return self._tokens[index] if 0 <= index < len(self._tokens) else ""
 
@@ -142,49 +149,49 @@ class Cursor:
                 return kind, length
         return None
 
-    def _rank_at(self, offset: int = 0) -> tuple[RankKind, bool, int, int] | None:
+    def rank_at(self, offset: int = 0) -> tuple[RankKind, bool, int, int] | None:
         """Return (kind, descending, ordinal, words) of a superlative that begins here."""
         length, ordinal = 0, 1
-        word = self._peek(offset)
+        word = self.peek(offset)
         if word in lexicon.ORDINALS:
             ordinal, length = lexicon.ORDINALS[word], 1
-            if (word == "next" and self._peek(offset + 1) == "to") or (
-                self._peek(offset + 1) == "to" and self._peek(offset + 2) in lexicon.SUPERLATIVES
+            if (word == "next" and self.peek(offset + 1) == "to") or (
+                self.peek(offset + 1) == "to" and self.peek(offset + 2) in lexicon.SUPERLATIVES
             ):
                 length = 2
-            word = self._peek(offset + length)
+            word = self.peek(offset + length)
         if word in lexicon.SUPERLATIVES:
             kind, descending = lexicon.SUPERLATIVES[word]
             return kind, descending, ordinal, length + 1
-        if word in {"most", "least"} and self._peek(offset + length + 1) in lexicon.GRADABLE:
-            kind, descending = lexicon.GRADABLE[self._peek(offset + length + 1)]
+        if word in {"most", "least"} and self.peek(offset + length + 1) in lexicon.GRADABLE:
+            kind, descending = lexicon.GRADABLE[self.peek(offset + length + 1)]
             return kind, descending == (word == "most"), ordinal, length + 2
-        if word in lexicon.COMPARATIVES and self._peek(offset + length + 1) != "than":
+        if word in lexicon.COMPARATIVES and self.peek(offset + length + 1) != "than":
             kind, descending = lexicon.COMPARATIVES[word]
             return kind, descending, ordinal, length + 1
         return None
 
     def _lateral_at(self, offset: int = 0) -> tuple[bool, int] | None:
         """Return (right?, words) of "on the left", "to your right", "from the left" that begins here."""
-        if self._peek(offset) not in {"on", "to", "from", "at"}:
+        if self.peek(offset) not in {"on", "to", "from", "at"}:
             return None
         length = 1
-        while self._peek(offset + length) in word_set("the your my far very its our"):
+        while self.peek(offset + length) in word_set("the your my far very its our"):
             length += 1
-        side = self._peek(offset + length)
+        side = self.peek(offset + length)
         if side not in {"left", "right"}:
             return None
         length += 1
-        while self._peek(offset + length) in {"side", "end"}:
+        while self.peek(offset + length) in {"side", "end"}:
             length += 1
-        following = self._peek(offset + length)
+        following = self.peek(offset + length)
         if following == "of" or (following and self._is_content(following, offset + length)):
             return None
         return side == "right", length
 
     def _is_content(self, word: str, offset: int) -> bool:
         """Whether a word can be part of a noun phrase here."""
-        if word == "can" and self._peek(offset - 1) in lexicon.CAN_NOUNS | {"a", "the", "one", "tin", "empty"}:
+        if word == "can" and self.peek(offset - 1) in lexicon.CAN_NOUNS | {"a", "the", "one", "tin", "empty"}:
             return True
         if (
             not word
@@ -200,11 +207,11 @@ class Cursor:
     def sentence(self, antecedent: Draft | None) -> Draft:
         """Read the whole sentence as a description of the target."""
         fronted: Draft | None = None
-        if self._peek() in {"which", "what", "whose"}:
+        if self.peek() in {"which", "what", "whose"}:
             self.position += 1
-            if self._peek() == "of":
+            if self.peek() == "of":
                 self.position += 1
-        if self._peek() not in {"left", "right"} and self._relation_at() is not None and self._lateral_at() is None:
+        if self.peek() not in {"left", "right"} and self._relation_at() is not None and self._lateral_at() is None:
             fronted = Draft()
             start = self.position
             self._fronting = True
@@ -216,7 +223,7 @@ class Cursor:
                     return fronted
                 fronted = None
             else:
-                while self._peek() in word_set(
+                while self.peek() in word_set(
                     """
                     , is are there was were stands sits lies you can see find segment locate
                     show pick me out select we will this it these
@@ -230,7 +237,7 @@ class Cursor:
             before = self.position
             self.modifiers(draft, depth=0)
             if self.position == before:
-                draft.extras += [] if self._peek() == "," else [self._peek()]
+                draft.extras += [] if self.peek() == "," else [self.peek()]
                 self.position += 1
         if antecedent is None and draft.pronoun and draft.generic:
             draft.pronoun = False
@@ -241,25 +248,26 @@ class Cursor:
     def noun_phrase(self, depth: int) -> Draft:
         """Read determiners, adjectives and nouns, then everything that modifies them."""
         draft = Draft()
-        self._noun_run(draft, depth)
+        self.noun_run(draft, depth)
         self.modifiers(draft, depth)
         return draft
 
-    def _noun_run(self, draft: Draft, depth: int) -> None:
+    def noun_run(self, draft: Draft, depth: int) -> None:
+        """Read determiners, adjectives and nouns, without what follows them."""
         words = draft.words
         while not self.done:
-            word = self._peek()
-            following = self._peek(1)
+            word = self.peek()
+            following = self.peek(1)
             if word in {"here", "there", "please"} or (word in {"over", "out"} and following in {"here", "there"}):
                 self.position += 1
                 continue
             if word == "both" and not words:
                 draft.count = 2
                 self.position += 1
-                if self._peek() == "of":
+                if self.peek() == "of":
                     self.position += 1
                 continue
-            rank = None if words else self._rank_at()
+            rank = None if words else self.rank_at()
             if rank is not None and self._accept_rank(draft, rank, depth):
                 continue
             if word in lexicon.ORDINALS and not words and following and word != "next":
@@ -325,7 +333,7 @@ class Cursor:
                 break
             if words and (word in lexicon.POSTURES or word in lexicon.ADVERBS) and self._leads_to_relation():
                 break
-            if words and (self._rank_at() is not None or self._lateral_at() is not None):
+            if words and (self.rank_at() is not None or self._lateral_at() is not None):
                 break
             if words and word in lexicon.REQUEST_VERBS and following in {"it", "them", "me"}:
                 break
@@ -335,7 +343,7 @@ class Cursor:
 
     def _number(self, draft: Draft) -> bool:
         """Read "two", "one of the", "2"; return False for "one" as a pronoun."""
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         value = lexicon.NUMBERS.get(word) or (int(word) if len(word) < 4 else 0)
         if word == "one" and following != "of" and not self._is_content(following, 1):
             return False
@@ -395,17 +403,17 @@ class Cursor:
 
     def _accept_rank(self, draft: Draft, rank: tuple[RankKind, bool, int, int], depth: int) -> bool:
         kind, descending, ordinal, length = rank
-        word = self._peek(length - 1)
-        if word in lexicon.COMPARATIVES and not (draft.definite or self._peek(length) in {"of", "to", "from"}):
+        word = self.peek(length - 1)
+        if word in lexicon.COMPARATIVES and not (draft.definite or self.peek(length) in {"of", "to", "from"}):
             return False
         self.position += length
-        while self._peek() in {"away", "off"}:
+        while self.peek() in {"away", "off"}:
             self.position += 1
         draft.rank = Rank(kind, descending, draft.ordinal or ordinal)
         draft.ordinal = 0
-        if self._peek() == "of" or (self._peek() == "in" and self._peek(1) == "size"):
-            self.position += 1 if self._peek() == "of" else 2
-        elif self._peek() in {"to", "from"}:
+        if self.peek() == "of" or (self.peek() == "in" and self.peek(1) == "size"):
+            self.position += 1 if self.peek() == "of" else 2
+        elif self.peek() in {"to", "from"}:
             self._rank_anchor(draft, depth)
         return True
 
@@ -421,7 +429,7 @@ class Cursor:
             return
         start = self.position
         self.position += 1
-        while self._peek() in {"the", "a"} and self._peek(1) in {"point"}:
+        while self.peek() in {"the", "a"} and self.peek(1) in {"point"}:
             self.position += 1
         anchor = self._anchor(depth)
         if anchor is None:
@@ -438,7 +446,7 @@ class Cursor:
 
     def _color(self, draft: Draft) -> bool:
         """Read one colour of the noun; return False when the word is no colour here."""
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if word in lexicon.SHADES and (following in lexicon.COLORS or following in lexicon.SHADES):
             self.position += 1
             return True
@@ -457,15 +465,15 @@ class Cursor:
         if draft.words and not alone and following not in {",", "and", "or"} and not self._only_adjectives(draft.words):
             return False  # "wine red cellar": part of a name
         listed = following in {",", "and", "or"} and not draft.words and word in lexicon.NOT_COLOR_ALONE
-        if listed and self._peek(2) not in lexicon.COLORS:
+        if listed and self.peek(2) not in lexicon.COLORS:
             return False  # "an orange and a banana" is fruit; "orange and red boxes" are colours
         draft.colors += lexicon.COLORS[word]
         self.position += 1
-        while self._peek() in {"and", "or", "/", ","} and (
-            self._peek(1) in lexicon.COLORS or (self._peek(1) in lexicon.SHADES and self._peek(2) in lexicon.COLORS)
+        while self.peek() in {"and", "or", "/", ","} and (
+            self.peek(1) in lexicon.COLORS or (self.peek(1) in lexicon.SHADES and self.peek(2) in lexicon.COLORS)
         ):
-            self.position += 2 if self._peek(1) in lexicon.COLORS else 3
-            draft.colors += lexicon.COLORS[self._peek(-1)]
+            self.position += 2 if self.peek(1) in lexicon.COLORS else 3
+            draft.colors += lexicon.COLORS[self.peek(-1)]
         return True
 
     def _shades_noun(self, word: str, following: str) -> bool:
@@ -474,7 +482,7 @@ class Cursor:
         return word == "dark" or following not in word_set("switch switches bulb bulbs fixture source fixtures")
 
     def _shape(self, draft: Draft) -> bool:
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if word not in lexicon.SHAPES or (word == "flat" and following in {"screen", "panel", "iron"}):
             return False
         if word == "high" and following in {"chair"}:
@@ -489,12 +497,12 @@ class Cursor:
 
     def _leads_to_relation(self) -> bool:
         offset = 0
-        while self._peek(offset) in lexicon.POSTURES | lexicon.ADVERBS:
+        while self.peek(offset) in lexicon.POSTURES | lexicon.ADVERBS:
             if self._relation_at(offset) is not None:
                 return True
             offset += 1
-        found = self._relation_at(offset) is not None or self._rank_at(offset) is not None
-        return found or self._lateral_at(offset) is not None or self._peek(offset) in {"to", "not"}
+        found = self._relation_at(offset) is not None or self.rank_at(offset) is not None
+        return found or self._lateral_at(offset) is not None or self.peek(offset) in {"to", "not"}
 
     # ---- modifiers ------------------------------------------------------------------------------------------
 
@@ -506,7 +514,7 @@ class Cursor:
                 return
 
     def _modifier(self, draft: Draft, depth: int) -> bool:
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if word == ",":
             return self._after_comma(draft, depth)
         if word in {"and", "or"}:
@@ -517,7 +525,7 @@ class Cursor:
             return True
         if word == "but":
             self.position += 1
-            if draft.generic and not draft.words and self._peek() in lexicon.DEFINITE:
+            if draft.generic and not draft.words and self.peek() in lexicon.DEFINITE:
                 return self._excluded_things(draft, depth)  # "everything but the sofa"
             return True
         if word == "not":
@@ -538,7 +546,7 @@ class Cursor:
             return True
         if word in word_set("at with in of having by") and self._extent_rank(draft, depth):
             return True
-        rank = self._rank_at()
+        rank = self.rank_at()
         if rank is not None and not (word in lexicon.COMPARATIVES and draft.rank is not None):
             return self._accept_postnominal_rank(draft, rank, depth)
         distant = draft.rank is not None and draft.rank.kind is RankKind.DISTANCE and draft.rank.anchor is None
@@ -593,10 +601,10 @@ class Cursor:
         if depth:
             return False
         self.position += 1
-        word = self._peek()
+        word = self.peek()
         if word in word_set("and or but not except that which with without who ,") or not word:
             return True
-        if self._relation_at() is not None or self._rank_at() is not None or self._lateral_at() is not None:
+        if self._relation_at() is not None or self.rank_at() is not None or self._lateral_at() is not None:
             return True
         if word in lexicon.DEFINITE | {"one"} and self._points_back():
             self._merge_mention(draft, depth)
@@ -615,11 +623,11 @@ class Cursor:
     def _points_back(self) -> bool:
         """Whether "the one ..." or "the largest ..." follows: the same thing again."""
         offset = 0
-        while self._peek(offset) in lexicon.DETERMINERS:
+        while self.peek(offset) in lexicon.DETERMINERS:
             offset += 1
-        while self._peek(offset) in lexicon.COLORS or self._peek(offset) in lexicon.SHAPES:
+        while self.peek(offset) in lexicon.COLORS or self.peek(offset) in lexicon.SHAPES:
             offset += 1
-        return self._peek(offset) in {"one", "ones"} or self._rank_at(offset) is not None
+        return self.peek(offset) in {"one", "ones"} or self.rank_at(offset) is not None
 
     def _merge_mention(self, draft: Draft, depth: int) -> None:
         other = self.noun_phrase(depth)
@@ -628,15 +636,15 @@ class Cursor:
     def noun_phrase_simple(self) -> Draft:
         """Read a listed noun with its own modifiers but without the rest of the list."""
         draft = Draft()
-        self._noun_run(draft, 1)
-        while not self.done and self._peek() not in word_set(", and or but except is are"):
+        self.noun_run(draft, 1)
+        while not self.done and self.peek() not in word_set(", and or but except is are"):
             before = self.position
             if not self._modifier(draft, 1) or self.position == before:
                 break
         return draft
 
     def _after_conjunction(self, draft: Draft, depth: int) -> bool:
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if depth:
             if (
                 word == "or"
@@ -645,7 +653,7 @@ class Cursor:
             ):
                 self.position += 1
                 other = Draft()
-                self._noun_run(other, depth)
+                self.noun_run(other, depth)
                 draft.alternatives.append(other)
                 return True
             return False
@@ -653,7 +661,7 @@ class Cursor:
         if following in {"", "so", "then", "please", "explain"}:
             self.position = len(self._tokens) if following in {"explain", "please"} else self.position
             return True
-        if following in lexicon.REQUEST_VERBS and self._peek(1) in {
+        if following in lexicon.REQUEST_VERBS and self.peek(1) in {
             "it",
             "them",
             "me",
@@ -673,18 +681,18 @@ class Cursor:
             return True
         if self._relation_at() is not None or self._leads_to_relation() or self._color_phrase_at():
             return True
-        color = following in lexicon.COLORS and not self._is_content(self._peek(1), 1)
+        color = following in lexicon.COLORS and not self._is_content(self.peek(1), 1)
         if (color and following not in lexicon.NOT_COLOR_ALONE) or following == "colored":
             self._color(draft)
             return True
-        if following in lexicon.COLORS and self._peek(1) == "colored" and not self._is_content(self._peek(2), 2):
+        if following in lexicon.COLORS and self.peek(1) == "colored" and not self._is_content(self.peek(2), 2):
             draft.colors += lexicon.COLORS[following]
             self.position += 2
             return True
         if following in lexicon.REQUEST_VERBS and following not in lexicon.AMBIGUOUS_VERBS:
             start, _ = strip_lead_ins(self._tokens[self.position :])
             self.position += start
-        if following in lexicon.DETERMINERS and self._points_back() and self._peek(1) in lexicon.SUPERLATIVES:
+        if following in lexicon.DETERMINERS and self._points_back() and self.peek(1) in lexicon.SUPERLATIVES:
             other = self.noun_phrase_simple()
             if other.generic:
                 other.pronoun = True
@@ -715,12 +723,12 @@ class Cursor:
                 if self.position == before:
                     self.position += 1
             offset = 0
-            while self._peek(offset) in word_set(", and or nor not but"):
+            while self.peek(offset) in word_set(", and or nor not but"):
                 offset += 1
-            if offset == 0 or not self._peek(offset):
+            if offset == 0 or not self.peek(offset):
                 break
-            nominal = self._peek(offset) in lexicon.DETERMINERS or self._is_content(self._peek(offset), offset)
-            if not nominal or (self._peek(offset) in lexicon.REQUEST_VERBS):
+            nominal = self.peek(offset) in lexicon.DETERMINERS or self._is_content(self.peek(offset), offset)
+            if not nominal or (self.peek(offset) in lexicon.REQUEST_VERBS):
                 break
             self.position += offset
         return True
@@ -737,16 +745,16 @@ class Cursor:
         if depth:
             return False
         self.position += 1
-        while self._peek() in lexicon.ADVERBS or (
-            self._peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
+        while self.peek() in lexicon.ADVERBS or (
+            self.peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
         ):
             self.position += 1
         if self._lateral_at() is None and self.relation(draft, depth, negated=True):
             return True
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if word == "colored":
             self.position += 1
-            word, following = self._peek(), self._peek(1)
+            word, following = self.peek(), self.peek(1)
         if word in lexicon.COLORS and not self._is_content(following, 1) and following not in {"one", "ones"}:
             self._negated_color(draft)
             return True
@@ -777,8 +785,8 @@ class Cursor:
 
     def _request_tail(self) -> bool:
         """Skip "should be found", "need to be identified", "must be located" to the end."""
-        obliged = self._peek() in lexicon.MODALS | {"need", "needs", "has", "have", "ought"}
-        if obliged and "be" in {self._peek(1), self._peek(2)} and "used" not in {self._peek(2), self._peek(3)}:
+        obliged = self.peek() in lexicon.MODALS | {"need", "needs", "has", "have", "ought"}
+        if obliged and "be" in {self.peek(1), self.peek(2)} and "used" not in {self.peek(2), self.peek(3)}:
             self.position = len(self._tokens)
             return True
         return False
@@ -791,31 +799,31 @@ class Cursor:
             belonging belong belongs classified labeled labelled categorized tagged known
             """
         )
-        explicit = self._peek() in openers and self._peek(1) in {"to", "as"}
+        explicit = self.peek() in openers and self.peek(1) in {"to", "as"}
         if explicit:
             offset = 2
-        elif self._peek() in word_set("in of from within among amongst as inside out"):
-            offset = 2 if self._peek(1) == "of" and self._peek() in {"out", "inside"} else 1
-        elif self._peek() in lexicon.CLASS_WORDS:
+        elif self.peek() in word_set("in of from within among amongst as inside out"):
+            offset = 2 if self.peek(1) == "of" and self.peek() in {"out", "inside"} else 1
+        elif self.peek() in lexicon.CLASS_WORDS:
             offset = 0
         else:
             return False
-        while self._peek(offset) in {"the", "a", "all", "any"}:
+        while self.peek(offset) in {"the", "a", "all", "any"}:
             offset += 1
-        named = self._peek(offset) in lexicon.CLASS_WORDS
-        grouped = self._peek(offset) in lexicon.GROUP_WORDS and self._peek(offset + 1) == "of"
-        among = self._peek() in {"among", "amongst"} or (self._peek() == "from" and draft.generic)
-        among = among or (self._peek() == "of" and (draft.pronoun or (draft.generic and draft.rank is not None)))
+        named = self.peek(offset) in lexicon.CLASS_WORDS
+        grouped = self.peek(offset) in lexicon.GROUP_WORDS and self.peek(offset + 1) == "of"
+        among = self.peek() in {"among", "amongst"} or (self.peek() == "from" and draft.generic)
+        among = among or (self.peek() == "of" and (draft.pronoun or (draft.generic and draft.rank is not None)))
         if not (explicit or named or grouped or (among and self._lateral_at() is None)):
             return False
-        if explicit and self._peek() in {"labeled", "labelled"} and self._peek(1) != "as":
+        if explicit and self.peek() in {"labeled", "labelled"} and self.peek(1) != "as":
             return False
-        while self._peek(offset) in lexicon.CLASS_WORDS or self._peek(offset) == "of":
+        while self.peek(offset) in lexicon.CLASS_WORDS or self.peek(offset) == "of":
             offset += 1
         self.position += offset
         other = Draft()
         if depth:
-            self._noun_run(other, depth)
+            self.noun_run(other, depth)
         else:
             other = self.noun_phrase(depth)
         plural = draft.plural
@@ -824,27 +832,27 @@ class Cursor:
         return True
 
     def _color_phrase_at(self) -> bool:
-        word = self._peek()
+        word = self.peek()
         return word in {"painted", "colored"} or (
-            word in {"of", "in", "with"} and self._peek(1) in {"color", "a", "the"} and self._peek(2) == "color"
+            word in {"of", "in", "with"} and self.peek(1) in {"color", "a", "the"} and self.peek(2) == "color"
         )
 
     def _color_phrase(self, draft: Draft) -> bool:
         """Read "of color red", "colored red", "in red", "with a red color", "have a color red"."""
         offset = 0
-        if self._peek() in word_set("of in with has have having painted colored is are the"):
+        if self.peek() in word_set("of in with has have having painted colored is are the"):
             offset = 1
-        while self._peek(offset) in word_set("a an the color colored is in its whose"):
+        while self.peek(offset) in word_set("a an the color colored is in its whose"):
             offset += 1
-        negated = self._peek(offset) == "not"
+        negated = self.peek(offset) == "not"
         offset += negated
-        shade = self._peek(offset) in lexicon.SHADES
-        name = self._peek(offset + shade)
+        shade = self.peek(offset) in lexicon.SHADES
+        name = self.peek(offset + shade)
         if offset == 0 or name not in lexicon.COLORS:
             return False
-        opener = self._peek()
-        following = self._peek(offset + shade + 1)
-        mentions = any(self._peek(k) in {"color", "colored", "painted"} for k in range(offset)) or following == "color"
+        opener = self.peek()
+        following = self.peek(offset + shade + 1)
+        mentions = any(self.peek(k) in {"color", "colored", "painted"} for k in range(offset)) or following == "color"
         ends = not self._is_content(following, offset + shade + 1) and following not in {"one", "ones"}
         if not (mentions or (opener == "in" and ends and offset == 1)):
             return False
@@ -855,10 +863,10 @@ class Cursor:
         draft_colors = draft.colors
         found.colors += lexicon.COLORS[name]
         self.position += 1
-        while self._peek() in {"and", "or", ","} and self._peek(1) in lexicon.COLORS:
-            found.colors += lexicon.COLORS[self._peek(1)]
+        while self.peek() in {"and", "or", ","} and self.peek(1) in lexicon.COLORS:
+            found.colors += lexicon.COLORS[self.peek(1)]
             self.position += 2
-        if self._peek() in {"color", "colored"}:
+        if self.peek() in {"color", "colored"}:
             self.position += 1
         if negated:
             draft.excluded_colors += found.colors
@@ -869,69 +877,69 @@ class Cursor:
     def _extent_rank(self, draft: Draft, depth: int) -> bool:
         """Read "at the closest distance from X", "with the largest size"."""
         offset = 1
-        while self._peek(offset) in {"the", "a"}:
+        while self.peek(offset) in {"the", "a"}:
             offset += 1
-        rank = self._rank_at(offset)
+        rank = self.rank_at(offset)
         if rank is None or offset == 1:
             return False
         kind, descending, ordinal, length = rank
-        if self._peek(offset + length) not in lexicon.EXTENT_WORDS:
+        if self.peek(offset + length) not in lexicon.EXTENT_WORDS:
             return False
         measured = {
             "height": RankKind.HEIGHT,
             "length": RankKind.LENGTH,
             "width": RankKind.WIDTH,
             "distance": RankKind.DISTANCE,
-        }.get(self._peek(offset + length), kind)
+        }.get(self.peek(offset + length), kind)
         self.position += offset + length + 1
         draft.rank = Rank(measured, descending, ordinal)
-        if self._peek() in {"to", "from"}:
+        if self.peek() in {"to", "from"}:
             self._rank_anchor(draft, depth)
         return True
 
     def _accept_postnominal_rank(self, draft: Draft, rank: tuple[RankKind, bool, int, int], depth: int) -> bool:
         kind, descending, ordinal, length = rank
         self.position += length
-        while self._peek() in {"away", "distance", "off", "distant", "remote"}:
+        while self.peek() in {"away", "distance", "off", "distant", "remote"}:
             self.position += 1
         if kind is RankKind.HEIGHT and not descending and draft.head in lexicon.LYING_HEADS:
             kind = RankKind.LENGTH
         draft.rank = Rank(kind, descending, draft.ordinal or ordinal)
         draft.ordinal = 0
-        if self._peek() in {"to", "from"}:
+        if self.peek() in {"to", "from"}:
             self._rank_anchor(draft, depth)
-        elif kind is RankKind.DISTANCE and (self._peek() in lexicon.DEFINITE or self._relation_at() is not None):
-            anchor_next = self._peek() in lexicon.DEFINITE  # "nearest the door"
+        elif kind is RankKind.DISTANCE and (self.peek() in lexicon.DEFINITE or self._relation_at() is not None):
+            anchor_next = self.peek() in lexicon.DEFINITE  # "nearest the door"
             if anchor_next:
                 self.position -= 1
                 self._rank_anchor(draft, depth)
-        elif self._peek() in {"one", "ones"}:
+        elif self.peek() in {"one", "ones"}:
             self.position += 1
         return True
 
     def _leads_over_postures(self, draft: Draft, depth: int) -> bool:
         """Skip "placed", "standing right" before a relation; return whether something was read."""
         offset = 0
-        while (self._peek(offset) in lexicon.POSTURES or self._peek(offset) in lexicon.ADVERBS) and (
+        while (self.peek(offset) in lexicon.POSTURES or self.peek(offset) in lexicon.ADVERBS) and (
             self._relation_at(offset) is None
         ):
             offset += 1
         if offset == 0:
             return False
-        extent = self._peek(offset) in {"at", "with"} and self._peek(offset + 1) == "the"
-        if self._relation_at(offset) is None and self._rank_at(offset) is None and self._lateral_at(offset) is None:
-            if self._peek(offset) != "not" and not extent and self._peek(offset) != "the":
+        extent = self.peek(offset) in {"at", "with"} and self.peek(offset + 1) == "the"
+        if self._relation_at(offset) is None and self.rank_at(offset) is None and self._lateral_at(offset) is None:
+            if self.peek(offset) != "not" and not extent and self.peek(offset) != "the":
                 return False
-            if self._peek(offset) == "the" and self._rank_at(offset + 1) is None:
+            if self.peek(offset) == "the" and self.rank_at(offset + 1) is None:
                 return False
-            if self._peek(offset) == "the":
+            if self.peek(offset) == "the":
                 offset += 1
         self.position += offset
         return True
 
     def _relative_clause(self, draft: Draft, depth: int) -> bool:
-        opener = self._peek()
-        following = self._peek(1)
+        opener = self.peek()
+        following = self.peek(1)
         if opener == "whose":
             self.position += 1
             if self._color_clause(draft):
@@ -949,8 +957,8 @@ class Cursor:
             self.predicate(draft, depth)
             self.is_statement = statement
             return True
-        denied = following in word_set("does do did will can should") and self._peek(1) == "not"
-        if denied and self._peek(2) in {"have", "hold", "contain", "carry", "support"}:
+        denied = following in word_set("does do did will can should") and self.peek(1) == "not"
+        if denied and self.peek(2) in {"have", "hold", "contain", "carry", "support"}:
             self.position += 3
             self._possession(draft, depth, negated=True, opener="with")
             return True
@@ -959,7 +967,7 @@ class Cursor:
             if anchor is not None:
                 draft.relations.append(Relation(RelationKind.HOLDS, (anchor,)))
                 return True
-        if following in {"looks", "appears", "seems"} and self._peek(1) in lexicon.COLORS:
+        if following in {"looks", "appears", "seems"} and self.peek(1) in lexicon.COLORS:
             self.position += 1
             self._color(draft)
             return True
@@ -968,7 +976,7 @@ class Cursor:
             or following in {"belong", "belongs"}
             or self._leads_to_relation()
             or self._relation_at() is not None
-            or self._peek() == "not"
+            or self.peek() == "not"
         ):
             return True
         self.position -= 1
@@ -986,27 +994,27 @@ class Cursor:
 
     def _color_clause(self, draft: Draft) -> bool:
         """Read "color is red" after "whose"."""
-        if self._peek() != "color":
+        if self.peek() != "color":
             return False
         offset = 1
-        while self._peek(offset) in lexicon.COPULAS:
+        while self.peek(offset) in lexicon.COPULAS:
             offset += 1
-        negated = self._peek(offset) == "not"
+        negated = self.peek(offset) == "not"
         offset += negated
-        if self._peek(offset) not in lexicon.COLORS:
+        if self.peek(offset) not in lexicon.COLORS:
             return False
-        colors = lexicon.COLORS[self._peek(offset)]
+        colors = lexicon.COLORS[self.peek(offset)]
         (draft.excluded_colors if negated else draft.colors).extend(colors)
         self.position += offset + 1
         return True
 
     def predicate(self, draft: Draft, depth: int) -> None:
         """Read what follows "is": a relation, a rank, a colour, a shape, "the one ...", or an open clause."""
-        while self._peek() in lexicon.ADVERBS or (
-            self._peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
+        while self.peek() in lexicon.ADVERBS or (
+            self.peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
         ):
             self.position += 1
-        word, following = self._peek(), self._peek(1)
+        word, following = self.peek(), self.peek(1)
         if not word or word in {",", "and"}:
             return
         if word == "not":
@@ -1020,13 +1028,13 @@ class Cursor:
         if word in lexicon.CLASS_WORDS or word in word_set("of used made belonging that which with"):
             return
         offset = 0
-        while self._peek(offset) in lexicon.DETERMINERS:
+        while self.peek(offset) in lexicon.DETERMINERS:
             offset += 1
-        if self._peek(offset) in {"one", "ones"} and offset:
+        if self.peek(offset) in {"one", "ones"} and offset:
             self.position += offset + 1
             return
-        if self._rank_at(offset) is not None:
-            if offset and self._peek(offset) not in {"closest", "nearest", "farthest", "furthest"}:
+        if self.rank_at(offset) is not None:
+            if offset and self.peek(offset) not in {"closest", "nearest", "farthest", "furthest"}:
                 self._merge_mention(draft, depth)
             else:
                 self.position += offset
@@ -1038,15 +1046,15 @@ class Cursor:
         if word in lexicon.COLORS or word in lexicon.SHADES or word == "colored":
             if word == "colored":
                 self.position += 1
-            while self._peek() in lexicon.SHADES:
+            while self.peek() in lexicon.SHADES:
                 self.position += 1
-            if self._peek() in lexicon.COLORS:
-                draft.colors += lexicon.COLORS[self._peek()]
+            if self.peek() in lexicon.COLORS:
+                draft.colors += lexicon.COLORS[self.peek()]
                 self.position += 1
-                while self._peek() in {"and", "or", ","} and self._peek(1) in lexicon.COLORS:
-                    draft.colors += lexicon.COLORS[self._peek(1)]
+                while self.peek() in {"and", "or", ","} and self.peek(1) in lexicon.COLORS:
+                    draft.colors += lexicon.COLORS[self.peek(1)]
                     self.position += 2
-                if self._peek() in {"colored", "color"}:
+                if self.peek() in {"colored", "color"}:
                     self.position += 1
                 return
         if word in lexicon.SHAPES and not self._is_content(following, 1):
@@ -1061,31 +1069,29 @@ class Cursor:
 
     def _possession(self, draft: Draft, depth: int, negated: bool, opener: str) -> None:
         """Read "with a lamp on it", "has nothing on it", "without cups"; parts and traits stay open text."""
-        if opener in {"has", "have", "having"} and self._peek() in {"not", "no"}:
+        if opener in {"has", "have", "having"} and self.peek() in {"not", "no"}:
             negated = True
         offset = 0
-        while self._peek(offset) in {"a", "the", "an"}:
+        while self.peek(offset) in {"a", "the", "an"}:
             offset += 1
-        if self._peek(offset) == "color" or (
-            self._peek(offset) in lexicon.COLORS and self._peek(offset + 1) == "color"
-        ):
+        if self.peek(offset) == "color" or (self.peek(offset) in lexicon.COLORS and self.peek(offset + 1) == "color"):
             self.position -= 1
             if self._color_phrase(draft):
                 return
             self.position += 1
-        rank = self._rank_at(offset)
-        if rank is not None and offset and self._peek(offset + rank[3]) in lexicon.EXTENT_WORDS:
+        rank = self.rank_at(offset)
+        if rank is not None and offset and self.peek(offset + rank[3]) in lexicon.EXTENT_WORDS:
             self.position -= 1
-            if self._peek() in lexicon.HAS:
+            if self.peek() in lexicon.HAS:
                 self._tokens[self.position] = "with"
             if self._extent_rank(draft, depth):
                 return
             self.position += 1
-        if self._peek() in {"no", "not", "nothing"}:
+        if self.peek() in {"no", "not", "nothing"}:
             negated = True
-            if self._peek() != "nothing":
+            if self.peek() != "nothing":
                 self.position += 1
-                if self._peek() in {"any", "a"}:
+                if self.peek() in {"any", "a"}:
                     self.position += 1
         end, length = self._find_on_it()
         if end is not None:
@@ -1099,7 +1105,7 @@ class Cursor:
         start = self.position
         if depth < MAX_DEPTH and draft.head in lexicon.SUPPORTS:
             probe = Draft()
-            self._noun_run(probe, depth + 1)
+            self.noun_run(probe, depth + 1)
             if probe.head in lexicon.SMALL_THINGS:
                 draft.relations.append(Relation(RelationKind.HOLDS, (probe.constraint(),), negated))
                 return
@@ -1110,7 +1116,7 @@ class Cursor:
 
     def _find_on_it(self) -> tuple[int | None, int]:
         """Return where "on it", "on top" begins before the clause ends, and its number of words."""
-        for index in range(self.position + 1 if self._peek() != "nothing" else self.position, len(self._tokens)):
+        for index in range(self.position + 1 if self.peek() != "nothing" else self.position, len(self._tokens)):
             following = self._tokens[index + 1 : index + 2]
             listed = following and following[0] in lexicon.COLORS.keys() | lexicon.SHAPES.keys() | lexicon.MATERIALS
             if self._tokens[index] in {"that", "which", "but"} or (self._tokens[index] == "," and not listed):
@@ -1124,7 +1130,7 @@ class Cursor:
         return None, 0
 
     def _of(self, draft: Draft, depth: int) -> bool:
-        if self._peek(1) in {"interest", "concern"}:
+        if self.peek(1) in {"interest", "concern"}:
             self.position += 2
             return True
         if depth and not draft.words:
@@ -1136,7 +1142,7 @@ class Cursor:
         draft.extras.append("of")
         self.position += 1
         while not self.done:
-            word = self._peek()
+            word = self.peek()
             if not (self._is_content(word, 0) or word in lexicon.DETERMINERS) or word == "that":
                 return
             draft.extras.append(word)
@@ -1150,15 +1156,15 @@ class Cursor:
         if found is None or depth >= MAX_DEPTH:
             return False
         kind, length = found
-        if self._peek(length) in {"which", "whom"}:
+        if self.peek(length) in {"which", "whom"}:
             # "furniture in which books are kept": a use, not a place.
             draft.purpose = True
             self.open_clause(draft)
             return True
         start = self.position
-        opener = self._peek()
+        opener = self.peek()
         self.position += length
-        if definite_only and self._peek() not in lexicon.DEFINITE:
+        if definite_only and self.peek() not in lexicon.DEFINITE:
             self.position = start
             return False
         if kind is RelationKind.BETWEEN:
@@ -1194,7 +1200,7 @@ class Cursor:
         """Keep a named room as open text; "in the room" says nothing and is dropped."""
         self.position = after
         anchor = Draft()
-        self._noun_run(anchor, depth + 1)
+        self.noun_run(anchor, depth + 1)
         if anchor.head not in word_set(
             """
             room house scene picture image view here space apartment flat
@@ -1206,13 +1212,13 @@ class Cursor:
 
     def _further_anchor(self, draft: Draft, kind: RelationKind, negated: bool) -> None:
         """Read "and the lamp" in "next to the chair and the lamp" unless it is a target of its own."""
-        if self._peek() != "and" or self._peek(1) not in {"the", "a", "an", "my"}:
+        if self.peek() != "and" or self.peek(1) not in {"the", "a", "an", "my"}:
             return
         start = self.position
         self.position += 1
         other = Draft()
-        self._noun_run(other, 1)
-        if other.head and (self.done or self._peek() in {",", "and"}):
+        self.noun_run(other, 1)
+        if other.head and (self.done or self.peek() in {",", "and"}):
             draft.relations.append(Relation(kind, (other.constraint(draft),), negated))
         else:
             self.position = start
@@ -1221,7 +1227,7 @@ class Cursor:
         first = self._anchor(depth)
         if first is None:
             return []
-        if self._peek() == "and":
+        if self.peek() == "and":
             start = self.position
             self.position += 1
             second = self._anchor(depth)
@@ -1239,16 +1245,37 @@ class Cursor:
 
     def _anchor(self, depth: int) -> Draft | None:
         """Read the thing that a relation refers to; None when there is none."""
-        if self._peek() in lexicon.VIEWER:
-            head = self._peek()
+        if self.peek() in lexicon.VIEWER:
+            head = self.peek()
             self.position += 1
             return Draft(words=[head], head=head, definite=True)
-        if self._peek() in {"each", "one"} and self._peek(1) in {"other", "another"}:
+        if self.peek() in {"each", "one"} and self.peek(1) in {"other", "another"}:
             return None
         if depth + 1 > MAX_DEPTH:
             return None
+        if self.peek() in {"there", "here"} and self._referents and self.peek(-1) in {"from", "to"}:
+            self.position += 1
+            self.referred = True
+            return self._referents[-1]
         anchor = self.noun_phrase(depth + 1)
-        return None if anchor.bare else anchor
+        if anchor.bare:
+            return None
+        referent = self._referent(anchor)
+        if referent is not None:
+            self.referred = True
+            return referent
+        return anchor
+
+    def _referent(self, anchor: Draft) -> Draft | None:
+        """Return what an anchor stands for: "it", "that lamp", "the lamp" after "the lamp on the desk"."""
+        more = anchor.relations or anchor.rank or anchor.extras or anchor.excluded or anchor.alternatives
+        if more or not (anchor.definite or anchor.pronoun):
+            return None
+        for referent in reversed(self._referents):
+            named = anchor.head and anchor.head == referent.head and set(anchor.colors) <= set(referent.colors)
+            if named or (anchor.pronoun and anchor.generic and not anchor.colors):
+                return referent
+        return None
 
     def _relates(self, kind: RelationKind, anchors: list[Draft], draft: Draft, opener: str) -> bool:
         """Whether the anchor is a thing of its own and not a part, a room, or an idiom."""
@@ -1291,10 +1318,10 @@ class Cursor:
 
         ``weak`` False keeps "on" and "in" inside the clause ("with players on the rods").
         """
-        draft.purpose = draft.purpose or self._peek() in lexicon.PURPOSE_MARKERS or self._peek() in lexicon.MODALS
+        draft.purpose = draft.purpose or self.peek() in lexicon.PURPOSE_MARKERS or self.peek() in lexicon.MODALS
         first = True
         while not self.done:
-            word, following = self._peek(), self._peek(1)
+            word, following = self.peek(), self.peek(1)
             if not first:
                 if self._fronting and word in lexicon.COPULAS:
                     return
@@ -1304,29 +1331,29 @@ class Cursor:
                     following == "not" or following in lexicon.COPULAS or following in lexicon.HAS
                 ):
                     return
-                if word == "and" and following in lexicon.REQUEST_VERBS and self._peek(2) in {"it", "them", "me", ""}:
+                if word == "and" and following in lexicon.REQUEST_VERBS and self.peek(2) in {"it", "them", "me", ""}:
                     return
                 found = self._relation_at()
                 if found is not None and self._strong_relation(found, weak):
                     return
-                if self._rank_at() is not None and self._peek(self._rank_at_length()) in {"to", "from"}:
+                if self.rank_at() is not None and self.peek(self._rank_at_length()) in {"to", "from"}:
                     return
             draft.extras += [] if word == "," else [word]
             self.position += 1
             first = False
 
     def _rank_at_length(self) -> int:
-        rank = self._rank_at()
+        rank = self.rank_at()
         return 0 if rank is None else rank[3]
 
     def _strong_relation(self, found: tuple[RelationKind, int], weak: bool) -> bool:
         kind, length = found
-        after = self._peek(length)
-        if kind is RelationKind.HOLDS or self._peek() in word_set("at around along before over into against by"):
+        after = self.peek(length)
+        if kind is RelationKind.HOLDS or self.peek() in word_set("at around along before over into against by"):
             return False
         definite = after in lexicon.DEFINITE - {"its", "it"} or (kind is RelationKind.BETWEEN)
         if kind in {RelationKind.ON, RelationKind.INSIDE}:
-            head = self._peek(length + 1)
+            head = self.peek(length + 1)
             return (
                 weak
                 and definite

@@ -12,10 +12,12 @@ import unicodedata
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind
 from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS
 from lira_ros.reasoning.language import lexicon
-from lira_ros.reasoning.language.grammar import Cursor, Draft
-from lira_ros.reasoning.language.lead_ins import looks_like_object, strip_lead_ins
-from lira_ros.reasoning.language.lexicon import word_set
+from lira_ros.reasoning.language.reading import Reading
 from lira_ros.reasoning.language.sentences import foreign_because, split_sentences
+from lira_ros.reasoning.plain_text import plain_text
+
+# Of a refused text so much is repeated, enough to recognise it.
+MAX_SHOWN_CHARACTERS = 60
 
 
 class InstructionError(ValueError):
@@ -47,7 +49,7 @@ def parse(text: str) -> Constraint:
     problem = foreign_because([token for sentence in sentences for token in sentence])
     if problem:
         raise _not_understood(text, problem)
-    reading = _Reading()
+    reading = Reading()
     for sentence in sentences:
         reading.add(sentence)
     constraint = reading.constraint()
@@ -118,170 +120,8 @@ def _describe_rank(rank: Rank) -> str:
 
 
 def _not_understood(text: str, why: str) -> InstructionError:
-    shown = text.strip()[:60] + ("..." if len(text.strip()) > 60 else "")
+    shown = plain_text(text, MAX_SHOWN_CHARACTERS)
     return InstructionError(
         "NOT_UNDERSTOOD",
         f"I could not understand {shown!r}: {why}. Please write it in English, for example 'find the red chair'.",
     )
-
-
-class _Reading:
-    """What the sentences so far asked for."""
-
-    def __init__(self) -> None:
-        self.target: Draft | None = None
-        self.needs: list[str] = []
-
-    def add(self, tokens: list[str]) -> None:
-        """Take in one sentence."""
-        for clause in _clauses(tokens):
-            self._add_clause(clause)
-
-    def constraint(self) -> Constraint | None:
-        """Return the constraint, or None when nothing was asked for."""
-        target = self.target
-        need = ". ".join(self.needs)
-        if target is None or target.bare:
-            if not need:
-                return None
-            draft = target or Draft()
-            draft.implicit_text = need
-            return draft.constraint()
-        if need and target.generic and not target.alternatives:
-            own = " ".join([*target.words, *target.extras])
-            target.implicit_text = f"{need}. {own}" if own else need
-        return target.constraint()
-
-    def _add_clause(self, tokens: list[str]) -> None:
-        start, requested = strip_lead_ins(tokens)
-        rest = tokens[start:]
-        if not rest or (len(rest) == 1 and rest[0] in lexicon.REQUEST_VERBS - lexicon.AMBIGUOUS_VERBS):
-            return
-        if not requested and _is_need(rest, self.target is not None):
-            draft = _parse_need(rest)
-            self.needs.append(draft.implicit_text)
-            if draft.relations or draft.excluded:
-                draft.implicit_text = ""
-                draft.words, draft.extras = [], []
-                self._take(draft)
-            return
-        requested = requested or rest[0] in {"which", "what", "whose"}
-        cursor = Cursor(rest)
-        draft = cursor.sentence(self.target)
-        if not requested and _is_definition(rest, draft):
-            # A description of a use ("a place to keep books in") is compared as a whole.
-            draft.implicit_text = " ".join(token for token in rest if token != ",")
-            draft.alternatives = []
-            draft.relations = [relation for relation in draft.relations if relation in cursor.definite_relations]
-            draft.excluded = []
-        elif not requested and cursor.is_statement and not draft.relations and draft.rank is None:
-            # "The floor is dirty": a situation, not a thing to find.
-            self.needs.append(" ".join(token for token in rest if token != ","))
-            return
-        self._take(draft)
-
-    def _take(self, draft: Draft) -> None:
-        if self.target is None:
-            self.target = draft
-        elif draft.bare:
-            return
-        elif draft.generic or draft.head == self.target.head or self.target.generic:
-            self.target.merge(draft)
-        elif draft.definite and not self.target.definite:
-            self.target.alternatives.append(draft)
-        else:
-            self.target.alternatives.append(draft)
-
-
-def _clauses(tokens: list[str]) -> list[list[str]]:
-    """Split a statement of a need from the request after it: "i am hungry , bring me to ..."."""
-    starters = word_set(
-        """
-        i we my our it if when since because as he she they there the someone somebody looking facing while
-        after before from starting of
-        """
-    )
-    if not tokens or tokens[0] not in starters:
-        return [tokens]
-    for index in range(1, len(tokens) - 1):
-        if tokens[index] not in {",", "so", "and", "then"}:
-            continue
-        after = index + 1
-        while after < len(tokens) and tokens[after] in word_set(", so and then please just"):
-            after += 1
-        if after >= len(tokens):
-            break
-        head = tokens[:index]
-        if not any(token in lexicon.COPULAS | word_set("am have has need want would like") for token in head) and (
-            tokens[0] in {"the", "it"}
-        ):
-            continue
-        rest = tokens[after:]
-        request = (rest[0] in lexicon.REQUEST_VERBS and (len(rest) > 1 and looks_like_object(rest[1]))) or (
-            len(rest) > 1 and rest[0] in {"can", "could", "would", "will"} and rest[1] == "you"
-        )
-        question = rest[0] in {"where", "which", "what"} or rest[:2] in (["is", "there"], ["are", "there"])
-        statement = tokens[index] == "," and rest[:2] in (
-            ["this", "is"],
-            ["it", "is"],
-            ["these", "are"],
-            ["this", "would"],
-        )
-        if (
-            tokens[index] == ","
-            and tokens[0] in lexicon.VIEWPOINTS
-            and not set(head) & {"i", "we", "my", "need", "want"}
-        ):
-            return [rest]  # where to look from: cannot be evaluated, the camera decides what is left and right
-        if request or question or statement:
-            return [[token for token in head if token != ","] or head, rest]
-    return [tokens]
-
-
-def _is_need(tokens: list[str], continued: bool) -> bool:
-    if any(tuple(tokens[: len(question)]) == question for question in lexicon.NEED_QUESTIONS):
-        return True
-    first = tokens[0]
-    if first in {"it", "they", "this", "that"} and len(tokens) > 1 and tokens[1] in lexicon.COPULAS | {"has", "seems"}:
-        return not continued
-    if first in {"my", "our", "his", "her", "their"}:
-        return any(token in lexicon.COPULAS | word_set("hurts hurt needs wants has have feels") for token in tokens)
-    if first in {"there"}:
-        return True
-    return first in lexicon.NEED_SUBJECTS - {"this", "that"} and first not in {"before", "after"}
-
-
-def _parse_need(tokens: list[str]) -> Draft:
-    """Read a need; only relations to a definite thing are taken out of it ("sit near the window")."""
-    cursor = Cursor(tokens)
-    draft = Draft(purpose=True)
-    cursor.open_clause(draft)
-    while not cursor.done:
-        before = cursor.position
-        if not cursor.exclusion(draft) and not cursor.relation(draft, depth=0, definite_only=True):
-            cursor.open_clause(draft)
-        if cursor.position == before:
-            cursor.position += 1
-    draft.implicit_text = " ".join(token for token in tokens if token != ",")
-    return draft
-
-
-def _is_definition(tokens: list[str], draft: Draft) -> bool:
-    if not draft.purpose and not any(token in lexicon.PURPOSE_MARKERS for token in tokens):
-        return False
-    if tokens[0] in lexicon.PURPOSE_MARKERS - {"to"} or tokens[0] in {"helps", "keeps", "holds", "stores"}:
-        return True
-    article = tokens[0] in {"a", "an", "the"}
-    if tokens[0] in {"a", "an"} or draft.head in lexicon.HYPERNYM_HEADS or draft.generic:
-        clause = any(
-            token in lexicon.USES
-            or (
-                token == "to"
-                and following not in lexicon.DEFINITE | {"left", "right"}
-                and before
-                not in word_set("belonging belong belongs next close closer closest nearest adjacent need needs")
-            )
-            for before, token, following in zip(["", *tokens], tokens, [*tokens[1:], "the"], strict=False)
-        )
-        return clause and not (draft.generic and draft.relations and not article) and (article or bool(draft.head))
-    return False

@@ -1,0 +1,234 @@
+"""What a text says besides naming things: asides that say nothing, clauses that only restrict, requests in a row."""
+
+from __future__ import annotations
+
+from lira_ros.reasoning.constraint import Rank, RankKind
+from lira_ros.reasoning.knowledge import vocabulary
+from lira_ros.reasoning.language import lexicon
+from lira_ros.reasoning.language.grammar import Cursor, Draft
+from lira_ros.reasoning.language.lead_ins import looks_like_object
+from lira_ros.reasoning.language.lexicon import phrases, word_set
+
+# A clause that restricts what was named before is short; longer ones tell something of their own.
+LONGEST_RESTRICTION = 16
+# Unknown words that a restriction may hold ("reckon", "absolutely").
+MAX_STRANGE_WORDS = 2
+
+# Words about choosing, remembering and comparing: they say nothing about the thing itself.
+_CHOOSING = word_set(
+    """
+    one ones thing things object objects item items kind kinds sort sorts choice option candidate candidates version
+    color colors colored size sizes sized big small volume distance
+    i we you me my mine it its they them he she
+    remember recall believe think know guess suppose suspect mean want like prefer need care choose pick decide select
+    take go give show mark compare judge sort rank ask asking look search restrict limit count counts matters matter
+    make let sure certain must should would could may might be is are was were has have do does did will
+    only just nothing anything everything whatever all any some other another else more than there here if several
+    possible what that which who please too also really mainly most surely now then so as by in of for from among to the
+    a an and or but not no never without best right fine ok interested interest yourself itself
+    """
+)
+_NEGATING = word_set("not no never without except excluding skip ignore avoid exclude omit neither nothing none unless")
+_NEGATING_PHRASES = phrases("leave out|left out|leave aside|leave away|set aside|other than|different from|apart from")
+# What adds nothing to a positive statement, although it is a negation.
+_EMPHASIS = phrases(
+    "nothing else|no other color|no other colors|in no other color|no other one|no other ones|no other|no others|"
+    "nothing more|no more|no less|not more|not less|none else|not any other|not just one|not only one"
+)
+# Shape words with other meanings ("at that level", "a short question").
+_WEAK_SHAPES = word_set("great level high low short")
+# Relations that a restriction does not have: "next to the red one" says where, not which.
+_PLACING = frozenset(words for words in lexicon.RELATIONS if words not in {("in",), ("by",), ("at",), ("before",)})
+_ASIDE_OPENERS = word_set("if otherwise else unless provided assuming supposing")
+_ASIDE_WORDS = word_set(
+    """
+    if otherwise else unless provided so not possible there is are was one any some it they them that this can could
+    you find see know do does did have has what case none nothing mark show point all of then i want to everything
+    and or me out us else whole
+    """
+)
+_QUANTITY_WORDS = word_set(
+    """
+    each every all one ones by of them these those every single however many few much there are is be may none left
+    out not missing any forgotten altogether total in whole lot both neither fewer more less nor than no and or just
+    only ones them their full complete at too also as well please thanks thank you kindly here around somewhere
+    anywhere exactly this home house flat apartment place
+    """
+)
+_HOME = word_set("home house flat apartment place scene environment surroundings rooms")
+# Where the words of a request in a row begin: "look into the box and find the ball".
+_JOINTS = word_set(", and then but so")
+
+
+def without_asides(tokens: list[str]) -> list[str]:
+    """Return a sentence without the segments that say nothing: "if there is one", "each of them", "in this home"."""
+    tokens = _without_home(tokens)
+    segments = _segments(tokens)
+    kept = [segment for segment in segments if not (len(segments) > 1 and _says_nothing(segment))]
+    if kept and len(kept[-1]) > 1:
+        kept[-1] = _without_tail(kept[-1])
+    return [token for number, segment in enumerate(kept) for token in ([","] if number else []) + segment]
+
+
+def _without_home(tokens: list[str]) -> list[str]:
+    """Drop "in this home", "in the whole house": everything that is asked for is there."""
+    result: list[str] = []
+    index = 0
+    while index < len(tokens):
+        if tokens[index] in {"in", "around", "within", "inside", "throughout", "at", "over", "anywhere"}:
+            after = index + 1
+            while after < len(tokens) and tokens[after] in word_set("in the this that my our whole entire one of any"):
+                after += 1
+            if after < len(tokens) and tokens[after] in _HOME and after - index <= 4:
+                owner = tokens[after + 1 : after + 2]
+                if not owner or owner[0] in lexicon.FUNCTION_WORDS | {","}:
+                    index = after + 1
+                    continue
+        result.append(tokens[index])
+        index += 1
+    return result or tokens
+
+
+def _segments(tokens: list[str]) -> list[list[str]]:
+    segments: list[list[str]] = [[]]
+    for token in tokens:
+        if token == ",":
+            segments.append([])
+        else:
+            segments[-1].append(token)
+    return [segment for segment in segments if segment]
+
+
+def _says_nothing(segment: list[str]) -> bool:
+    if segment[0] in _ASIDE_OPENERS and all(token in _ASIDE_WORDS for token in segment):
+        return True
+    if any(tuple(segment[-len(words) :]) == words for words in lexicon.EXCLUSIONS):
+        return False
+    counted = all(token in _QUANTITY_WORDS for token in segment)
+    return counted and not {"not", "nor"} & set(segment[:1]) - {"not"} and segment != ["both"]
+
+
+def _without_tail(segment: list[str]) -> list[str]:
+    """Drop "if there is one" at the end of a segment."""
+    for index in range(len(segment) - 1, 0, -1):
+        if segment[index] in _ASIDE_OPENERS:
+            tail = segment[index:]
+            if len(tail) > 1 and all(token in _ASIDE_WORDS for token in tail):
+                return segment[: index - 1] if segment[index - 1] in {"and", "but", "or"} else segment[:index]
+    return segment
+
+
+def split_requests(tokens: list[str]) -> list[list[str]]:
+    """Split where a second request begins: "look into the box and find the ball in it"."""
+    parts: list[list[str]] = [[]]
+    index = 0
+    while index < len(tokens):
+        joint = index
+        while joint < len(tokens) and tokens[joint] in _JOINTS:
+            joint += 1
+        if joint > index and parts[-1] and joint < len(tokens) and _begins_request(tokens[joint:]):
+            parts.append([])
+            index = joint
+            continue
+        parts[-1].append(tokens[index])
+        index += 1
+    return [part for part in parts if part]
+
+
+def _begins_request(tokens: list[str]) -> bool:
+    if len(tokens) < 2:
+        return False
+    if tokens[0] in lexicon.REQUEST_VERBS:
+        if tokens[0] in {"leave", "not"} or tokens[1] in {"it", "them"}:
+            return False
+        return looks_like_object(tokens[1]) or tokens[1] in lexicon.REQUEST_FILLERS
+    asked = tokens[0] in {"which", "where", "what"} and tokens[1] in lexicon.COPULAS | lexicon.MODALS
+    wished = tuple(tokens[:2]) in {("i", "need"), ("i", "want"), ("i", "mean")} and tokens[2:3] != ["to"]
+    return asked or wished or tuple(tokens[:2]) == ("tell", "me")
+
+
+def read_restriction(tokens: list[str]) -> Draft | None:
+    """Return what a clause says of something named before, None when it says more than colours, shapes and ranks.
+
+    "It has to be red", "leave out what is not white", "the smaller one, please", "compare their sizes and take the
+    second largest". Two negations make an affirmation ("skip whatever is of another colour than blue").
+    """
+    words = [token for token in tokens if token != ","]
+    if not words or len(words) > LONGEST_RESTRICTION:
+        return None
+    words = _without_phrases(words, _EMPHASIS)
+    cursor = Cursor(words)
+    draft = Draft(pronoun=True)
+    negations = strange = 0
+    while not cursor.done:
+        if _taken(cursor, draft):
+            continue
+        word = words[cursor.position]
+        place = next((p for p in _PLACING if tuple(words[cursor.position : cursor.position + len(p)]) == p), None)
+        negating = _negating_at(words, cursor.position)
+        if negating:
+            negations += 1
+        elif place is not None:
+            return None
+        elif word not in _CHOOSING and word not in lexicon.FUNCTION_WORDS:
+            if word in vocabulary() or lexicon.singular(word) in vocabulary() or strange == MAX_STRANGE_WORDS:
+                return None
+            strange += 1
+        cursor.position += 1
+    if not (draft.colors or draft.shapes or draft.rank):
+        return None
+    return _denied(draft) if negations % 2 else draft
+
+
+def _negating_at(words: list[str], index: int) -> bool:
+    word = words[index]
+    if word in _NEGATING:
+        return True
+    if any(tuple(words[index : index + len(phrase)]) == phrase for phrase in _NEGATING_PHRASES):
+        return True
+    if word in {"aside", "out", "away"} and {"leave", "leaving", "put", "set"} & set(words[:index]):
+        return words[index - 1] not in {"leave", "left", "set"}
+    if word == "than" and {"other", "another", "different"} & set(words[max(0, index - 3) : index]):
+        return tuple(words[index - 1 : index + 1]) != ("other", "than")
+    return word == "but" and index > 0 and words[index - 1] in word_set("all nothing anything everything none any")
+
+
+def _taken(cursor: Cursor, draft: Draft) -> bool:
+    """Read a colour, a shape or a rank where the cursor is."""
+    word = cursor.peek()
+    if word in lexicon.COLORS:
+        draft.colors += lexicon.COLORS[word]
+        cursor.position += 1
+        return True
+    rank = cursor.rank_at()
+    if rank is not None:
+        kind, descending, ordinal, length = rank
+        if kind is RankKind.DISTANCE:
+            return False
+        draft.rank = Rank(kind, descending, ordinal)
+        cursor.position += length
+        return True
+    if word in lexicon.SHAPES and word not in _WEAK_SHAPES and cursor.peek(-1) != "how":
+        draft.shapes.append(lexicon.SHAPES[word])
+        cursor.position += 1
+        return True
+    return False
+
+
+def _denied(draft: Draft) -> Draft:
+    other = Draft(pronoun=True, excluded_colors=draft.colors, excluded_shapes=draft.shapes)
+    if draft.rank is not None:
+        other.excluded.append(Draft(pronoun=True, rank=draft.rank))
+    return other
+
+
+def _without_phrases(words: list[str], unwanted: tuple[tuple[str, ...], ...]) -> list[str]:
+    result: list[str] = []
+    index = 0
+    longest_first = sorted(unwanted, key=len, reverse=True)
+    while index < len(words):
+        found = next((phrase for phrase in longest_first if tuple(words[index : index + len(phrase)]) == phrase), None)
+        if found is None:
+            result.append(words[index])
+        index += 1 if found is None else len(found)
+    return result

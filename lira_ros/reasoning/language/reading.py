@@ -1,0 +1,229 @@
+"""Reading an instruction clause by clause: what is asked for, what only leads to it, what restricts it."""
+
+from __future__ import annotations
+
+from lira_ros.reasoning.constraint import Constraint, Rank, RankKind
+from lira_ros.reasoning.language import lexicon
+from lira_ros.reasoning.language.clauses import read_restriction, split_requests, without_asides
+from lira_ros.reasoning.language.frames import between_frame, distance_frame, holder_frame, reference_frame
+from lira_ros.reasoning.language.grammar import Cursor, Draft
+from lira_ros.reasoning.language.lead_ins import looks_like_object, strip_lead_ins
+from lira_ros.reasoning.language.lexicon import word_set
+
+# Where one looks, goes or begins is on the way to what is asked for, when something else is asked for afterwards.
+_ATTENTION = word_set(
+    "look looking go start starting begin stand walk check take consider reach turn move drive approach visit search"
+)
+
+
+class Reading:
+    """What the sentences so far asked for."""
+
+    def __init__(self) -> None:
+        self.target: Draft | None = None
+        self.needs: list[str] = []
+        self._referents: list[Draft] = []  # what was named so far, the latest last
+        self._passing = False  # whether the target so far was only looked at on the way
+        self._reference: Draft | None = None  # what distances are taken from
+
+    def add(self, tokens: list[str]) -> None:
+        """Take in one sentence."""
+        for clause in _clauses(without_asides(tokens)):
+            for part in split_requests(clause):
+                self._add_clause(part)
+
+    def constraint(self) -> Constraint | None:
+        """Return the constraint, or None when nothing was asked for."""
+        target = self.target
+        need = ". ".join(self.needs)
+        if target is None or target.bare:
+            if not need:
+                return None
+            draft = target or Draft()
+            draft.implicit_text = need
+            return draft.constraint()
+        if need and target.generic and not target.alternatives:
+            own = " ".join([*target.words, *target.extras])
+            target.implicit_text = f"{need}. {own}" if own else need
+        return target.constraint()
+
+    def _add_clause(self, tokens: list[str]) -> None:
+        if self.target is not None or self.needs:
+            restriction = read_restriction(tokens)
+            if restriction is not None:
+                self._restrict(restriction)
+                return
+        start, requested = strip_lead_ins(tokens)
+        rest = tokens[start:]
+        passing = bool(_ATTENTION & set(tokens[: start + 1])) and "for" not in tokens[: start + 1]
+        if not rest or (len(rest) == 1 and rest[0] in lexicon.REQUEST_VERBS - lexicon.AMBIGUOUS_VERBS):
+            return
+        framed = self._framed(rest)
+        if framed is not None:
+            self._take(framed, passing=False, asked=True)
+            return
+        reference = reference_frame(tokens)
+        if reference is not None:
+            self._reference = reference
+            return
+        if not requested and _is_need(rest, self.target is not None):
+            self._add_need(rest)
+            return
+        requested = requested or rest[0] in {"which", "what", "whose"}
+        cursor = Cursor(rest, self._referents)
+        draft = cursor.sentence(self.target)
+        if not requested and _is_definition(rest, draft):
+            # A description of a use ("a place to keep books in") is compared as a whole.
+            draft.implicit_text = " ".join(token for token in rest if token != ",")
+            draft.alternatives = []
+            draft.relations = [relation for relation in draft.relations if relation in cursor.definite_relations]
+            draft.excluded = []
+        elif not requested and cursor.is_statement and not draft.relations and draft.rank is None:
+            # "The floor is dirty": a situation, not a thing to find.
+            self.needs.append(" ".join(token for token in rest if token != ","))
+            return
+        self._take(draft, passing, asked=requested and not passing, referred=cursor.referred)
+
+    def _add_need(self, tokens: list[str]) -> None:
+        draft = _parse_need(tokens)
+        self.needs.append(draft.implicit_text)
+        if draft.relations or draft.excluded:
+            draft.implicit_text = ""
+            draft.words, draft.extras = [], []
+            self._take(draft, passing=False, asked=False)
+
+    def _framed(self, tokens: list[str]) -> Draft | None:
+        """Read a sentence whose parts are told by their roles."""
+        return distance_frame(tokens) or between_frame(tokens) or holder_frame(tokens)
+
+    def _restrict(self, restriction: Draft) -> None:
+        """Apply "it has to be red" to what was named before."""
+        if self.target is None:
+            self.target = restriction
+            return
+        for draft in (self.target, *self.target.alternatives):
+            draft.merge(restriction)
+
+    def _take(self, draft: Draft, passing: bool, asked: bool, referred: bool = False) -> None:
+        """Take in what a clause names: the target, more of the target, or another target."""
+        if draft.bare:
+            return
+        if draft.rank is not None and draft.rank.kind is RankKind.DISTANCE and draft.rank.anchor is None:
+            self._refer_rank(draft)
+        before = self.target
+        if draft.head or draft.words:
+            self._referents.append(draft)
+        if before is None:
+            self.target = draft
+        elif draft.generic or draft.head == before.head or before.generic:
+            before.merge(draft)
+            draft = before
+        elif referred or self._passing:
+            self.target = draft
+        else:
+            before.alternatives.append(draft)
+            return
+        self._passing = passing
+
+    def _refer_rank(self, draft: Draft) -> None:
+        """Measure "the nearest" from what the sentences before looked at, not from the camera."""
+        assert draft.rank is not None
+        anchor = self._reference
+        if anchor is None and self._passing and self.target is not None and self.target.head not in {"", draft.head}:
+            anchor = self.target
+        if anchor is not None:
+            draft.rank = Rank(RankKind.DISTANCE, draft.rank.descending, draft.rank.ordinal, anchor.constraint())
+
+
+def _clauses(tokens: list[str]) -> list[list[str]]:
+    """Split a statement of a need from the request after it: "i am hungry , bring me to ..."."""
+    starters = word_set(
+        """
+        i we my our it if when since because as he she they there the someone somebody looking facing while
+        after before from starting of
+        """
+    )
+    if not tokens or tokens[0] not in starters:
+        return [tokens]
+    for index in range(1, len(tokens) - 1):
+        if tokens[index] not in {",", "so", "and", "then"}:
+            continue
+        after = index + 1
+        while after < len(tokens) and tokens[after] in word_set(", so and then please just"):
+            after += 1
+        if after >= len(tokens):
+            break
+        head = tokens[:index]
+        if not any(token in lexicon.COPULAS | word_set("am have has need want would like") for token in head) and (
+            tokens[0] in {"the", "it"}
+        ):
+            continue
+        rest = tokens[after:]
+        request = (rest[0] in lexicon.REQUEST_VERBS and (len(rest) > 1 and looks_like_object(rest[1]))) or (
+            len(rest) > 1 and rest[0] in {"can", "could", "would", "will"} and rest[1] == "you"
+        )
+        question = rest[0] in {"where", "which", "what"} or rest[:2] in (["is", "there"], ["are", "there"])
+        statement = tokens[index] == "," and rest[:2] in (
+            ["this", "is"],
+            ["it", "is"],
+            ["these", "are"],
+            ["this", "would"],
+        )
+        if (
+            tokens[index] == ","
+            and tokens[0] in lexicon.VIEWPOINTS
+            and not set(head) & {"i", "we", "my", "need", "want"}
+        ):
+            return [rest]  # where to look from: cannot be evaluated, the camera decides what is left and right
+        if request or question or statement:
+            return [[token for token in head if token != ","] or head, rest]
+    return [tokens]
+
+
+def _is_need(tokens: list[str], continued: bool) -> bool:
+    if any(tuple(tokens[: len(question)]) == question for question in lexicon.NEED_QUESTIONS):
+        return True
+    first = tokens[0]
+    if first in {"it", "they", "this", "that"} and len(tokens) > 1 and tokens[1] in lexicon.COPULAS | {"has", "seems"}:
+        return not continued
+    if first in {"my", "our", "his", "her", "their"}:
+        return any(token in lexicon.COPULAS | word_set("hurts hurt needs wants has have feels") for token in tokens)
+    if first in {"there"}:
+        return True
+    return first in lexicon.NEED_SUBJECTS - {"this", "that"} and first not in {"before", "after"}
+
+
+def _parse_need(tokens: list[str]) -> Draft:
+    """Read a need; only relations to a definite thing are taken out of it ("sit near the window")."""
+    cursor = Cursor(tokens)
+    draft = Draft(purpose=True)
+    cursor.open_clause(draft)
+    while not cursor.done:
+        before = cursor.position
+        if not cursor.exclusion(draft) and not cursor.relation(draft, depth=0, definite_only=True):
+            cursor.open_clause(draft)
+        if cursor.position == before:
+            cursor.position += 1
+    draft.implicit_text = " ".join(token for token in tokens if token != ",")
+    return draft
+
+
+def _is_definition(tokens: list[str], draft: Draft) -> bool:
+    if not draft.purpose and not any(token in lexicon.PURPOSE_MARKERS for token in tokens):
+        return False
+    if tokens[0] in lexicon.PURPOSE_MARKERS - {"to"} or tokens[0] in {"helps", "keeps", "holds", "stores"}:
+        return True
+    article = tokens[0] in {"a", "an", "the"}
+    if tokens[0] in {"a", "an"} or draft.head in lexicon.HYPERNYM_HEADS or draft.generic:
+        clause = any(
+            token in lexicon.USES
+            or (
+                token == "to"
+                and following not in lexicon.DEFINITE | {"left", "right"}
+                and before
+                not in word_set("belonging belong belongs next close closer closest nearest adjacent need needs")
+            )
+            for before, token, following in zip(["", *tokens], tokens, [*tokens[1:], "the"], strict=False)
+        )
+        return clause and not (draft.generic and draft.relations and not article) and (article or bool(draft.head))
+    return False

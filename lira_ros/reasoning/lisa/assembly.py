@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +151,8 @@ def _quantization(quantization: str, dtype: torch.dtype) -> Any:
 
     # The head that picks the token stays whole: it is small, and every id depends on it.
     if quantization == "int8":
+        # It says at every layer of every token that it multiplies in float16.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["lm_head"])
     if quantization == "int4":
         return BitsAndBytesConfig(

@@ -69,7 +69,7 @@ _SAM_PERCEPTRON = re.compile(
     r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.(\d+)\.(weight|bias)"
 )
 # One matrix serves two modules of transformers.
-_SAM_SHARED = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
+SAM_SHARED = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 # segment_anything builds its mask decoder with eight heads and normalises there with PyTorch's default; neither leaves
 # a trace in the weights. (transformers' default of 1e-6 moves mask logits by 8e-5.)
 _SAM_DECODER_HEADS = 8
@@ -151,8 +151,8 @@ def sort_weights(weights: Mapping[str, torch.Tensor]) -> LisaWeights:
             found.head.add(key.removeprefix(_HEAD), key, weight)
         elif key.startswith(_SAM) and (name := _sam_name(key.removeprefix(_SAM), depths)) is not None:
             found.sam.add(name, key, weight)
-            if name == _SAM_SHARED[0]:
-                found.sam.add(_SAM_SHARED[1], key, weight)
+            if name == SAM_SHARED[0]:
+                found.sam.add(SAM_SHARED[1], key, weight)
         else:
             unexpected.append(key)
     found.dropped, found.unexpected = tuple(dropped), tuple(unexpected)
@@ -243,7 +243,7 @@ def sam_configuration(part: Part) -> SamConfig:
             qkv_bias=first + "attn.qkv.bias" in part.weights,
             window_size=min(windows, default=grid),
             global_attn_indexes=everywhere,
-            num_pos_feats=_shape(part, _SAM_SHARED[0], 2)[1],
+            num_pos_feats=_shape(part, SAM_SHARED[0], 2)[1],
             mlp_dim=_shape(part, first + "mlp.lin1.weight", 2)[0],
         ),
         prompt_encoder_config=SamPromptEncoderConfig(
@@ -355,14 +355,13 @@ def _read_safetensors(path: Path) -> Weights:
 
 
 def _read_torch(path: Path) -> Weights:
-    import pickle
-
     import torch
 
     try:
         # Files from before PyTorch 1.6 are no archives and cannot be mapped.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    # Bytes that are no pickle make the reader stumble in any way: IndexError, KeyError, UnpicklingError, ...
+    except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: expected a PyTorch file with tensors only: {first}") from error
     if not isinstance(content, dict) or not all(isinstance(item, torch.Tensor) for item in content.values()):

@@ -31,6 +31,7 @@ from lira_ros.reasoning.lisa.assembly import (
     wanted_weights,
 )
 from lira_ros.reasoning.lisa.checkpoint import (
+    SAM_SHARED,
     CheckpointError,
     Part,
     clip_configuration,
@@ -82,8 +83,9 @@ class LisaAnswer:
     prompt_length: how many of them are the prompt. text: what was generated, without the end token. labels: the text
     before each [SEG], back to the one before. finished: the model ended by itself, not by the bound.
     token_probabilities: (G,) of the generated tokens. label_probabilities: (S,) geometric mean over the tokens of a
-    label, 1 when forced. low_res_masks: (S, h, w) logits as SAM makes them. mask_logits: (S, H, W) at the size of the picture; the mask is where they are positive. mask_qualities: (S,) as SAM estimates
-    them, which LISA does not train. seg_hidden: (S, D) states of the language model. embeddings: (S, C) SAM's prompts.
+    label, 1 when forced. low_res_masks: (S, h, w) logits as SAM makes them. mask_logits: (S, H, W) at the size of the
+    picture; the mask is where they are positive. mask_qualities: (S,) as SAM estimates them, which LISA does not train.
+    seg_hidden: (S, D) states of the language model. embeddings: (S, C) SAM's prompts.
     logits: (G, V) of the generated tokens, or (L', V) of all when forced; hidden_states: (L', D) when forced, with the
     picture's tokens in the place of IMAGE_ID. Arrays are float32 unless stated.
     """
@@ -257,11 +259,14 @@ class LisaModel:
             projector = nn.Sequential(nn.Linear(vision.hidden_size, hidden))
             head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, output))
         with memory_errors("making the model"):
+            parts = {name: draw(shapes) for name, shapes in wanted.items()}
+            first, second = SAM_SHARED
+            parts["SAM"].weights[second] = parts["SAM"].weights[first]
             modules = assemble(
                 language,
                 vision,
                 sam,
-                {name: draw(shapes) for name, shapes in wanted.items()},
+                parts,
                 {"projector": draw(projector.state_dict()), "segmentation head": draw(head.state_dict())},
                 device,
                 dtype,

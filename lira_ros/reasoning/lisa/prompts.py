@@ -21,8 +21,8 @@ CONVERSATIONS = {
     ),
     "llava_llama_2": (
         "[INST] <<SYS>>\nYou are a helpful language and vision assistant. You are able to understand the visual "
-        "content that the user provides, and assist the user with a variety of tasks using natural language.\n<</SYS>>\n\n"
-        "{question} [/INST]"
+        "content that the user provides, and assist the user with a variety of tasks using natural language.\n"
+        "<</SYS>>\n\n{question} [/INST]"
     ),
 }
 # instances: "<colour> <class> [SEG]" for everything that helps to find the targets, "No object." for nothing (LIRA).

@@ -14,6 +14,7 @@ from lira_ros import __version__
 COMMANDS = {
     "demo": "real nodes map a generated room and answer three instructions",
     "run": "map a recording and answer instructions, without ROS",
+    "ask": "ask a reasoner about one picture",
     "evaluate": "score recordings with known answers; compare two evaluations; measure running nodes",
     "instruct": "give an instruction to running nodes, list or cancel them",
     "replay": "play a recording as the topics of a RealSense camera",

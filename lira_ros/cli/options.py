@@ -10,10 +10,20 @@ import yaml
 
 from lira_ros.configuration import ConfigurationError, build, parameters_of
 from lira_ros.evaluation.run_configuration import RunConfiguration
+from lira_ros.reasoning.backends import BACKENDS
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
-    """Add --params and --set, which reach every value of the configuration by its dotted name."""
+    """Add --params and --set, which reach every value of the configuration by its dotted name, and short forms."""
+    add_value_options(parser)
+    parser.add_argument(
+        "--fusion", metavar="NAME", help="how instances are made: votes or geometry (short for --set fusion.method)"
+    )
+    parser.add_argument("--up", metavar="AXIS", help="direction against gravity: auto, +z, -y ... (--set mapping.up)")
+
+
+def add_value_options(parser: argparse.ArgumentParser) -> None:
+    """Add --params, --set and --reasoner, for commands that do not map."""
     parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of configuration values by dotted name")
     parser.add_argument(
         "--set",
@@ -23,12 +33,8 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
         help="one configuration value, for example mapping.voxel_size_m=0.04; lira run --list-params shows all",
     )
     parser.add_argument(
-        "--reasoner", metavar="NAME", help="back end: compact or oracle (short for --set reasoner.backend)"
+        "--reasoner", metavar="NAME", help=f"back end: {', '.join(BACKENDS)} (short for --set reasoner.backend)"
     )
-    parser.add_argument(
-        "--fusion", metavar="NAME", help="how instances are made: votes or geometry (short for --set fusion.method)"
-    )
-    parser.add_argument("--up", metavar="AXIS", help="direction against gravity: auto, +z, -y ... (--set mapping.up)")
 
 
 def read_values(options: argparse.Namespace) -> dict[str, Any]:
@@ -51,8 +57,8 @@ def read_values(options: argparse.Namespace) -> dict[str, Any]:
         values[name.strip()] = yaml.safe_load(text)
     for name, value in (
         ("reasoner.backend", options.reasoner),
-        ("fusion.method", options.fusion),
-        ("mapping.up", options.up),
+        ("fusion.method", getattr(options, "fusion", None)),
+        ("mapping.up", getattr(options, "up", None)),
     ):
         if value is not None:
             values[name] = value

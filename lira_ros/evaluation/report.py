@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from lira_ros.evaluation.file_names import instruction_stem
 from lira_ros.evaluation.pictures import instruction_picture, timeline_figure
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance
@@ -40,8 +40,8 @@ def write_report(record: RunRecord, directory: Path) -> list[Path]:
     written.append(_write_instances(record, directory / "instances.ply"))
     if record.mesh is not None:
         for number, instruction_id in enumerate(record.instructions, start=1):
-            words = re.sub(r"[^a-z0-9]+", "-", record.instructions[instruction_id].text.lower()).strip("-")[:40]
-            written.append(directory / f"{number:02d}-{words.strip('-') or instruction_id}.png")
+            stem = instruction_stem(number, record.instructions[instruction_id].text)
+            written.append(directory / f"{stem}.png")
             instruction_picture(record, instruction_id).save(written[-1], optimize=True)
     written.append(directory / "timeline.png")
     figure = timeline_figure(record)

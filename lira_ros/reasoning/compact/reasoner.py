@@ -49,6 +49,7 @@ class CompactReasoner(Reasoner):
     """
 
     name = "compact"
+    needs_depth = True
 
     def __init__(self, relevance: Relevance, configuration: CompactConfiguration | None = None) -> None:
         self._relevance = relevance

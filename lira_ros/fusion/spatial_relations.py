@@ -92,6 +92,11 @@ class SpatialRelations:
             self._axes = axes
         self._camera = self._axes @ np.asarray(camera_position, dtype=np.float64)
 
+    @property
+    def up(self) -> NDArray[np.float64]:
+        """Return the (3,) unit vector against gravity in the map frame."""
+        return np.asarray(self._axes[2])
+
     def forget_except(self, ids: set[int]) -> None:
         """Drop what is kept of instances that are gone."""
         for gone in self._shapes.keys() - ids:
@@ -210,6 +215,8 @@ class SpatialRelations:
         covered = _overlap(one, other) >= OVERLAP_SHARE and bool(above.any())
         holds = covered and float(other.points[above, 2].max()) >= one.high[2] - 0.05
         holds = holds and one.centroid[2] < other.high[2] - 0.05 and not self._on(target, anchor).holds
+        # What carries a thing is under it, although it reaches out below.
+        holds = holds or self._on(anchor, target).holds
         drop = float(other.high[2] - one.high[2])
         return Evidence(holds, max(drop, 0.0), "under" if holds else "not under")
 

@@ -10,11 +10,13 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, Judgement, SearchState, Verdict
+from lira_ros.fusion.rooms import room_of
 from lira_ros.fusion.spatial_relations import Evidence, SpatialRelations
 from lira_ros.fusion.weighing import weigh
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Relation, RelationKind
@@ -334,6 +336,10 @@ class _Scene:
         """Return the best evidence over all anchors, in words, with the certainty of the anchor."""
         kind, target = relation.kind, self.instances[index]
         wanted = relation.anchors[0].phrase
+        if kind is RelationKind.INSIDE and wanted.text in lexicon.ROOM_NAMES.values() and not self._is_named(wanted):
+            room = self._rooms[index]
+            holds = room == lexicon.ROOM_NAMES[wanted.text]
+            return Evidence(holds, 0.0, "in" if holds else "not in"), f"in the {room or 'room'}", 1.0
         structural = self._structural(kind, wanted, target)
         if structural is not None:
             return structural, f"{structural.words} the {wanted.head}", 1.0
@@ -350,6 +356,15 @@ class _Scene:
             missing = wanted.text or "such thing"
             return Evidence(False, math.inf, "nothing"), f"no {missing} was found to compare with", 0.5
         return best
+
+    def _is_named(self, room: Phrase) -> bool:
+        """Whether a thing of the map itself bears the name of a room."""
+        return any(instance.label == room.text for instance in self.instances)
+
+    @cached_property
+    def _rooms(self) -> tuple[str, ...]:
+        places = np.array([instance.centroid for instance in self.instances]).reshape(-1, 3)
+        return room_of(self._names, places, self._relations.up)
 
     def _structural(self, kind: RelationKind, wanted: Phrase, target: Instance) -> Evidence | None:
         """Answer relations to the floor and to walls, which are seldom instances."""

@@ -59,6 +59,8 @@ WRONG_COLOR = 0.08
 # Without an encoder, open words count when they occur in the name or use of a class.
 WORD_OVERLAP_SCORE = 0.7
 
+# Lines of the table that hold different things: an apple is no orange, although both are looked for in the same place.
+DIVERSE_CLASSES = frozenset({"fruit", "vegetable", "juice"})
 # Texts of phrases whose vectors are kept: those of a thousand instructions with a few phrases each, 6 MB.
 MAX_KEPT_TEXTS = 4000
 
@@ -392,6 +394,8 @@ def _modifiers(phrase: Phrase) -> list[str]:
 
 def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offered: KnownClass | None) -> float:
     label_head = core.split()[-1] if core else ""
+    if wanted is not None and offered is wanted and wanted.name in DIVERSE_CLASSES and wanted.name not in (noun, core):
+        return 1.0 if noun == core else 0.2
     if noun == core or (wanted is not None and offered is not None and wanted.name == offered.name):
         if noun in (core, head) or head == label_head or wanted is None:
             return 1.0

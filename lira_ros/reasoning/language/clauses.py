@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lira_ros.reasoning.constraint import Rank, RankKind
 from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
@@ -55,14 +57,31 @@ _QUANTITY_WORDS = word_set(
     anywhere exactly this home house flat apartment place
     """
 )
+_SIZE_ASIDE = word_set(
+    "by in of on size volume going judging judged alone only matters what counts is as for to the their"
+)
 _HOME = word_set("home house flat apartment place scene environment surroundings rooms")
+# Wordings and plainer ones of the same meaning.
+_SAME_MEANING = (
+    (r" as well as (for )?", " and "),
+    (r" outside (of )?(?=the )", " not in "),
+    (r" (elsewhere|anywhere else) than in ", " not in "),
+    (
+        r" (of|in|with) (another|any other|a different|any|some other) color (other )?than (the color )?(\w+) ",
+        r" not \5 ",
+    ),
+    (r" the (contents|content|inside|insides) of (?=the |my |a )", " everything in "),
+    (r" what (stands|lies|sits|rests|hangs|stood|lay) ", " what is "),
+    (r" (has|have|had) been (put|placed|left|laid|set|stored|kept) ", " is "),
+    (r" where in (?=the \w+( room)? is )", " in "),
+)
 # Where the words of a request in a row begin: "look into the box and find the ball".
 _JOINTS = word_set(", and then but so")
 
 
 def without_asides(tokens: list[str]) -> list[str]:
     """Return a sentence without the segments that say nothing: "if there is one", "each of them", "in this home"."""
-    tokens = _without_home(tokens)
+    tokens = _reworded(_without_home(tokens))
     segments = _segments(tokens)
     kept = [segment for segment in segments if not (len(segments) > 1 and _says_nothing(segment))]
     if kept and len(kept[-1]) > 1:
@@ -89,6 +108,14 @@ def _without_home(tokens: list[str]) -> list[str]:
     return result or tokens
 
 
+def _reworded(tokens: list[str]) -> list[str]:
+    """Replace wordings by plainer ones of the same meaning."""
+    text = f" {' '.join(tokens)} "
+    for wording, plain in _SAME_MEANING:
+        text = re.sub(wording, plain, text)
+    return text.split()
+
+
 def _segments(tokens: list[str]) -> list[list[str]]:
     segments: list[list[str]] = [[]]
     for token in tokens:
@@ -104,6 +131,8 @@ def _says_nothing(segment: list[str]) -> bool:
         return True
     if any(tuple(segment[-len(words) :]) == words for words in lexicon.EXCLUSIONS):
         return False
+    if {"size", "volume"} & set(segment) and all(token in _SIZE_ASIDE for token in segment):
+        return True
     counted = all(token in _QUANTITY_WORDS for token in segment)
     return counted and not {"not", "nor"} & set(segment[:1]) - {"not"} and segment != ["both"]
 

@@ -21,7 +21,7 @@ _NO_THINGS = word_set(
     """
     distance middle side way line end gap space place point spot one number size course direction list collection
     name sort kind thing object item rank order question answer mark look side somewhere something anything everything
-    piece furniture contents content edge position top bottom home house room
+    piece furniture contents content edge position top bottom home house room other opposite
     """
 )
 _REFERENCE_WORDS = word_set(

@@ -111,6 +111,11 @@ class Draft:
         )
 
 
+def room_name(draft: Draft) -> str:
+    """Return the kind of room that a noun names, "" when it is no room of a known kind."""
+    return lexicon.ROOM_NAMES.get(" ".join(draft.words), lexicon.ROOM_NAMES.get(draft.head, ""))
+
+
 class Cursor:
     """Reads the words of one sentence from left to right.
 
@@ -140,7 +145,7 @@ class Cursor:
         start = self.position + offset
         return tuple(self._tokens[start : start + len(words)]) == words
 
-    def _relation_at(self, offset: int = 0) -> tuple[RelationKind, int] | None:
+    def relation_at(self, offset: int = 0) -> tuple[RelationKind, int] | None:
         """Return the longest relation that begins here and its number of words."""
         start = self.position + offset
         for length in range(lexicon.LONGEST_RELATION, 0, -1):
@@ -200,7 +205,7 @@ class Cursor:
             or word in {",", "there", "please", "here", "that"}
         ):
             return False
-        return self._relation_at(offset) is None and word not in lexicon.DETERMINERS
+        return self.relation_at(offset) is None and word not in lexicon.DETERMINERS
 
     # ---- sentence -------------------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class Cursor:
             self.position += 1
             if self.peek() == "of":
                 self.position += 1
-        if self.peek() not in {"left", "right"} and self._relation_at() is not None and self._lateral_at() is None:
+        if self.peek() not in {"left", "right"} and self.relation_at() is not None and self._lateral_at() is None:
             fronted = Draft()
             start = self.position
             self._fronting = True
@@ -261,8 +266,13 @@ class Cursor:
             if word in {"here", "there", "please"} or (word in {"over", "out"} and following in {"here", "there"}):
                 self.position += 1
                 continue
+            if word == "either" and not words:
+                self.position += 1
+                continue
             if word == "both" and not words:
-                draft.count = 2
+                # "Both the cups and the plates" are not two.
+                if "and" not in self._tokens[self.position :]:
+                    draft.count = 2
                 self.position += 1
                 if self.peek() == "of":
                     self.position += 1
@@ -356,10 +366,12 @@ class Cursor:
         """Read over "of" in "piece of furniture", "largest of the tables", "side of the bed"."""
         words = draft.words
         parts = lexicon.PART_WORDS & word_set("side end edge corner top front middle center centre")
-        if not words and (draft.rank or draft.count or draft.pronoun or draft.definite or draft.colors):
+        among = self.peek(-1) in word_set("each all any every both some most")
+        if not words and (among or draft.rank or draft.count or draft.pronoun or draft.definite or draft.colors):
             self.position += 1
             return True
-        if words and (words[-1] in lexicon.TRANSPARENT_HEADS or (depth and words[-1] in parts)):
+        counted = lexicon.singular(words[-1]) if words else ""
+        if words and (counted in lexicon.TRANSPARENT_HEADS or (depth and words[-1] in parts)):
             if words[-1] == "couple":
                 draft.count = 2
             words.clear()
@@ -498,10 +510,10 @@ class Cursor:
     def _leads_to_relation(self) -> bool:
         offset = 0
         while self.peek(offset) in lexicon.POSTURES | lexicon.ADVERBS:
-            if self._relation_at(offset) is not None:
+            if self.relation_at(offset) is not None:
                 return True
             offset += 1
-        found = self._relation_at(offset) is not None or self.rank_at(offset) is not None
+        found = self.relation_at(offset) is not None or self.rank_at(offset) is not None
         return found or self._lateral_at(offset) is not None or self.peek(offset) in {"to", "not"}
 
     # ---- modifiers ------------------------------------------------------------------------------------------
@@ -604,7 +616,7 @@ class Cursor:
         word = self.peek()
         if word in word_set("and or but not except that which with without who ,") or not word:
             return True
-        if self._relation_at() is not None or self.rank_at() is not None or self._lateral_at() is not None:
+        if self.relation_at() is not None or self.rank_at() is not None or self._lateral_at() is not None:
             return True
         if word in lexicon.DEFINITE | {"one"} and self._points_back():
             self._merge_mention(draft, depth)
@@ -649,7 +661,7 @@ class Cursor:
             if (
                 word == "or"
                 and (following in lexicon.DETERMINERS or self._is_content(following, 1))
-                and (following not in lexicon.REQUEST_VERBS and self._relation_at(1) is None)
+                and (following not in lexicon.REQUEST_VERBS and self.relation_at(1) is None)
             ):
                 self.position += 1
                 other = Draft()
@@ -679,7 +691,7 @@ class Cursor:
             """
         ):
             return True
-        if self._relation_at() is not None or self._leads_to_relation() or self._color_phrase_at():
+        if self.relation_at() is not None or self._leads_to_relation() or self._color_phrase_at():
             return True
         color = following in lexicon.COLORS and not self._is_content(self.peek(1), 1)
         if (color and following not in lexicon.NOT_COLOR_ALONE) or following == "colored":
@@ -715,7 +727,7 @@ class Cursor:
 
     def _excluded_things(self, draft: Draft, depth: int) -> bool:
         while not self.done:
-            if self._relation_at() is not None:
+            if self.relation_at() is not None:
                 self.relation(draft, depth, negated=True)
             else:
                 before = self.position
@@ -746,7 +758,7 @@ class Cursor:
             return False
         self.position += 1
         while self.peek() in lexicon.ADVERBS or (
-            self.peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
+            self.peek() in lexicon.POSTURES and self.relation_at() is None and self._leads_to_relation()
         ):
             self.position += 1
         if self._lateral_at() is None and self.relation(draft, depth, negated=True):
@@ -902,13 +914,15 @@ class Cursor:
         self.position += length
         while self.peek() in {"away", "distance", "off", "distant", "remote"}:
             self.position += 1
+        if self.peek() in {"in", "by"} and self.peek(1) in lexicon.EXTENT_WORDS:
+            self.position += 2
         if kind is RankKind.HEIGHT and not descending and draft.head in lexicon.LYING_HEADS:
             kind = RankKind.LENGTH
         draft.rank = Rank(kind, descending, draft.ordinal or ordinal)
         draft.ordinal = 0
         if self.peek() in {"to", "from"}:
             self._rank_anchor(draft, depth)
-        elif kind is RankKind.DISTANCE and (self.peek() in lexicon.DEFINITE or self._relation_at() is not None):
+        elif kind is RankKind.DISTANCE and (self.peek() in lexicon.DEFINITE or self.relation_at() is not None):
             anchor_next = self.peek() in lexicon.DEFINITE  # "nearest the door"
             if anchor_next:
                 self.position -= 1
@@ -921,13 +935,13 @@ class Cursor:
         """Skip "placed", "standing right" before a relation; return whether something was read."""
         offset = 0
         while (self.peek(offset) in lexicon.POSTURES or self.peek(offset) in lexicon.ADVERBS) and (
-            self._relation_at(offset) is None
+            self.relation_at(offset) is None
         ):
             offset += 1
         if offset == 0:
             return False
         extent = self.peek(offset) in {"at", "with"} and self.peek(offset + 1) == "the"
-        if self._relation_at(offset) is None and self.rank_at(offset) is None and self._lateral_at(offset) is None:
+        if self.relation_at(offset) is None and self.rank_at(offset) is None and self._lateral_at(offset) is None:
             if self.peek(offset) != "not" and not extent and self.peek(offset) != "the":
                 return False
             if self.peek(offset) == "the" and self.rank_at(offset + 1) is None:
@@ -975,7 +989,7 @@ class Cursor:
             following in lexicon.HAS
             or following in {"belong", "belongs"}
             or self._leads_to_relation()
-            or self._relation_at() is not None
+            or self.relation_at() is not None
             or self.peek() == "not"
         ):
             return True
@@ -1011,7 +1025,7 @@ class Cursor:
     def predicate(self, draft: Draft, depth: int) -> None:
         """Read what follows "is": a relation, a rank, a colour, a shape, "the one ...", or an open clause."""
         while self.peek() in lexicon.ADVERBS or (
-            self.peek() in lexicon.POSTURES and self._relation_at() is None and self._leads_to_relation()
+            self.peek() in lexicon.POSTURES and self.relation_at() is None and self._leads_to_relation()
         ):
             self.position += 1
         word, following = self.peek(), self.peek(1)
@@ -1020,7 +1034,7 @@ class Cursor:
         if word == "not":
             self._negation(draft, depth)
             return
-        if self._lateral_at() is not None or self._relation_at() is not None or self._class_name(draft, depth):
+        if self._lateral_at() is not None or self.relation_at() is not None or self._class_name(draft, depth):
             return
         if word in {"there", "here"}:
             self.position += 1
@@ -1135,6 +1149,16 @@ class Cursor:
             return True
         if depth and not draft.words:
             return False
+        if draft.head and not depth:
+            start = self.position
+            self.position += 1
+            owner = Draft()
+            self.noun_run(owner, depth + 1)
+            if room_name(owner) and owner.definite:
+                room = Draft(words=[room_name(owner)], head=room_name(owner))
+                draft.relations.append(Relation(RelationKind.INSIDE, (room.constraint(),)))
+                return True
+            self.position = start
         self._consume_of(draft)
         return True
 
@@ -1152,7 +1176,7 @@ class Cursor:
 
     def relation(self, draft: Draft, depth: int, negated: bool = False, definite_only: bool = False) -> bool:
         """Read a relation and its anchor; return False (and read nothing) when there is none."""
-        found = self._relation_at()
+        found = self.relation_at()
         if found is None or depth >= MAX_DEPTH:
             return False
         kind, length = found
@@ -1179,7 +1203,7 @@ class Cursor:
             self.position = start
             words = self._tokens[start : start + length]
             if anchors and anchors[0].head in lexicon.ROOM_WORDS and not definite_only:
-                self._room(draft, words, anchors[0], depth, start + length)
+                self._room(draft, kind, depth, start + length, negated)
                 return True
             if definite_only or (depth and not anchors):
                 return False
@@ -1196,11 +1220,17 @@ class Cursor:
             self._further_anchor(draft, kind, negated)
         return True
 
-    def _room(self, draft: Draft, words: list[str], anchor: Draft, depth: int, after: int) -> None:
-        """Keep a named room as open text; "in the room" says nothing and is dropped."""
+    def _room(self, draft: Draft, kind: RelationKind, depth: int, after: int, negated: bool) -> None:
+        """Relate a thing to a room of a kind; "in the room" says nothing and is dropped."""
+        words = self._tokens[self.position : after]
         self.position = after
         anchor = Draft()
         self.noun_run(anchor, depth + 1)
+        if kind is RelationKind.INSIDE and room_name(anchor):
+            draft.relations.append(
+                Relation(kind, (Draft(words=[room_name(anchor)], head=room_name(anchor)).constraint(),), negated)
+            )
+            return
         if anchor.head not in word_set(
             """
             room house scene picture image view here space apartment flat
@@ -1333,7 +1363,7 @@ class Cursor:
                     return
                 if word == "and" and following in lexicon.REQUEST_VERBS and self.peek(2) in {"it", "them", "me", ""}:
                     return
-                found = self._relation_at()
+                found = self.relation_at()
                 if found is not None and self._strong_relation(found, weak):
                     return
                 if self.rank_at() is not None and self.peek(self._rank_at_length()) in {"to", "from"}:

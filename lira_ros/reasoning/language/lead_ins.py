@@ -18,6 +18,8 @@ def looks_like_object(token: str) -> bool:
         or token in lexicon.COLORS
         or token in lexicon.SUPERLATIVES
         or token in lexicon.NUMBERS
+        or token in lexicon.INDEFINITE_PRONOUNS
+        or token in {"how", "each", "both"}
     )
 
 
@@ -42,7 +44,8 @@ def strip_lead_ins(tokens: list[str]) -> tuple[int, bool]:
         token = tokens[start]
         following = tokens[start + 1] if start + 1 < len(tokens) else ""
         if token in lexicon.REQUEST_VERBS and following:
-            if token in lexicon.AMBIGUOUS_VERBS and not looks_like_object(following):
+            placed = token in {"look", "search", "check"} and (following,) in lexicon.RELATIONS
+            if token in lexicon.AMBIGUOUS_VERBS and not looks_like_object(following) and not placed:
                 break
             if following in lexicon.COPULAS:
                 break

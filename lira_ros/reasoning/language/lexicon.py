@@ -100,14 +100,15 @@ GRADABLE: dict[str, tuple[RankKind, bool]] = {
     "compact": (RankKind.SIZE, False), "distant": (RankKind.DISTANCE, True), "remote": (RankKind.DISTANCE, True),
     "tall": (RankKind.HEIGHT, True), "large": (RankKind.SIZE, True), "big": (RankKind.SIZE, True),
     "elongated": (RankKind.LENGTH, True), "long": (RankKind.LENGTH, True), "wide": (RankKind.WIDTH, True),
-    "narrow": (RankKind.WIDTH, False),
+    "narrow": (RankKind.WIDTH, False), "space": (RankKind.SIZE, True), "room": (RankKind.SIZE, True),
+    "volume": (RankKind.SIZE, True),
 }  # fmt: skip
 # Things that lie rather than stand: their "shortest" is about length.
 LYING_HEADS = word_set("sofa couch bench bed table desk counter rod stick cable rope shelf rail board carpet rug")
 
 _WORD_RELATIONS: dict[RelationKind, str] = {
     RelationKind.NEAR: (
-        "next to|beside|besides|close to|close by|near to|near|nearby|by|by the side of|adjacent to|alongside|"
+        "next to|beside|close to|close by|near to|near|nearby|by|by the side of|adjacent to|alongside|"
         "along|at|against|around|right by|in the vicinity of|in the neighborhood of|not far from|touching|"
         "in proximity to|surrounded by|leaning on|leaning against|together with"
     ),
@@ -170,6 +171,7 @@ REQUEST_VERBS = word_set(
     """
     find segment locate pick select identify detect show highlight mark extract isolate retrieve gather collect
     get give fetch grab bring take lead guide go navigate drive move walk head point look search seek spot
+    compare count sort rank group
     choose separate list tell outline mask return check see recognize recognise discover indicate name label
     display reveal determine hand pass deliver send approach reach fly travel drop cut crop delineate annotate
     localize localise report describe visit inspect examine observe watch use refill clean open close switch
@@ -239,7 +241,7 @@ TRANSPARENT_HEADS = word_set(
     """
     piece pieces set group pair kind kinds type types sort sorts bit bunch row stack pile cluster collection one
     ones each all some any part rest both half most number lot lots couple class category instance instances
-    example examples member members selection range array series
+    example examples member members selection range array series roll
     """
 )
 NUMBERS: dict[str, int] = {
@@ -276,7 +278,14 @@ ROOM_WORDS = word_set(
     classroom lobby entrance area map general order front back
     """
 )
-ROOM_WORDS -= {"picture", "front", "back"}
+ROOM_WORDS = (ROOM_WORDS - {"picture", "front", "back"}) | {"study", "lounge"}
+# Rooms are no instances: the target inference tells them by what stands in them.
+ROOM_NAMES: dict[str, str] = {
+    "kitchen": "kitchen", "kitchenette": "kitchen", "bathroom": "bathroom", "restroom": "bathroom",
+    "washroom": "bathroom", "bedroom": "bedroom", "study": "study", "office": "study", "corridor": "corridor",
+    "hallway": "corridor", "hall": "corridor", "entrance": "corridor", "living room": "living room",
+    "livingroom": "living room", "lounge": "living room", "sitting room": "living room",
+}  # fmt: skip
 FLOOR_WORDS = word_set("floor ground carpet")
 PURPOSE_MARKERS = word_set(
     """
@@ -342,7 +351,7 @@ PLACED_ON_TOP = phrases(
 )
 EXCLUSIONS = phrases(
     "but no|not including|other than|apart from|aside from|rather than|instead of|except for|"
-    "with the exception of|except|excluding|nor|different from"
+    "with the exception of|except|excluding|nor|different from|besides|in addition to|leaving out|leave out|only not"
 )
 # Verbs that make a sentence about a thing a statement of what is going on ("the milk will go bad").
 STATEMENT_VERBS = word_set(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lira_ros.reasoning.constraint import Constraint, Rank, RankKind
+from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.clauses import read_restriction, split_requests, without_asides
 from lira_ros.reasoning.language.frames import between_frame, distance_frame, holder_frame, reference_frame
@@ -53,6 +54,11 @@ class Reading:
             if restriction is not None:
                 self._restrict(restriction)
                 return
+        if tokens[0] in {"of", "among", "amongst"}:
+            tokens = tokens[1:] or tokens
+        if _asks_for_use(tokens):
+            self._add_need(tokens)
+            return
         start, requested = strip_lead_ins(tokens)
         rest = tokens[start:]
         passing = bool(_ATTENTION & set(tokens[: start + 1])) and "for" not in tokens[: start + 1]
@@ -116,6 +122,8 @@ class Reading:
         if before is None:
             self.target = draft
         elif draft.generic or draft.head == before.head or before.generic:
+            if before.generic and draft.head:
+                before.count = None  # "two sorts of things: cups and plates"
             before.merge(draft)
             draft = before
         elif referred or self._passing:
@@ -133,6 +141,26 @@ class Reading:
             anchor = self.target
         if anchor is not None:
             draft.rank = Rank(RankKind.DISTANCE, draft.rank.descending, draft.rank.ordinal, anchor.constraint())
+
+
+def _asks_for_use(tokens: list[str]) -> bool:
+    """Whether "what" asks for something by what it does ("what keeps food fresh?"), not by its name or place."""
+    if (
+        len(tokens) < 3
+        or tokens[0] != "what"
+        or tokens[1] in lexicon.COPULAS | word_set("about else there color shape size kind")
+    ):
+        return False
+    if lexicon.singular(tokens[1]) in vocabulary():
+        return False
+    if tokens[1] in {"do", "can", "did"} and tokens[2] == "you":
+        return False
+    cursor = Cursor(tokens)
+    cursor.position = 1
+    return holder_frame(tokens) is None and not any(
+        cursor.relation_at(offset) is not None
+        for offset in range(len(tokens) - 1 if tokens[1] in lexicon.POSTURES else 0)
+    )
 
 
 def _clauses(tokens: list[str]) -> list[list[str]]:

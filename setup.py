@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-NODES = ("mapping_node", "reasoning_node", "fusion_node", "replay_node", "suite")
+NODES = ("mapping_node", "reasoning_node", "fusion_node", "tracking_node", "replay_node", "suite")
 
 
 def version() -> str:

@@ -85,6 +85,12 @@ ARGUMENTS = (
         description="Run all nodes in one process: less memory, for small computers",
     ),
     DeclareLaunchArgument(
+        "tracking",
+        default_value="false",
+        choices=["true", "false"],
+        description="Follow the instances in every image with SAM 2 (lira models fetch sam2-hiera-large; needs a GPU)",
+    ),
+    DeclareLaunchArgument(
         "respawn",
         default_value="false",
         choices=["true", "false"],
@@ -150,7 +156,10 @@ def start(context: LaunchContext) -> list:
             respawn_delay=2.0,
             on_exit=None if respawn else [Shutdown(reason=f"{executable} ended")],
         )
-        for executable in (("suite",) if argument("suite") == "true" else NODES)
+        for executable in (
+            *(("suite",) if argument("suite") == "true" else NODES),
+            *(("tracking_node",) if argument("tracking") == "true" else ()),
+        )
     ]
     if bag:
         processes.append(player(Path(bag), argument("namespace"), argument("map_frame")))

@@ -102,6 +102,13 @@ def color_from_image(message: ImageFields, topic: str) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, conversion), dtype=np.uint8)
 
 
+def ids_from_image(message: ImageFields, topic: str) -> NDArray[np.int32]:
+    """Return a 32SC1 image of ids as (H, W) int32; raises ImageMessageError for what it cannot be."""
+    if message.encoding != "32SC1":
+        raise ImageMessageError(f"{topic}: expected encoding 32SC1 for ids, got {message.encoding!r}")
+    return _pixels(message, topic, "i4", 1)
+
+
 def depth_from_image(message: ImageFields, topic: str) -> NDArray[np.float32]:
     """Return a depth image as (H, W) float32 [m], 0 = invalid; raises ImageMessageError for what it cannot be."""
     if message.encoding not in DEPTH_ENCODINGS:

@@ -7,10 +7,12 @@ they are current.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import rclpy
+from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -21,11 +23,30 @@ from lira_ros.nodes.fusion_node import FusionNode
 from lira_ros.nodes.mapping_node import MappingNode
 from lira_ros.nodes.reasoning_node import ReasoningNode
 from lira_ros.nodes.replay_node import ReplayNode
+from lira_ros.nodes.tracking_node import TrackingNode
+from lira_ros.reasoning.segmentation.following import Tracker
 from lira_ros.ros import qos
 from lira_ros.ros.inputs import type_name
 from lira_ros.ros.node import LiraNode
 
-NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode)
+
+class _NoTracker:
+    """Stands for the video model, whose files need not be here to read what a node has."""
+
+    def start(self, color: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]) -> None:
+        """Follow nothing."""
+
+    def update(self, color: NDArray[np.uint8]) -> dict[int, NDArray[np.bool_]]:
+        """Return nothing."""
+        return {}
+
+
+class _TrackingInterface(TrackingNode):
+    def create_tracker(self) -> Tracker:
+        return _NoTracker()
+
+
+NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode, _TrackingInterface)
 # The replay node publishes what a recording holds, which is not known without one.
 NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)
 NAMESPACE = "/lira"
@@ -55,6 +76,7 @@ TOPIC_MEANINGS = {
     "map/occupancy": "which cells of the floor are free, occupied or unknown, for planners; z of its origin is up",
     "map/distance": "distance of each of these cells to the nearest obstacle [m], as intensity",
     "instance_masks": "32SC1 with stamp and pixels of the colour image: which conforming instance each shows, or 0",
+    "tracked_masks": "the same from a video model, for every image that it keeps up with (`tracking:=true`)",
     "instructions": "the active instructions, whole list",
     "candidates": "answer of the back end for one keyframe and one instruction: masks, names, attributes, reasons",
     "reasoning_status": "how many keyframes are answered and pending for each instruction, and failures",
@@ -156,7 +178,7 @@ def _live_nodes() -> Iterator[LiraNode]:
 
 
 def interface_tables() -> tuple[str, str]:
-    """Return the tables of topics and of services of the three nodes, read off live nodes.
+    """Return the tables of topics and of services of the nodes, read off live nodes.
 
     Raises ValueError for a topic or service without a meaning, and for a meaning without its topic or service.
     """

@@ -49,7 +49,7 @@ def test_every_argument_is_described_and_there_are_about_a_dozen_at_most(launch_
     context = carry_out(launch_file)
     own = [argument.name for argument in load(REPOSITORY / "launch" / launch_file).ARGUMENTS]
     assert set(own) <= set(context.declared)
-    assert len(own) <= 12
+    assert len(own) <= 13
     for argument in context.declared.values():
         assert argument.description, argument.name
         assert argument.default_value is not None, f"{argument.name} must be given by the user"
@@ -94,6 +94,16 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
         assert parameters_of(process, "reasoning_node")["reasoner.backend"] == reasoner
     depth = node(context, core[0]).remappings.get("depth/image")
     assert depth == {"realsense": "/camera/camera/aligned_depth_to_color/image_raw", "generic": None}[camera]
+
+
+@pytest.mark.parametrize("suite", ["true", "false"])
+def test_tracking_is_a_process_of_its_own_that_reads_the_same_images(suite):
+    assert "tracking_node" not in executables(carry_out("lira.launch.py", suite=suite))
+    context = carry_out("lira.launch.py", suite=suite, tracking="true")
+    assert executables(context) == [*(["suite"] if suite == "true" else NODES), "tracking_node"]
+    tracking = node(context, "tracking_node")
+    assert tracking.remappings["color/image"] == "/camera/camera/color/image_raw"
+    assert parameters_of(tracking, "tracking_node")["restart_s"] == 2.0
 
 
 def test_the_graph_of_a_slam_reaches_the_mapping_node_with_its_parameters():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,20 +41,3 @@ class Segmenter(ABC):
     @abstractmethod
     def segment(self, questions: Sequence[tuple[Keyframe, Sequence[RegionPrompt]]]) -> list[list[RegionMask]]:
         """Return the masks of every keyframe's regions in their order; raises ReasoningError when it cannot."""
-
-
-class MaskTracker(ABC):
-    """Follows masks from image to image of one camera, in bounded memory. Not thread-safe."""
-
-    name: str = ""
-
-    @abstractmethod
-    def start(self, color: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]) -> None:
-        """Follow (H, W) bool masks by id from a (H, W, 3) uint8 RGB image on, in place of all that was followed."""
-
-    @abstractmethod
-    def track(self, color: NDArray[np.uint8]) -> dict[int, NDArray[np.bool_]]:
-        """Return the (H, W) bool masks in a later (H, W, 3) uint8 RGB image, by id; empty where not seen.
-
-        Raises ReasoningError when the image has another size than that of start().
-        """

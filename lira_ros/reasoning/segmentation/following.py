@@ -7,20 +7,33 @@ and every few seconds in any case. What it then follows is what they show, so it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
-
-from lira_ros.reasoning.segmentation.contracts import MaskTracker
 
 NANOSECONDS = 1_000_000_000
 # Fewer pixels of an instance are rather noise at its border than a part that can be followed; the bound of sightings.
 MIN_PIXELS = 30
 
 
+class Tracker(Protocol):
+    """What follows masks from image to image, see video_tracking.MaskTracker."""
+
+    def start(self, color: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]) -> None:
+        """Follow these (H, W) masks of a (H, W, 3) RGB image, in place of all before."""
+        ...
+
+    def update(self, color: NDArray[np.uint8]) -> dict[int, NDArray[np.bool_]]:
+        """Return the (H, W) masks in the next image by id."""
+        ...
+
+
 class MaskFollower:
     """Follows the instances of one camera with a tracker. Not thread-safe."""
 
-    def __init__(self, tracker: MaskTracker, restart_s: float, max_instances: int) -> None:
+    def __init__(self, tracker: Tracker, restart_s: float, max_instances: int) -> None:
         """Start anew after ``restart_s`` of the camera's time; follow the ``max_instances`` largest at most."""
         self._tracker = tracker
         self._restart_ns = round(restart_s * NANOSECONDS)
@@ -54,7 +67,7 @@ class MaskFollower:
     def track(self, color: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Return the (H, W) int32 ids of what is followed in a later image; where two overlap the smaller is shown."""
         ids = np.zeros(color.shape[:2], dtype=np.int32)
-        masks = self._tracker.track(color) if self.followed else {}
+        masks = self._tracker.update(color) if self.followed else {}
         for number in sorted(masks, key=lambda key: (-int(np.count_nonzero(masks[key])), key)):
             ids[masks[number]] = number
         return ids

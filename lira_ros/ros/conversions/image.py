@@ -61,6 +61,12 @@ def depth_from_image(message: Image, topic: str) -> NDArray[np.float32]:
         return image_message.depth_from_image(message, topic)
 
 
+def ids_from_image(message: Image, topic: str) -> NDArray[np.int32]:
+    """Return 32SC1 as (H, W) int32 ids, 0 = none; raises ConversionError."""
+    with _named():
+        return image_message.ids_from_image(message, topic)
+
+
 def color_from_compressed(message: CompressedImage, topic: str) -> NDArray[np.uint8]:
     """Return a JPEG or PNG colour image as (H, W, 3) uint8 RGB; raises ConversionError when it is broken."""
     with _named():

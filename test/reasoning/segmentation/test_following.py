@@ -1,9 +1,10 @@
 """When a tracker is told anew what to follow."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from lira_ros.reasoning.segmentation.contracts import MaskTracker
 from lira_ros.reasoning.segmentation.following import MIN_PIXELS, MaskFollower
 
 SECOND = 1_000_000_000
@@ -11,7 +12,7 @@ SIZE = (40, 60)
 COLOR = np.zeros((*SIZE, 3), np.uint8)
 
 
-class Recorder(MaskTracker):
+class Recorder:
     """Returns what it was started with, and counts."""
 
     def __init__(self):
@@ -20,7 +21,7 @@ class Recorder(MaskTracker):
     def start(self, color, masks):
         self.starts.append(dict(masks))
 
-    def track(self, color):
+    def update(self, color):
         return self.starts[-1]
 
 
@@ -98,3 +99,31 @@ def test_after_clearing_it_follows_nothing():
     subject.clear()
     assert not subject.track(COLOR).any()
     assert subject.wants(ids((1, 0, 0, 10)), 5)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="transformers runs from Python 3.11 on")
+def test_a_video_model_follows_by_the_ids_of_the_map_in_bounded_memory():
+    import torch
+    from tiny_vision_models import sam2_video
+
+    from lira_ros.reasoning.compute import ComputeConfiguration
+    from lira_ros.reasoning.segmentation.video_tracking import MaskTracker
+
+    torch.set_num_threads(1)
+    tracker = MaskTracker(sam2_video(), ComputeConfiguration("cpu", "float32"))
+    subject = MaskFollower(tracker, restart_s=1.0, max_instances=4)
+    rng = np.random.default_rng(3)
+    shown = ids((5, 0, 0, 16), (8, 20, 30, 18))
+    stored = []
+    for number in range(12):
+        color = rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+        stamp_ns = number * SECOND // 4
+        if subject.wants(shown, stamp_ns):
+            subject.start(color, shown, stamp_ns)
+            continue
+        tracked = subject.track(color)
+        assert tracked.shape == SIZE
+        assert set(np.unique(tracked)) <= {0, 5, 8}
+        stored.append(tracker.stored_bytes())
+    assert subject.started_ns == 2 * SECOND
+    assert max(stored[3:]) == max(stored[:3])

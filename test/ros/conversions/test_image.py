@@ -156,3 +156,10 @@ def test_broken_compressed_images_are_refused():
     eight_bit = CompressedImage(format="png", data=array("B", cv2.imencode(".png", COLOR)[1].tobytes()))
     with pytest.raises(ConversionError, match="expected 16-bit depth"):
         conversions.depth_from_compressed(eight_bit, "/d")
+
+
+def test_images_of_ids_round_trip_and_others_are_refused():
+    ids = np.array([[0, 7, 2**31 - 1]], dtype=np.int32)
+    np.testing.assert_array_equal(conversions.ids_from_image(message("32SC1", ids), "/m"), ids)
+    with pytest.raises(ConversionError, match="/m: expected encoding 32SC1 for ids, got 'rgb8'"):
+        conversions.ids_from_image(message("rgb8", COLOR), "/m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.gravity import GravityEstimator
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-# What a medium-format camera takes; decoded, it fills 300 MB.
-MAX_PICTURE_PIXELS = 100_000_000
 # Longest side of what is asked about: SAM looks at 1024 pixels, vision-language models at about a megapixel.
 MAX_ASKED_SIDE_PX = 2048
 # Colour camera of the Intel RealSense D435 (data sheet, 69 x 42 degrees), taken where no intrinsics are given.
@@ -77,12 +76,11 @@ def _read_upright(path: Path, *, with_depth: bool) -> NDArray[np.uint8]:
     kinds = "a picture (PNG, JPEG or WebP)"
     check_plain(path, kinds)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PICTURE_PIXELS:
-                raise PictureError(
-                    f"{path}: expected at most {MAX_PICTURE_PIXELS // 10**6} megapixels, got {width} x {height}"
-                )
+        with warnings.catch_warnings():
+            # Pillow warns above 89 megapixels, which no usual camera takes; decoded, they fill 270 MB.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+        with image:
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
             if turned and with_depth:
                 raise PictureError(
@@ -94,8 +92,8 @@ def _read_upright(path: Path, *, with_depth: bool) -> NDArray[np.uint8]:
             return _to_rgb(upright, path)
     except PictureError:
         raise
-    except Image.DecompressionBombError:
-        raise PictureError(f"{path}: expected at most {MAX_PICTURE_PIXELS // 10**6} megapixels") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"{path}: the picture is too large: {error}") from None
     except UnidentifiedImageError:
         raise PictureError(f"{path}: expected {kinds}, got something else") from None
     # The decoders raise what they like on broken data: OSError, SyntaxError, ValueError, IndexError.

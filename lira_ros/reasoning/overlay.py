@@ -11,6 +11,10 @@ from lira_ros.reasoning.contracts import CandidateSet, Role
 # Targets stand out, anchors are seen, context stays in the background (RGB).
 ROLE_COLORS = {Role.TARGET: (255, 140, 0), Role.ANCHOR: (0, 170, 255), Role.CONTEXT: (170, 170, 170)}
 
+# Readable on a picture of 640 pixels; letters grow with wider ones.
+FONT_SCALE = 0.45
+FONT_WIDTH_PX = 800
+
 
 def draw_overlay(color: NDArray[np.uint8], candidates: CandidateSet, title: str) -> NDArray[np.uint8]:
     """Return a copy of the (H, W, 3) RGB image with the masks tinted by role, names of targets, and a title line."""
@@ -29,12 +33,17 @@ def draw_overlay(color: NDArray[np.uint8], candidates: CandidateSet, title: str)
         if len(rows):
             place = (int(columns.mean()) - 20, int(rows.mean()))
             _write(picture, f"{candidate.label or '?'} {candidate.score:.2f}", place)
-    _write(picture, title, (6, 16))
+    _write(picture, title, (6, round(16 * max(1.0, picture.shape[1] / FONT_WIDTH_PX))))
     return picture
 
 
 def _write(picture: NDArray[np.uint8], text: str, place: tuple[int, int]) -> None:
     # The built-in fonts of OpenCV hold ASCII only.
     plain = text.encode("ascii", "replace").decode("ascii")
-    cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    scale = FONT_SCALE * max(1.0, picture.shape[1] / FONT_WIDTH_PX)
+    width = round(scale / FONT_SCALE)
+    x, y = place
+    # The rim is the text moved about: thicker letters are also wider since OpenCV 5.
+    rim = [((x + dx * width, y + dy * width), (0, 0, 0)) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
+    for (left, bottom), color in [*rim, ((x, y), (255, 255, 255))]:
+        cv2.putText(picture, plain, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, color, width, cv2.LINE_AA)

@@ -212,6 +212,15 @@ class _Scene:
                 other if (other.conforms, other.score) > (mine.conforms, mine.score) else mine
                 for mine, other in zip(findings, others, strict=True)
             ]
+        found = sum(finding.conforms for finding in findings)
+        if constraint.at_least is not None and found < constraint.at_least:
+            words = f"but there are only {found} and at least {constraint.at_least} are asked for"
+            findings = [
+                replace(finding, conforms=False, score=0.5 * finding.score, reason=f"{finding.reason}, {words}")
+                if finding.conforms
+                else finding
+                for finding in findings
+            ]
         if constraint.count is not None:
             findings = self._limit(findings, constraint.count)
         return findings
@@ -297,6 +306,10 @@ class _Scene:
         holding = {index for index, (found, _, _) in evidence.items() if found.holds}
         if not relation.negated and phrase.unique:
             holding = _nearest(relation.kind, holding, evidence)
+        anchor = relation.anchors[0]
+        if relation.kind is RelationKind.HOLDS and anchor.phrase.unique and not phrase.text and len(holding) > 1:
+            # Of a bowl on a table both have the apple on or in them; what it lies in is the smaller one.
+            holding = {min(holding, key=lambda index: float(np.prod(_extents(self.instances[index]))))}
         result = list(findings)
         for index in candidates:
             found, words, certainty = evidence[index]

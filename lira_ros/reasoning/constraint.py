@@ -89,7 +89,8 @@ class Constraint:
     """What an instance must be to conform.
 
     phrase: what it is. relations: all must hold. rank: applied last. excluded: things that the targets must
-    not be ("but not the round one"). count: how many are wanted, None = all that conform.
+    not be ("but not the round one"). count: how many are wanted, None = all that conform. at_least: with fewer than
+    these nothing conforms ("if there are more than two").
     alternatives: other constraints that are just as good ("a sofa or a chair"), joined by or.
     """
 
@@ -98,6 +99,7 @@ class Constraint:
     rank: Rank | None = None
     excluded: tuple[Constraint, ...] = ()
     count: int | None = None
+    at_least: int | None = None
     alternatives: tuple[Constraint, ...] = ()
 
     def anchors(self) -> tuple[Constraint, ...]:
@@ -123,6 +125,6 @@ def is_plain_name(constraint: Constraint) -> bool:
     phrase = constraint.phrase
     named = bool(phrase.head) and not phrase.implicit and phrase.text.split()[-1:] == [phrase.head]
     refused = phrase.excluded_colors or phrase.excluded_shapes or constraint.excluded
-    if not named or refused or constraint.relations or constraint.rank is not None:
+    if not named or refused or constraint.relations or constraint.rank is not None or constraint.at_least is not None:
         return False
     return all(is_plain_name(alternative) for alternative in constraint.alternatives)

@@ -61,8 +61,29 @@ _SIZE_ASIDE = word_set(
     "by in of on size volume going judging judged alone only matters what counts is as for to the their"
 )
 _HOME = word_set("home house flat apartment place scene environment surroundings rooms")
+_ROOMS = "|".join(sorted(lexicon.ROOM_NAMES))
+_LOOKED = "see|seen|saw|notice|noticed|spot|spotted|find|found|come across|came across|remember"
 # Wordings and plainer ones of the same meaning.
 _SAME_MEANING = (
+    (r" (in|inside|into|within) the (gap|space|room|area) between ", " between "),
+    (
+        r" which (of )?(all )?(these |the )?(things|objects|items)( here| there)? (is|are)( called| named)? "
+        r"(?!(on|in|under|inside|at|near|next|beside|between|not|behind|above|below) )",
+        " find the ",
+    ),
+    (rf" (do you know )?where (did|have|do|can|could|might) (you|we|i) (ever |last )?({_LOOKED}) ", " find "),
+    (rf" (have|did) (you|we|i) (ever |last )?({_LOOKED}) ", " find "),
+    (rf" i (have )?(counted|count|{_LOOKED}) (?!that )", " find "),
+    (r" where (can|could|may|might|will) (.+?) be (seen|found|spotted|located)(?= )", r" find \2"),
+    (r" what (i|we) (want|need|mean|am looking for|am searching for|look for|seek|am after) (is|are) ", " find "),
+    (
+        r" (that |which )?(i|we) (mean|meant|want|wanted|need|seek|have in mind|am looking for|am searching for|"
+        r"think of|am thinking of|ask for)(?= (is|are|was) )",
+        "",
+    ),
+    (rf" belong(s|ing)? (to|into) (?=(the|my|our) ({_ROOMS}) )", " in "),
+    (rf" (that|which) (the|my|our) ({_ROOMS}) (has|holds|contains|have)(?= )", r" in the \3"),
+    (r" (that|which) (there (is|are)|exists?|you (can )?(see|know|find)( of)?)(?= $)", ""),
     (r" as well as (for )?", " and "),
     (r" outside (of )?(?=the )", " not in "),
     (r" (elsewhere|anywhere else) than in ", " not in "),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lira_ros.reasoning.constraint import Rank, RankKind, Relation, RelationKind
-from lira_ros.reasoning.knowledge import vocabulary
+from lira_ros.reasoning.knowledge import find_class, vocabulary
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.grammar import Cursor, Draft
 from lira_ros.reasoning.language.lexicon import phrases, word_set
@@ -114,17 +114,19 @@ def distance_frame(tokens: list[str]) -> Draft | None:
     return draft
 
 
-def reference_frame(tokens: list[str]) -> Draft | None:
-    """Read what distances are taken from ("go by the distance to the door"); None when a clause says no such thing."""
+def reference_frame(tokens: list[str]) -> tuple[Draft, Draft | None] | None:
+    """Read what distances are taken from and of what ("the distances of the lamps to the door"), None for neither."""
     asked = any(pair == ("how", "far") for pair in pairwise(tokens))
     if not (asked or {"distance", "distances"} & set(tokens)):
         return None
-    anchor = _reference(tokens, mentions(tokens))
+    named = mentions(tokens)
+    anchor = _reference(tokens, named)
     if anchor is None:
         return None
     reader = Cursor(tokens)
     reader.position = anchor.start
-    return reader.noun_phrase(1)
+    ranked = next((mention.draft for mention in named if mention is not anchor), None)
+    return reader.noun_phrase(1), ranked
 
 
 def _free_distance_rank(tokens: list[str]) -> int | None:
@@ -190,6 +192,10 @@ def _middle(tokens: list[str], named: list[Mention]) -> Mention:
     for mention in named:
         if tokens[mention.start] in {"which", "what", "a", "an"}:
             return mention
+    for first in (0, 1):
+        # "From the lamp to the door", "the bed from the box": a pair, whatever "and" stands elsewhere.
+        if {"to", "from"} & set(tokens[named[first].end : named[first + 1].start]):
+            return named[2] if first == 0 else named[0]
     joined = [
         index
         for index in range(2)
@@ -205,6 +211,13 @@ def holder_frame(tokens: list[str]) -> Draft | None:
     things = [mention for mention in named if mention.draft.head not in _SOMETHING]
     if not things or not _ASKING & set(tokens):
         return None
+    things = [mention for mention in things if find_class(" ".join(mention.draft.words)) is not None]
+    if not things:
+        return None
+    holder = _holder_asked(tokens, things)
+    if holder is not None:
+        holder.draft.definite = True
+        return Draft(relations=[Relation(RelationKind.INSIDE, (holder.draft.constraint(),))])
     held = _stranded(tokens, things) or _held_by_verb(tokens, things)
     if held is None:
         return None
@@ -214,6 +227,15 @@ def holder_frame(tokens: list[str]) -> Draft | None:
     if kind:
         draft.words, draft.head = [kind], kind
     return draft
+
+
+def _holder_asked(tokens: list[str], things: list[Mention]) -> Mention | None:
+    """Return the thing of "what does the box contain?", "which objects does the bowl hold inside?"."""
+    for mention in things:
+        asked = mention.start and tokens[mention.start - 1] in {"does", "do", "did"}
+        if asked and mention.end < len(tokens) and tokens[mention.end] in _HOLDING_VERBS:
+            return mention
+    return None
 
 
 def _stranded(tokens: list[str], things: list[Mention]) -> Mention | None:
@@ -228,7 +250,7 @@ def _stranded(tokens: list[str], things: list[Mention]) -> Mention | None:
         return things[0]
     if last not in _PREPOSITIONS_LEFT:
         return None
-    asked = [index for index, token in enumerate(tokens) if token in {"what", "that", "which", "where", "something"}]
+    asked = [index for index, token in enumerate(tokens) if token in {"what", "that", "which", "where"}]
     # "Something to sit on" asks for a use; a thing with an article after the question is what is carried.
     held = [mention for mention in things if mention.draft.definite and any(index <= mention.start for index in asked)]
     return held[-1] if held and asked else None

@@ -70,6 +70,7 @@ def describe(constraint: Constraint) -> str:
     if constraint.rank is not None:
         parts.append(_describe_rank(constraint.rank))
     parts += [f"but not {_describe_anchor(other)}" for other in constraint.excluded]
+    parts += [f"if at least {constraint.at_least}"] if constraint.at_least is not None else []
     words = ", ".join(parts)
     for other in constraint.alternatives:
         words += f"; or {describe(other)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lira_ros.reasoning.constraint import Constraint, Rank, RankKind
+from dataclasses import replace
+
+from lira_ros.reasoning.constraint import Constraint, Rank, RankKind, Relation, RelationKind
 from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.clauses import read_restriction, split_requests, without_asides
@@ -17,6 +19,12 @@ _ATTENTION = word_set(
 )
 
 
+# Words that make "more than two" a condition and not a description.
+_CONDITION = word_set("if otherwise else should only unless are is number")
+# Larger numbers of things are not counted in homes; they are years or prices.
+MOST_ASKED = 100
+
+
 class Reading:
     """What the sentences so far asked for."""
 
@@ -26,15 +34,28 @@ class Reading:
         self._referents: list[Draft] = []  # what was named so far, the latest last
         self._passing = False  # whether the target so far was only looked at on the way
         self._reference: Draft | None = None  # what distances are taken from
+        self._room: Relation | None = None  # where to go before anything is asked for
+        self._at_least: int | None = None
 
     def add(self, tokens: list[str]) -> None:
         """Take in one sentence."""
-        for clause in _clauses(without_asides(tokens)):
+        tokens = self._without_condition(without_asides(tokens))
+        if not tokens:
+            return
+        framed = distance_frame(tokens) or between_frame(tokens)
+        if framed is not None:
+            self._take(framed, passing=False, asked=True)
+            return
+        for clause in _clauses(tokens):
             for part in split_requests(clause):
                 self._add_clause(part)
 
     def constraint(self) -> Constraint | None:
         """Return the constraint, or None when nothing was asked for."""
+        found = self._constraint()
+        return found if found is None or self._at_least is None else replace(found, at_least=self._at_least)
+
+    def _constraint(self) -> Constraint | None:
         target = self.target
         need = ". ".join(self.needs)
         if target is None or target.bare:
@@ -64,13 +85,15 @@ class Reading:
         passing = bool(_ATTENTION & set(tokens[: start + 1])) and "for" not in tokens[: start + 1]
         if not rest or (len(rest) == 1 and rest[0] in lexicon.REQUEST_VERBS - lexicon.AMBIGUOUS_VERBS):
             return
-        framed = self._framed(rest)
+        framed = holder_frame(tokens)
         if framed is not None:
             self._take(framed, passing=False, asked=True)
             return
         reference = reference_frame(tokens)
         if reference is not None:
-            self._reference = reference
+            self._reference, ranked = reference
+            if ranked is not None and self.target is None:
+                self.target = ranked
             return
         if not requested and _is_need(rest, self.target is not None):
             self._add_need(rest)
@@ -98,9 +121,23 @@ class Reading:
             draft.words, draft.extras = [], []
             self._take(draft, passing=False, asked=False)
 
-    def _framed(self, tokens: list[str]) -> Draft | None:
-        """Read a sentence whose parts are told by their roles."""
-        return distance_frame(tokens) or between_frame(tokens) or holder_frame(tokens)
+    def _without_condition(self, tokens: list[str]) -> list[str]:
+        """Read "if there are more than two mugs" as a number that must be exceeded; return what is left to read."""
+        for index in range(len(tokens) - 2):
+            number = lexicon.NUMBERS.get(
+                tokens[index + 2], int(tokens[index + 2]) if tokens[index + 2].isdecimal() else 0
+            )
+            more = tuple(tokens[index : index + 2]) == ("more", "than") or tokens[index + 1] in {"above", "exceeds"}
+            if not (more and 0 < number < MOST_ASKED and _CONDITION & set(tokens)):
+                continue
+            self._at_least = number + 1
+            named = tokens[index + 3 :]
+            named = named[: named.index(",")] if "," in named else named
+            before = tokens[:index]
+            while before and before[-1] in _CONDITION | lexicon.FUNCTION_WORDS | {","}:
+                before.pop()
+            return before or ["find", "all", *named] if named or before else []
+        return tokens
 
     def _restrict(self, restriction: Draft) -> None:
         """Apply "it has to be red" to what was named before."""
@@ -114,6 +151,11 @@ class Reading:
         """Take in what a clause names: the target, more of the target, or another target."""
         if draft.bare:
             return
+        if passing and draft.head in lexicon.ROOM_NAMES and self.target is None:
+            self._room = Relation(RelationKind.INSIDE, (Draft(words=[draft.head], head=draft.head).constraint(),))
+            return
+        if self._room is not None and not draft.relations:
+            draft.relations.append(self._room)
         if draft.rank is not None and draft.rank.kind is RankKind.DISTANCE and draft.rank.anchor is None:
             self._refer_rank(draft)
         before = self.target

@@ -381,6 +381,7 @@ class LisaModel:
                 "(compute.precision)"
             )
         generated = [_until(row, self.tokenizer.eos_id) for row in tokens.tolist()]
+        self.counts.tokens += sum(map(len, generated))
         places = [
             (row, step)
             for row, ids in enumerate(generated)
@@ -423,7 +424,7 @@ class LisaModel:
         ids = [self.tokenizer.encode_prompt(text) for text in conversations]
         with memory_errors("reading conversations"):
             embeddings, mask = self._embed(encoded, ids, 0)
-            states = self._run(embeddings, mask, None)
+            states = self._run(embeddings, mask)
             logits = self._language.lm_head(states).float()
         picked, rows, all_states, all_logits = [], [], [], []
         for row, numbers in enumerate(ids):
@@ -466,8 +467,15 @@ class LisaModel:
             mask[index, length - len(row) :] = True
         return embeddings, mask
 
-    def _run(self, embeddings: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
-        """Return the states (B, L, D) of new positions behind those in the cache; mask covers both."""
+    def _run(
+        self, embeddings: torch.Tensor, mask: torch.Tensor, cache: Any = None, padded: bool | None = None
+    ) -> torch.Tensor:
+        """Return the states (B, L, D) of new positions behind those in the cache; mask covers both.
+
+        padded: whether the mask leaves anything out; None = look, which waits for the GPU.
+        """
+        if padded is None:
+            padded = not bool(mask.all())
         count = embeddings.shape[1]
         positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -count:]
         self.counts.passes += 1
@@ -475,7 +483,7 @@ class LisaModel:
         states: torch.Tensor = self._language.model(
             inputs_embeds=embeddings,
             # Without padding the plain causal pass is the same, and faster.
-            attention_mask=None if mask.all() else mask.long(),
+            attention_mask=mask.long() if padded else None,
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
@@ -498,7 +506,8 @@ class LisaModel:
         finished = torch.zeros(len(embeddings), dtype=torch.bool, device=self.device)
         tokens: list[torch.Tensor] = []
         probabilities, kept = [], []
-        states = [self._run(embeddings, mask, cache)[:, -1]]
+        padded = not bool(mask.all())
+        states = [self._run(embeddings, mask, cache, padded)[:, -1]]
         start = time.perf_counter()
         for _ in range(max_new_tokens):
             if should_stop():
@@ -510,7 +519,6 @@ class LisaModel:
             probabilities.append(logits.softmax(-1).gather(1, chosen[:, None])[:, 0])
             if keep_logits:
                 kept.append(logits)
-            self.counts.tokens += int((~finished).sum())
             tokens.append(torch.where(finished, tokenizer.pad_id, chosen))
             finished = finished | (tokens[-1] == tokenizer.eos_id)
             # The state behind the last token is only needed where [SEG] is read from its own state.
@@ -518,7 +526,7 @@ class LisaModel:
                 break
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             embedded = self._language.model.embed_tokens(tokens[-1][:, None])
-            states.append(self._run(embedded, mask, cache)[:, -1])
+            states.append(self._run(embedded, mask, cache, padded)[:, -1])
         return (
             torch.stack(tokens, dim=1),
             torch.stack(states, dim=1),

@@ -221,9 +221,9 @@ def test_weights_are_mapped_and_not_read(tmp_path):
     """Loading a shard takes no memory of its own: the pages belong to the file."""
     import resource
 
-    torch.save({"a": torch.ones(40_000_000)}, tmp_path / "pytorch_model.bin")
+    torch.save({"a": torch.ones(12_000_000)}, tmp_path / "pytorch_model.bin")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     weights = read_weights(tmp_path)
-    assert weights["a"].shape == (40_000_000,)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB; the weights are 156 MiB
+    assert weights["a"].shape == (12_000_000,)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 15_000  # KiB; the weights are 47 MiB
     assert float(weights["a"][-1]) == 1.0

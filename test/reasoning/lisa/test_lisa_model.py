@@ -192,7 +192,7 @@ def test_generation_with_kept_keys_equals_reading_the_whole_text(small):
     ids = [int(number) for number in answer.output_ids]
     embeddings, mask = small._embed(small.encode([image]), [ids], 0)
     with torch.inference_mode():
-        states = small._run(embeddings, mask, None)
+        states = small._run(embeddings, mask)
         logits = small._language.lm_head(states)[0]
     close(answer.logits, logits[-11:-1], 1e-5)
 
@@ -211,7 +211,7 @@ def test_the_seg_state_is_that_before_or_at_the_token(tokenizer, offset):
     assert list(answer.generated_ids) == [tokenizer.seg_id] * 3
     embeddings, mask = model._embed(model.encode([image]), [[int(i) for i in answer.output_ids]], 0)
     with torch.inference_mode():
-        states = model._run(embeddings, mask, None)[0]
+        states = model._run(embeddings, mask)[0]
     place = len(states) - 3 + offset
     close(answer.seg_hidden, states[place : place + 3], 1e-5)
     forced = model.teacher_forced([image], [prompt + " [SEG]"])[0]

@@ -82,15 +82,33 @@ def _create_lisa(configuration: ReasonerConfiguration, relevance: Relevance, tru
     return create_lisa_reasoner(configuration.lisa, configuration.compute, relevance)
 
 
+def _create_remote(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    from lira_ros.reasoning.remote.reasoner import create_remote_reasoner
+
+    return create_remote_reasoner(
+        configuration.remote, configuration.compute, configuration.masks, configuration.embedding, relevance
+    )
+
+
 def _create_replay(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
     return ReplayReasoner(configuration.replay.exchanges)
+
+
+def _create_vlm(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    from lira_ros.reasoning.vlm.reasoner import create_vlm_reasoner
+
+    return create_vlm_reasoner(
+        configuration.vlm, configuration.compute, configuration.masks, configuration.embedding, relevance
+    )
 
 
 BACKENDS = {
     "compact": Backend("geometry, colour and a small sentence encoder; runs anywhere", _create_compact),
     "lisa": Backend("a LISA or LIRA checkpoint: one model reads, looks and draws masks", _create_lisa),
     "oracle": Backend("the annotated masks of a recording, for evaluation", _create_oracle),
+    "remote": Backend("any OpenAI-compatible server (vLLM, SGLang, llama.cpp); masks are made here", _create_remote),
     "replay": Backend("the recorded answers of another back end (record_exchanges)", _create_replay),
+    "vlm": Backend("a local vision-language model names boxes, a segmenter makes masks of them", _create_vlm),
 }
 
 

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -64,6 +64,15 @@ class AnswerForm(Enum):
 
 
 @dataclass(frozen=True)
+class Question:
+    """A chat, and the JSON schema to which its answer is held as far as the server can."""
+
+    messages: Sequence[Mapping[str, Any]]
+    schema: Mapping[str, Any]
+    schema_name: str
+
+
+@dataclass(frozen=True)
 class Reply:
     """What the model wrote, cut = it reached the most tokens, and how long that took."""
 
@@ -82,6 +91,10 @@ class _Failure(Exception):
         self.retry_after_s = retry_after_s
         self.looked_at = looked_at
         self.at_once = at_once
+
+
+class _ConnectionLost(_Failure):
+    """The connection ended, or what came was no HTTP, before an answer began."""
 
 
 class ChatClient:
@@ -115,16 +128,17 @@ class ChatClient:
         self._thread = threading.Thread(target=self._run, name=f"requests to {self.address}", daemon=True)
         self._thread.start()
 
-    def ask(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], schema_name: str) -> Reply:
-        """Return what the model answers to a chat, held to a JSON schema as far as the server can.
+    def ask(self, write: Callable[[str], Question]) -> Reply:
+        """Return what the model answers to the question that ``write`` makes for a model of that name.
 
+        The name is known once the server is there; write() is called in the thread of the requests and must be quick.
         Raises ServerUnavailable when the server is away, hangs or asks to wait, and ReasoningError when it refuses
         this question or answers with something else than a chat completion.
         """
         with self._closing:  # whatever is handed to the loop comes before its end, and is cancelled there
             if self._closed:
                 raise ReasoningError(f"{self.address}: the connection was closed")
-            future = asyncio.run_coroutine_threadsafe(self._ask(messages, schema, schema_name), self._loop)
+            future = asyncio.run_coroutine_threadsafe(self._ask(write), self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -174,7 +188,7 @@ class ChatClient:
         finally:
             loop.close()
 
-    async def _ask(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> Reply:
+    async def _ask(self, write: Callable[[str], Question]) -> Reply:
         wait_s = self.circuit.wait_s()
         if wait_s > 0:
             status = self.circuit.status
@@ -183,9 +197,7 @@ class ChatClient:
         attempt = self.circuit.begin()
         self._requests += 1
         try:
-            reply = await asyncio.wait_for(
-                self._ask_now(messages, schema, name, probe=attempt.trying), self._configuration.timeout_s
-            )
+            reply = await asyncio.wait_for(self._ask_now(write, probe=attempt.trying), self._configuration.timeout_s)
         except (asyncio.TimeoutError, _Failure) as problem:
             failure = problem if isinstance(problem, _Failure) else self._timed_out()
             self._failed += 1
@@ -204,31 +216,30 @@ class ChatClient:
         self.circuit.succeeded()
         return reply
 
-    async def _ask_now(
-        self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], name: str, *, probe: bool
-    ) -> Reply:
+    async def _ask_now(self, write: Callable[[str], Question], *, probe: bool) -> Reply:
         if probe:
             await self._probe()
         if not self.model:
             self.model = await self._first_model()
         began_s = time.monotonic()
+        question = write(self.model)
         body = {
             **self._extra,
             "model": self.model,
-            "messages": messages,
+            "messages": question.messages,
             "temperature": 0.0,
             "max_tokens": self._configuration.max_answer_tokens,
         }
-        status, content = await self._complete(body, schema, name)
+        status, content = await self._complete(body, question)
         text, cut = self._read_completion(status, content)
         return Reply(self._key.hide(text), cut, time.monotonic() - began_s)
 
-    async def _complete(self, body: dict[str, Any], schema: Mapping[str, Any], name: str) -> tuple[int, bytes]:
+    async def _complete(self, body: dict[str, Any], question: Question) -> tuple[int, bytes]:
         """Post a chat in the strictest form that the server takes, and remember which that is."""
         forms = list(AnswerForm)
         for form in forms[forms.index(self._form) :]:
             status, content = await self._request(
-                "POST", "/chat/completions", json={**body, **_response_format(form, schema, name)}
+                "POST", "/chat/completions", json={**body, **_response_format(form, question)}
             )
             if status == 200:
                 self._form, self._form_is_proven = form, True
@@ -267,8 +278,16 @@ class ChatClient:
 
     async def _request(self, method: str, path: str, **arguments: Any) -> tuple[int, bytes]:
         """Return status and body of a request; raises _Failure for whatever is no plain answer."""
+        try:
+            return await self._request_once(method, path, **arguments)
+        except _ConnectionLost:
+            # The server may have closed an idle connection just when it was used again: that says nothing of it.
+            return await self._request_once(method, path, **arguments)
+
+    async def _request_once(self, method: str, path: str, **arguments: Any) -> tuple[int, bytes]:
         import httpx
 
+        status = 0
         try:
             async with self._http.stream(method, self._url.geturl() + path, **arguments) as response:
                 status = response.status_code
@@ -289,7 +308,9 @@ class ChatClient:
             raise _Failure(f"no connection within {self._configuration.connect_timeout_s:g} s") from error
         except httpx.HTTPError as error:
             said = _problem_of(error)
-            raise _Failure(self._shown(f"{said}: {error}" if str(error) else said)) from error
+            lost = not status and isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+            kind = _ConnectionLost if lost else _Failure
+            raise kind(self._shown(f"{said}: {error}" if str(error) else said)) from error
 
     async def _read(self, response: Any, maximum: int, *, cut: bool = False) -> bytes:
         """Read a body up to a size; a longer one is cut, or an error."""
@@ -475,12 +496,12 @@ def _proxy_of(scheme: str, host: str) -> str | None:
     return proxies.get(scheme) or proxies.get("all")
 
 
-def _response_format(form: AnswerForm, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _response_format(form: AnswerForm, question: Question) -> dict[str, Any]:
     if form is AnswerForm.JSON_SCHEMA:
-        named = {"name": name, "schema": schema, "strict": True}
+        named = {"name": question.schema_name, "schema": question.schema, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": named}}
     if form is AnswerForm.JSON_OBJECT_WITH_SCHEMA:
-        return {"response_format": {"type": "json_object", "schema": schema}}
+        return {"response_format": {"type": "json_object", "schema": question.schema}}
     if form is AnswerForm.JSON_OBJECT:
         return {"response_format": {"type": "json_object"}}
     return {}

@@ -16,11 +16,12 @@ from hostile_server import HostileServer, completion, hang, http, reset, well
 
 from lira_ros.reasoning.contracts import ReasoningError, ServerUnavailable
 from lira_ros.reasoning.remote.circuit import Circuit
-from lira_ros.reasoning.remote.client import AnswerForm, ChatClient
+from lira_ros.reasoning.remote.client import AnswerForm, ChatClient, Question
 from lira_ros.reasoning.remote.configuration import ServerConfiguration
 
 MESSAGES = [{"role": "user", "content": "What is there?"}]
 SCHEMA = {"type": "array"}
+QUESTION = Question(MESSAGES, SCHEMA, "answer")
 KEY = "sk-4f1b9e77d0c24b53"
 
 
@@ -54,7 +55,7 @@ def connect():
 
 
 def ask(client):
-    return client.ask(MESSAGES, SCHEMA, "answer").text
+    return client.ask(lambda model: QUESTION).text
 
 
 def refusal(client):
@@ -66,7 +67,7 @@ def refusal(client):
 def test_a_question_and_its_answer(serve, connect):
     server = serve(well("[1, 2]"))
     client = connect(server, model="", extra_fields='{"top_k": 5}', max_answer_tokens=77)
-    reply = client.ask(MESSAGES, SCHEMA, "answer")
+    reply = client.ask(lambda model: QUESTION)
     assert (reply.text, reply.cut) == ("[1, 2]", False)
     assert reply.latency_s > 0
     (body,) = server.posts()
@@ -198,7 +199,7 @@ def test_redirects_are_named_and_not_followed(location, target, serve, connect):
     error = refusal(connect(server))
     assert target in str(error)
     assert "secret" not in str(error)
-    assert len(server.requests) == 1
+    assert {path for _, path, _, _ in server.requests} == {"/v1/chat/completions"}
 
 
 def test_a_redirect_to_another_server_takes_no_key_there(serve, connect, monkeypatch):

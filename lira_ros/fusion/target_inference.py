@@ -512,9 +512,12 @@ class _Scene:
             instance = self.instances[index]
             length, width, height = _extents(instance)
             if rank.kind is RankKind.SIZE:
-                # The two largest sides: the missing legs of a table must not make it smaller than a box.
-                big, middle, _ = sorted((length, width, height), reverse=True)
-                values[index] = (big * middle, f"{big:.2f} x {middle:.2f} m")
+                # What stands on the floor fills the space below it: the legs of a table that no view showed must not
+                # make it smaller than a box.
+                top = instance.attributes.top_height_m
+                standing = instance.attributes.supported_by == "floor" and math.isfinite(top)
+                height = max(height, top if standing else 0.0, 0.5 * instance.voxel_size_m)
+                values[index] = (length * width * height, f"{length:.2f} x {width:.2f} x {height:.2f} m")
             elif rank.kind is RankKind.HEIGHT:
                 top = instance.attributes.top_height_m
                 standing = instance.attributes.supported_by != "surface" and math.isfinite(top)

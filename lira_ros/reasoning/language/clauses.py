@@ -63,8 +63,41 @@ _SIZE_ASIDE = word_set(
 _HOME = word_set("home house flat apartment place scene environment surroundings rooms")
 _ROOMS = "|".join(sorted(lexicon.ROOM_NAMES))
 _LOOKED = "see|seen|saw|notice|noticed|spot|spotted|find|found|come across|came across|remember"
+_PLACED = r"(?=(on|in|under|inside|at|near|next|beside|between|behind|above|below) )"
 # Wordings and plainer ones of the same meaning.
 _SAME_MEANING = (
+    (
+        r" (at first|(at|in|from) the (beginning|start)|all the time|so far|by now|even now|at the moment|"
+        r"meanwhile)(?= )",
+        "",
+    ),
+    (r" (still|now|nowadays|yet)(?= )", ""),
+    (r" and (is|are|has|have) (not )?(left|on|in|there|here)( it| them)?(?= $)", ""),
+    (r"^ (.* )?(if|whether) (?=(the|a|an|my) )(.*) (is|are) (around|here|there)(?= )", r" find \4"),
+    (r" more than one ", " "),
+    (
+        rf" (all|everything|whatever|anything)( that| which)? (is|are|rests?|lies?|stands?|sits?|stayed) {_PLACED}",
+        " everything ",
+    ),
+    (r"^ .*(whatever|everything|anything)( that| which)? (is|are) (called |named |either )*(?=(a|an) )", " find "),
+    (r" (whatever|everything|anything)( that| which)? (is|are) (called|named) ", " find "),
+    (
+        r" (takes up|take up|takes|fills|occupies|needs) the (second |third )?(most|the most) (space|room|volume)(?= )",
+        r" is the \2largest",
+    ),
+    (
+        r" (takes up|take up|takes|fills|occupies|needs) the (second |third )?least (space|room|volume)(?= )",
+        r" is the \2smallest",
+    ),
+    (r" (but )?none of (those|these|the ones|them) " + _PLACED, " not "),
+    (r" (that|which) you (do|can|will|could|would) not (find|see) " + _PLACED, " not "),
+    (r" (but )?(only not|not however) (?=the )", " except "),
+    (r" (but )?leave (the .+) there(?= )", r" except \2"),
+    (r"^ (i (have|need|want) to |i must |please )?clear (off )?(?=(the|my) )", " everything on "),
+    (r"^ (if i |i (have|need|want) to )empt(y|ied) (?=(the|my) )", " everything in "),
+    (r" (are|is) (left|left over|remaining)(?= $)", ""),
+    (r" together with ", " and "),
+    (r"^ i am (collecting|gathering|listing|counting) ", " find "),
     (r" (in|inside|into|within) the (gap|space|room|area) between ", " between "),
     (
         r" which (of )?(all )?(these |the )?(things|objects|items)( here| there)? (is|are)( called| named)? "
@@ -192,7 +225,7 @@ def _begins_request(tokens: list[str]) -> bool:
         if tokens[0] in {"leave", "not"} or tokens[1] in {"it", "them"}:
             return False
         return looks_like_object(tokens[1]) or tokens[1] in lexicon.REQUEST_FILLERS
-    asked = tokens[0] in {"which", "where", "what"} and tokens[1] in lexicon.COPULAS | lexicon.MODALS
+    asked = tokens[0] in {"which", "where", "what"} and tokens[1] in lexicon.COPULAS | lexicon.MODALS | {"one", "ones"}
     wished = tuple(tokens[:2]) in {("i", "need"), ("i", "want"), ("i", "mean")} and tokens[2:3] != ["to"]
     return asked or wished or tuple(tokens[:2]) == ("tell", "me")
 

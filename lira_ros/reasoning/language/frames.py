@@ -83,6 +83,8 @@ def _ended(tokens: Sequence[str], start: int) -> list[str]:
     for index in range(start, min(len(tokens), start + 8)):
         word = tokens[index]
         known = word in vocabulary() or lexicon.singular(word) in vocabulary()
+        if end is not None and word in lexicon.POSTURES:
+            break
         if known:
             end = index + 1
         elif (end is not None and word not in lexicon.COLORS and word != "of") or word in lexicon.STOPS or word == ",":

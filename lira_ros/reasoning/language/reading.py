@@ -9,7 +9,7 @@ from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.clauses import read_restriction, split_requests, without_asides
 from lira_ros.reasoning.language.frames import between_frame, distance_frame, holder_frame, reference_frame
-from lira_ros.reasoning.language.grammar import Cursor, Draft
+from lira_ros.reasoning.language.grammar import Cursor, Draft, room_name
 from lira_ros.reasoning.language.lead_ins import looks_like_object, strip_lead_ins
 from lira_ros.reasoning.language.lexicon import word_set
 
@@ -20,7 +20,9 @@ _ATTENTION = word_set(
 
 
 # Words that make "more than two" a condition and not a description.
-_CONDITION = word_set("if otherwise else should only unless are is number")
+_CONDITION = word_set("if otherwise else should unless number")
+# "What has to go?" after "clear the table" adds nothing.
+_LEAVING = word_set("go come fall out off down left leave remain removed away what would has must have to be will do")
 # Larger numbers of things are not counted in homes; they are years or prices.
 MOST_ASKED = 100
 
@@ -70,7 +72,14 @@ class Reading:
         return target.constraint()
 
     def _add_clause(self, tokens: list[str]) -> None:
-        if self.target is not None or self.needs:
+        if self.target is not None and all(token in _LEAVING for token in tokens):
+            return
+        if self.target is None and not self.needs:
+            unwanted = read_restriction(tokens)
+            if unwanted is not None and unwanted.excluded_colors:
+                self.target = unwanted
+                return
+        else:
             restriction = read_restriction(tokens)
             if restriction is not None:
                 self._restrict(restriction)
@@ -128,13 +137,14 @@ class Reading:
                 tokens[index + 2], int(tokens[index + 2]) if tokens[index + 2].isdecimal() else 0
             )
             more = tuple(tokens[index : index + 2]) == ("more", "than") or tokens[index + 1] in {"above", "exceeds"}
-            if not (more and 0 < number < MOST_ASKED and _CONDITION & set(tokens)):
+            asked = tokens[0] in {"is", "are"} or _CONDITION & set(tokens)
+            if not (more and 0 < number < MOST_ASKED and asked):
                 continue
             self._at_least = number + 1
             named = tokens[index + 3 :]
             named = named[: named.index(",")] if "," in named else named
             before = tokens[:index]
-            while before and before[-1] in _CONDITION | lexicon.FUNCTION_WORDS | {","}:
+            while before and before[-1] in _CONDITION | {"is", "are"} | lexicon.FUNCTION_WORDS | {","}:
                 before.pop()
             return before or ["find", "all", *named] if named or before else []
         return tokens
@@ -151,8 +161,9 @@ class Reading:
         """Take in what a clause names: the target, more of the target, or another target."""
         if draft.bare:
             return
-        if passing and draft.head in lexicon.ROOM_NAMES and self.target is None:
-            self._room = Relation(RelationKind.INSIDE, (Draft(words=[draft.head], head=draft.head).constraint(),))
+        room = room_name(draft)
+        if passing and room and self.target is None:
+            self._room = Relation(RelationKind.INSIDE, (Draft(words=[room], head=room).constraint(),))
             return
         if self._room is not None and not draft.relations:
             draft.relations.append(self._room)

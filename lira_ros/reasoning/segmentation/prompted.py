@@ -91,18 +91,26 @@ class PromptedSegmenter(Segmenter):
         return answers
 
     def _features(self, keyframes: Sequence[Keyframe]) -> list[Features]:
-        known = [self.cache.get(keyframe) for keyframe in keyframes]
-        missing = [number for number, features in enumerate(known) if features is None]
-        for start in range(0, len(missing), ENCODED_AT_ONCE):
-            chunk = missing[start : start + ENCODED_AT_ONCE]
-            pictures = torch.stack([self._prepare(keyframes[number].frame.color) for number in chunk])
+        known: dict[tuple[int, int], Features] = {}
+        missing: dict[tuple[int, int], Keyframe] = {}
+        keys = [(keyframe.id, keyframe.frame.stamp_ns) for keyframe in keyframes]
+        # Several instructions may ask about one keyframe in the same batch.
+        for key, keyframe in dict(zip(keys, keyframes, strict=True)).items():
+            kept = self.cache.get(keyframe)
+            if kept is None:
+                missing[key] = keyframe
+            else:
+                known[key] = kept
+        waiting = list(missing.items())
+        for start in range(0, len(waiting), ENCODED_AT_ONCE):
+            chunk = waiting[start : start + ENCODED_AT_ONCE]
+            pictures = torch.stack([self._prepare(keyframe.frame.color) for _, keyframe in chunk])
             parts = self._encode(pictures.to(self._device, self._dtype))
-            for row, number in enumerate(chunk):
+            for row, (key, keyframe) in enumerate(chunk):
                 # Cloned: a view would keep the features of the whole batch in memory.
-                features = tuple(part[row].to(self._dtype).clone() for part in parts)
-                known[number] = features
-                self.cache.put(keyframes[number], features)
-        return [features for features in known if features is not None]
+                known[key] = tuple(part[row].to(self._dtype).clone() for part in parts)
+                self.cache.put(keyframe, known[key])
+        return [known[key] for key in keys]
 
     def _answer(self, regions: Sequence[_Region]) -> list[RegionMask]:
         scales = torch.tensor([self._scale(region.height_px, region.width_px) for region in regions])

@@ -115,6 +115,7 @@ class Sam3Segmenter(Segmenter):
         return known
 
     def _ask(self, vision: Features, phrases: Sequence[str]) -> Any:
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
         from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
         count, levels = len(phrases), len(vision) // 2
@@ -123,8 +124,6 @@ class Sam3Segmenter(Segmenter):
             fpn_hidden_states=tuple(spread[:levels]), fpn_position_encoding=tuple(spread[levels:])
         )
         texts = [self._encoded(phrase) for phrase in phrases]
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
         return self._model(
             vision_embeds=seen,
             text_embeds=BaseModelOutputWithPooling(pooler_output=torch.cat([text for text, _ in texts]).float()),

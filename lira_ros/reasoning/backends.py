@@ -15,7 +15,7 @@ from lira_ros.reasoning.contracts import Reasoner, ReasoningError
 from lira_ros.reasoning.detector.configuration import DetectorConfiguration
 from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
 from lira_ros.reasoning.exchanges import ExchangeFile, RecordingReasoner
-from lira_ros.reasoning.hybrid import HybridConfiguration
+from lira_ros.reasoning.hybrid import HybridConfiguration, HybridReasoner
 from lira_ros.reasoning.lisa.configuration import LisaConfiguration
 from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
 from lira_ros.reasoning.relevance import Relevance
@@ -90,6 +90,30 @@ def _create_remote(configuration: ReasonerConfiguration, relevance: Relevance, t
     )
 
 
+def _create_hybrid(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    names = (configuration.hybrid.fast, configuration.hybrid.slow)
+    for field, name in zip(("fast", "slow"), names, strict=True):
+        known = [backend for backend in BACKENDS if backend != "hybrid"]
+        if name not in known:
+            raise ReasoningError(f"reasoner.hybrid.{field}: expected one of {', '.join(known)}, got {name!r}")
+    if names[0] == names[1]:
+        raise ReasoningError(f"reasoner.hybrid: fast and slow are both {names[0]}; set reasoner.backend to it instead")
+    fast = BACKENDS[names[0]].create(configuration, relevance, truth)
+    try:
+        return HybridReasoner(fast, BACKENDS[names[1]].create(configuration, relevance, truth))
+    except BaseException:
+        fast.close()
+        raise
+
+
+def _create_detector(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
+    from lira_ros.reasoning.detector.reasoner import create_detector_reasoner
+
+    return create_detector_reasoner(
+        configuration.detector, configuration.masks, configuration.embedding, configuration.compute, relevance
+    )
+
+
 def _create_replay(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
     return ReplayReasoner(configuration.replay.exchanges)
 
@@ -104,6 +128,8 @@ def _create_vlm(configuration: ReasonerConfiguration, relevance: Relevance, trut
 
 BACKENDS = {
     "compact": Backend("geometry, colour and a small sentence encoder; runs anywhere", _create_compact),
+    "hybrid": Backend("a fast back end for plain names, a slow one for everything else", _create_hybrid),
+    "detector": Backend("an open-vocabulary detector looks for the names in an instruction", _create_detector),
     "lisa": Backend("a LISA or LIRA checkpoint: one model reads, looks and draws masks", _create_lisa),
     "oracle": Backend("the annotated masks of a recording, for evaluation", _create_oracle),
     "remote": Backend("any OpenAI-compatible server (vLLM, SGLang, llama.cpp); masks are made here", _create_remote),

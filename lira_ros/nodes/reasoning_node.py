@@ -167,7 +167,7 @@ class ReasoningNode(LiraNode):
         questioner = self._questioner
         if questioner is None or self.state != "active" or not questioner.free:
             return False
-        tasks = self._scheduler.next_tasks(questioner.reasoner.batch_size)
+        tasks = self._scheduler.next_tasks(questioner.reasoner.batch_size, questioner.lane)
         if tasks:
             self.statistics.count("questions asked", len(tasks))
             questioner.ask(tasks)

@@ -117,7 +117,9 @@ class Pipeline:
     def _answer(self) -> bool:
         """Ask until nothing is due; return whether anything was answered."""
         answered = False
-        while tasks := self.scheduler.next_tasks(self._reasoner.batch_size):
+        while tasks := self.scheduler.next_tasks(
+            self._reasoner.batch_size, lambda item: self._reasoner.lane(item).name
+        ):
             began_s = perf_counter()
             answers = ask(self._reasoner, tasks)
             each_s = (perf_counter() - began_s) / len(tasks)

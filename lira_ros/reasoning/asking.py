@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lira_ros.reasoning.contracts import CandidateSet, Reasoner, ReasoningError, Task
+from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Questioner:
         self._condition = threading.Condition()
         self._waiting: list[tuple[Task, ...]] = []
         self._began_s: dict[int, float] = {}  # of the calls in hand, by thread
-        self._in_flight = 0
+        # Calls that were begun and have no outcome yet; by identity, for tasks hold arrays.
+        self._in_hand: dict[int, tuple[Task, ...]] = {}
         self._closed = False
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"{reasoner.name} {number}", daemon=True)
@@ -63,7 +64,7 @@ class Questioner:
     def in_flight(self) -> int:
         """Return how many tasks are being asked."""
         with self._condition:
-            return self._in_flight
+            return sum(len(tasks) for tasks in self._in_hand.values())
 
     @property
     def longest_s(self) -> float:
@@ -71,13 +72,21 @@ class Questioner:
         with self._condition:
             return max((time.monotonic() - began_s for began_s in self._began_s.values()), default=0.0)
 
+    def lane(self, instruction: Instruction) -> str | None:
+        """Return which part of the reasoner answers an instruction, None while it has as many calls as it takes."""
+        lane = self.reasoner.lane(instruction)
+        with self._condition:
+            taken = sum(self.reasoner.lane(tasks[0].instruction).name == lane.name for tasks in self._in_hand.values())
+        return lane.name if taken < lane.parallel_calls else None
+
     def ask(self, tasks: Sequence[Task]) -> None:
         """Begin a call with up to ``batch_size`` tasks; raises RuntimeError when no thread is free."""
         with self._condition:
             if self._closed or len(self._waiting) + len(self._began_s) >= len(self._threads):
                 raise RuntimeError(f"{self.reasoner.name}: no thread is free to ask")
-            self._waiting.append(tuple(tasks))
-            self._in_flight += len(tasks)
+            call = tuple(tasks)
+            self._waiting.append(call)
+            self._in_hand[id(call)] = call
             self._condition.notify()
 
     def close(self, timeout_s: float = 2.0) -> bool:
@@ -119,7 +128,7 @@ class Questioner:
                 self._on_outcome(Outcome(tasks, answers))
             with self._condition:
                 del self._began_s[number]
-                self._in_flight -= len(tasks)
+                del self._in_hand[id(tasks)]
 
 
 def _checked(reasoner: Reasoner, task: Task, answer: CandidateSet | ReasoningError) -> CandidateSet | ReasoningError:

@@ -146,6 +146,14 @@ class ServerUnavailable(ReasoningError):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True)
+class Lane:
+    """A part of a reasoner that answers by itself; as many calls as it takes may be made to it at the same time."""
+
+    name: str
+    parallel_calls: int
+
+
 class Reasoner(ABC):
     """A back end that looks at a keyframe with an instruction in mind.
 
@@ -172,6 +180,10 @@ class Reasoner(ABC):
             except ReasoningError as error:
                 answers.append(error)
         return answers
+
+    def lane(self, instruction: Instruction) -> Lane:
+        """Return which part answers an instruction; a call should hold tasks of one lane, or the slowest delays all."""
+        return Lane("", self.parallel_calls)
 
     def diagnose(self) -> dict[str, object]:
         """Return what a person who watches the back end wants to know, by name; called from any thread."""

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from lira_ros.geometry.frame import Keyframe
-from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
+from lira_ros.reasoning.contracts import CandidateSet, Instruction, Lane, Reasoner, ReasoningError, Task
 
 
 class ObservedReasoner(Reasoner):
@@ -17,6 +17,7 @@ class ObservedReasoner(Reasoner):
         self.name = reasoner.name
         self.batch_size = reasoner.batch_size
         self.parallel_calls = reasoner.parallel_calls
+        self.needs_depth = reasoner.needs_depth
         self._reasoner = reasoner
 
     @abstractmethod
@@ -51,6 +52,10 @@ class ObservedReasoner(Reasoner):
         for task, answer in zip(tasks, answers, strict=False):  # whoever asked checks their number
             self.observe(task, answer, latency_s)
         return answers
+
+    def lane(self, instruction: Instruction) -> Lane:
+        """Return which part of the reasoner answers an instruction."""
+        return self._reasoner.lane(instruction)
 
     def diagnose(self) -> dict[str, object]:
         """Return what the reasoner says of itself."""

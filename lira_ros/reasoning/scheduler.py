@@ -148,19 +148,26 @@ class ReasoningScheduler:
         """Stop asking about an instruction; unknown ids are ignored."""
         self._searches.pop(instruction_id, None)
 
-    def next_tasks(self, limit: int = 1) -> tuple[Task, ...]:
+    def next_tasks(self, limit: int = 1, lane: Callable[[Instruction], str | None] = lambda _: "") -> tuple[Task, ...]:
         """Return up to ``limit`` questions for one call of a reasoner, the most urgent first; () when none is due.
+
+        lane: which part of the reasoner answers an instruction, None = that has no room now; all questions of a call
+        are for one part.
 
         An instruction of which an earlier call is not reported yet, and one whose server was away a moment ago, is
         left alone. What is handed out counts as answered when new surface is looked for, until it is reported.
         """
         now_s = self._monotonic_s()
-        free = {
-            name for name, search in self._searches.items() if not search.in_flight and search.paused_until_s <= now_s
-        }
+        free: dict[str, str] = {}
+        for name, search in self._searches.items():
+            if not search.in_flight and search.paused_until_s <= now_s:
+                chosen_lane = lane(search.instruction)
+                if chosen_lane is not None:
+                    free[name] = chosen_lane
         tasks: list[Task] = []
         while len(tasks) < limit:
-            searches = [search for name, search in self._searches.items() if name in free]
+            own = free[tasks[0].instruction.id] if tasks else None
+            searches = [search for name, search in self._searches.items() if name in free and own in (None, free[name])]
             chosen = self._newest(searches) or self._shared(searches) or self._most_new(searches)
             if chosen is None:
                 break

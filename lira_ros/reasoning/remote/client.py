@@ -51,6 +51,9 @@ _REFUSED = {400, 404, 415, 422, 500, 501}
 # These will be the same for every question until a person does something.
 _MISCONFIGURED = {401, 402, 403, 404, 405, 407}
 _BUSY = {408, 425, 429, 503}
+# A proxy is there and the server behind it is not. Another error of /models says nothing of chats: transformers serve
+# fails there without a cache of its own.
+_GATEWAY = {502, 504}
 _FORMAT_WORDS = ("response_format", "json_schema", "json_object", "guided", "grammar", "structured", "schema")
 
 
@@ -256,7 +259,7 @@ class ChatClient:
             status, content = await asyncio.wait_for(self._request("GET", "/models"), PROBE_TIMEOUT_S)
         except asyncio.TimeoutError:
             raise _Failure(f"did not answer within {PROBE_TIMEOUT_S:g} s whether it is back") from None
-        if status >= 500 or status in _BUSY:
+        if status in _GATEWAY:
             raise _Failure(self._refusal(status, content))
         self.model = self._configuration.model
         self._form, self._form_is_proven = AnswerForm.JSON_SCHEMA, False
@@ -269,12 +272,14 @@ class ChatClient:
                 at_once=status in _MISCONFIGURED,
             )
         try:
-            name = self._parsed(content)["data"][0]["id"]
-        except (KeyError, IndexError, TypeError, _Failure):
-            name = None
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_MODEL_NAME_CHARACTERS:
+            names = [item["id"] for item in self._parsed(content)["data"]]
+        except (KeyError, TypeError, _Failure):
+            names = [None]
+        if not names:
+            raise _Failure(f"lists no models: set {self._prefix}model", at_once=True)
+        if not isinstance(names[0], str) or not 0 < len(names[0]) <= MAX_MODEL_NAME_CHARACTERS:
             raise _Failure(f"expected a list of models from /models, got something else: set {self._prefix}model")
-        return name
+        return names[0]
 
     async def _request(self, method: str, path: str, **arguments: Any) -> tuple[int, bytes]:
         """Return status and body of a request; raises _Failure for whatever is no plain answer."""

@@ -90,7 +90,8 @@ def test_all_pictures_for_people_are_shown(publishers):
         "sensor_msgs/msg/Image",
         "nav_msgs/msg/OccupancyGrid",
     }
-    pictures = {topic for topic, (kind, _) in publishers.items() if kind in kinds}
+    # Numbers of instances in 32 bits are for programs; RViz has no such images.
+    pictures = {topic for topic, (kind, _) in publishers.items() if kind in kinds} - {"/lira/instance_masks"}
     assert pictures == {display["Topic"]["Value"] for display in DISPLAYS.values()} & pictures
     assert pictures
 

@@ -24,6 +24,8 @@ _LOGGER = logging.getLogger(__name__)
 
 _MAX_ERROR_CHARACTERS = 400
 _MAX_NAMED_KEYS = 5
+# What transformers raises for files that are missing, broken or of something else.
+_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, ImportError, SafetensorError)
 
 
 class VisionLanguageModel:
@@ -81,12 +83,22 @@ class VisionLanguageModel:
         if quantization in QUANTIZED:
             arguments["quantization_config"] = _quantization(quantization, dtype)
             arguments["device_map"] = {"": device}
+        transformers.utils.logging.disable_progress_bar()
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
             model, report = getattr(transformers, known.class_name).from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
             )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RuntimeError,
+            AttributeError,
+            ImportError,
+            SafetensorError,
+        ) as error:
             raise _unloadable(folder, known, error) from error
         missing = sorted(report["missing_keys"])
         if missing:
@@ -99,7 +111,9 @@ class VisionLanguageModel:
             model.to(device)
         try:
             return cls(model.eval(), tokenizer, known, folder, budget)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _LOADING_ERRORS as error:
+            if isinstance(error, ReasoningError):
+                raise
             raise _unloadable(folder, known, error) from error
 
     @torch.inference_mode()
@@ -295,7 +309,7 @@ def _eos_ids(model: Any, tokenizer: Any) -> list[int]:
 
 def _quantization(precision: str, dtype: torch.dtype) -> transformers.BitsAndBytesConfig:
     """Return how bitsandbytes holds the language model; the vision tower is small and suffers most, so it stays."""
-    kept = ["lm_head", "visual", "vision_tower", "multi_modal_projector"]
+    kept = ["lm_head", "model.visual", "model.vision_tower", "model.multi_modal_projector"]
     if precision == "int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return transformers.BitsAndBytesConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from collections.abc import Sequence
@@ -73,6 +74,9 @@ def create_vlm_reasoner(
     budget = visual_budget_of(card, configuration)
     device = choose_device(compute.device)
     dtype = choose_dtype(compute.precision, device)
+    for library in ("transformers", "llguidance"):
+        if importlib.util.find_spec(library) is None:
+            raise ReasoningError(f"the vlm back end needs {library}, which is not installed here: make setup")
     folder = locate(card)
     from lira_ros.reasoning.embeddings.creation import create_region_encoder
     from lira_ros.reasoning.segmentation.creation import create_segmenter

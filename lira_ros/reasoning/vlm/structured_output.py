@@ -108,7 +108,15 @@ class _SentencePieceVocabulary:
     """The words of a sentencepiece tokenizer as bytes, as llguidance wants them."""
 
     def __init__(self, tokenizer: Any, eos_id: int) -> None:
+        from sentencepiece import SentencePieceProcessor
+        from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
+
         self._tokenizer = tokenizer
+        # A part of an answer is no beginning of a text: no space is put before it, and none is taken out.
+        model = ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
+        model.normalizer_spec.add_dummy_prefix = False
+        model.normalizer_spec.remove_extra_whitespaces = False
+        self._pieces = SentencePieceProcessor(model_proto=model.SerializeToString())
         self.eos_token_id = eos_id
         self.bos_token_id = tokenizer.bos_token_id
         self.special_token_ids = sorted({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder})
@@ -124,4 +132,4 @@ class _SentencePieceVocabulary:
 
     def __call__(self, text: str | bytes) -> list[int]:
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._pieces.encode(text))

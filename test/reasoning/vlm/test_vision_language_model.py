@@ -239,6 +239,19 @@ def test_bfloat16(folders, pictures):
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_quantized_weights(precision, folders, pictures):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed here")
+    model = VisionLanguageModel.load(
+        folders["qwen3_vl"], "qwen3_vl", dtype=torch.bfloat16, quantization=precision, budget=BUDGET
+    )
+    kinds = {type(part).__name__ for part in model._model.model.language_model.modules()}
+    assert {"int8": "Linear8bitLt", "int4": "Linear4bit"}[precision] in kinds
+    assert "Linear" in {type(part).__name__ for part in model._model.model.visual.modules()}
+    (text,) = model.answer(pictures[:1], "Answer.", USERS[:1], SCHEMA)
+    jsonschema.validate(json.loads(text), SCHEMA)
+
+
 @pytest.fixture
 def copy(folders, tmp_path):
     import shutil

@@ -301,3 +301,47 @@ def test_a_card_may_state_units_and_budget_and_nothing_unknown(tmp_path):
     assert visual_budget_of(stated, VlmConfiguration(min_visual_tokens=2000)) == VisualBudget(2000, 2000)
     with pytest.raises(ReasoningError, match="at most"):
         visual_budget_of(stated, VlmConfiguration(min_visual_tokens=300, max_visual_tokens=200))
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    """Return a function that makes the back end by its name from a card file and a folder of models."""
+    from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
+    from lira_ros.reasoning.compute import ComputeConfiguration
+    from lira_ros.reasoning.relevance import Relevance
+    from lira_ros.reasoning.segmentation.configuration import SegmentationConfiguration
+
+    monkeypatch.setenv("LIRA_MODELS", str(tmp_path))
+
+    def make(card):
+        return create_reasoner(
+            ReasonerConfiguration(
+                backend="vlm",
+                compute=ComputeConfiguration(device="cpu"),
+                masks=SegmentationConfiguration(method="depth"),
+                vlm=VlmConfiguration(model=str(card), max_new_tokens=16),
+            ),
+            Relevance(None),
+        )
+
+    return make
+
+
+def test_the_back_end_is_made_from_a_card_and_a_folder(configured, tmp_path):
+    card = write_card(tmp_path / "card.yaml", "tiny", "qwen3_vl", max_visual_tokens=16)
+    with pytest.raises(ReasoningError, match="tiny"):
+        configured(card)
+    tiny_vlm_folder(tmp_path / "tiny", "qwen3_vl")
+    vlm = configured(card)
+    assert vlm.name == "vlm tiny"
+    assert vlm.diagnose()["segmenter"] == "depth"
+    assert vlm.diagnose()["device"] == "cpu"
+    with pytest.raises(ReasoningError):  # sixteen tokens are no answer
+        vlm.propose(KEYFRAME, instruction())
+    assert vlm.diagnose()["tokens written"] == 32
+    vlm.close()
+
+
+def test_a_card_of_another_kind_is_refused(configured):
+    with pytest.raises(ModelCardError, match="lira-7b of the kind lisa"):
+        configured("lira-7b")

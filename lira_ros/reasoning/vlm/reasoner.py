@@ -93,7 +93,8 @@ def box_units_of(card: ModelCard) -> BoxUnits:
     """Return the units of a card, else of its family; raises ModelCardError for unknown units and options."""
     unknown = sorted(set(card.options) - _OPTIONS)
     if unknown:
-        raise ModelCardError(f"{card.name}: options: unknown {', '.join(unknown)}; there are {', '.join(_OPTIONS)}")
+        known = ", ".join(sorted(_OPTIONS))
+        raise ModelCardError(f"{card.name}: options: unknown {', '.join(unknown)}; there are {known}")
     stated = card.options.get("box_units", find_family(card.family).box_units.value)
     try:
         return BoxUnits(stated)

@@ -15,6 +15,9 @@ from lira_ros.geometry.pose import transform_points
 VOXEL_M = 0.1
 # Enough that pixels 10 m away are still closer to each other than voxels are large (62 degrees across 160 pixels).
 SAMPLED_PIXELS = 160 * 120
+# What is farther is not lifted into voxels by the fusion (fusion.max_depth_m) and small in the picture: to have seen it
+# from there does not count, nor does it call for an answer.
+MAX_DEPTH_M = 5.0
 # 5 000 m2 of surface, a large building; 6 MB, and 2 MB for every instruction.
 MAX_VOXELS = 500_000
 # Coordinates are packed into 21 bits each: 100 km to each side.
@@ -44,7 +47,7 @@ class SurfaceIndex:
     def add(self, keyframe: Keyframe) -> Surface:
         """Return what a keyframe shows; voxels that nobody saw before get the next numbers.
 
-        A keyframe without valid depth shows nothing: what is drawn into it could not be lifted either.
+        A keyframe without depth up to MAX_DEPTH_M shows nothing: what is drawn into it could not be lifted either.
         """
         keys, counts = np.unique(_voxel_keys(keyframe), return_counts=True)
         places = np.searchsorted(self._keys, keys)
@@ -117,7 +120,7 @@ def _voxel_keys(keyframe: Keyframe) -> NDArray[np.int64]:
     v = np.arange(stride // 2, frame.camera.height_px, stride)
     u = np.arange(stride // 2, frame.camera.width_px, stride)
     depth_m = frame.depth_m[v[:, None], u[None, :]].astype(np.float64)
-    rows, columns = np.nonzero(depth_m > 0)
+    rows, columns = np.nonzero((depth_m > 0) & (depth_m <= MAX_DEPTH_M))
     z = depth_m[rows, columns]
     x = (u[columns] - frame.camera.cx) / frame.camera.fx * z
     y = (v[rows] - frame.camera.cy) / frame.camera.fy * z

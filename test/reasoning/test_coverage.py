@@ -3,7 +3,7 @@ import pytest
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
-from lira_ros.reasoning.coverage import Coverage, SurfaceIndex
+from lira_ros.reasoning.coverage import MAX_DEPTH_M, Coverage, SurfaceIndex
 
 
 def view(depth_m, x_m=0.0, fx=100.0):
@@ -45,6 +45,7 @@ def test_only_pixels_with_depth_count():
     left[:, 20:] = 0.0
     coverage.cover(index.add(view(left)))
     assert coverage.new_share(index.add(view(left))) == 0.0
+    assert len(index.add(view(np.full((20, 40), MAX_DEPTH_M + 0.1))).voxels) == 0
     nothing = index.add(view(np.zeros((20, 40))))
     assert len(nothing.voxels) == 0
     coverage.cover(nothing)

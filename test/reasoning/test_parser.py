@@ -414,3 +414,10 @@ def test_human_prompts_never_fail():
         except InstructionError:
             refused += 1
     assert refused <= 0.01 * len(prompts)
+
+
+@pytest.mark.parametrize(
+    "words", ["the is ", "which that are ", "the one is the ", "not ", "between the ", "if the is here "]
+)
+def test_a_text_that_runs_in_circles_is_read_or_refused(words):
+    assert outcome((words * MAX_INSTRUCTION_CHARACTERS)[:MAX_INSTRUCTION_CHARACTERS])

@@ -72,14 +72,56 @@ _SAME_MEANING = (
         "",
     ),
     (r" (still|now|nowadays|yet)(?= )", ""),
+    (r" at (its|their) (latest|current|present|new|last) (place|position|spot|location)(?= )", ""),
     (r" and (is|are|has|have) (not )?(left|on|in|there|here)( it| them)?(?= $)", ""),
+    (r"^ not only (.+?) , (but )?(also )?(.+?)( too| as well)?(?= $| ,)", r" \1 and \4"),
+    (r"^ (apart from|aside from|besides|except for|except|other than) ([^,]+) , (.+) $", r" \3 except \2 "),
+    (r" what else ", " what "),
+    (r" , not (the|my) [^,]+ itself(?= )", ""),
+    (
+        r"^ ((the|my|a|an) [^,]+) (is|are) (on top of|on|in|inside) (something|anything)( else)?(?= $)",
+        r" what is \1 on ",
+    ),
+    (r"^ ((the|my|a|an) [^,]+) (is|are) what (i|we) (need|want|mean|like|asked for)(?= )", r" find \1"),
+    (
+        r"^ (do|would|could|can) you (happen to )?(know|remember|recall|say|tell me) (where|which|what) "
+        r"(.+?) (is|are) $",
+        r" find \5 ",
+    ),
+    (r"^ what would you (say|call|consider|think) (is|are) ", " find "),
+    (r"^ (i am |we are )?(only |just |mainly |really )*interested in ", " find "),
+    (
+        r"^ (i|we) (would like|would love|want|wish|need|have) to "
+        r"(see|look at|have a look at|find|locate|clean|visit) ",
+        " find ",
+    ),
+    (
+        r"^ (i|we|someone|somebody) (have )?(put|placed|left|lost|saw) (?=(the|a|an|my) .*(between|on|in|under) )",
+        " find ",
+    ),
+    (r" (i|we) (want|need|would like) to take (.+) out of (?=(the|my) )", r" find \3 in "),
+    (r" search the (space|room|area|gap) (.+) for (?=(a|an|the) )", r" \2 find "),
+    (r"^ (before|after|when|while) (i|we|you) \w+ (?=(the|my) )", " look at "),
+    (r"^ (first|firstly) (find|locate|take|look at|look for|go to) ", " look at "),
+    (rf" (walk|go|look|have a look|move) (around|through|about)( in)? (?=(the|my) ({_ROOMS}) )", " look at "),
+    (r"(?<= )(start|begin|stand)( over| back)? (at|from|with|by) (?=(the|a|an|my) )", "look at "),
+    (
+        r"(?<! do)(?<! did)(?<! can) you (will |can |would |may |might |could )?(find|see|notice) (?=(a|an|the|some) )",
+        " there is ",
+    ),
+    (r" (will do|is fine|are fine|is ok) (as long as|provided that|provided|if) (it|they) (is|are) ", " that is "),
+    (r" with (\w+) as (its|their|the) color(?= )", r" in \1"),
+    (r" , (\w+) in color(?= )", r" that is \1"),
+    (r" by (their )?(size|volume)(?= (and|,))", ""),
+    (r" of (them all|all of them|all)(?= $)", ""),
     (r"^ (.* )?(if|whether) (?=(the|a|an|my) )(.*) (is|are) (around|here|there)(?= )", r" find \4"),
     (r" more than one ", " "),
     (
         rf" (all|everything|whatever|anything)( that| which)? (is|are|rests?|lies?|stands?|sits?|stayed) {_PLACED}",
         " everything ",
     ),
-    (r"^ .*(whatever|everything|anything)( that| which)? (is|are) (called |named |either )*(?=(a|an) )", " find "),
+    (r"^ .*?(whatever|everything|anything)( that| which)? (is|are) (called |named |either )*(?=(a|an) )", " find "),
+    (r" (whatever|everything|anything)( that| which)? (is|are) (called |named |either )*(?=(a|an) )", " "),
     (r" (whatever|everything|anything)( that| which)? (is|are) (called|named) ", " find "),
     (
         r" (takes up|take up|takes|fills|occupies|needs) the (second |third )?(most|the most) (space|room|volume)(?= )",
@@ -137,6 +179,8 @@ def without_asides(tokens: list[str]) -> list[str]:
     """Return a sentence without the segments that say nothing: "if there is one", "each of them", "in this home"."""
     tokens = _reworded(_without_home(tokens))
     segments = _segments(tokens)
+    if len(segments) == 1 and {"size", "volume"} & set(tokens) and _says_nothing(segments[0]):
+        return []
     kept = [segment for segment in segments if not (len(segments) > 1 and _says_nothing(segment))]
     if kept and len(kept[-1]) > 1:
         kept[-1] = _without_tail(kept[-1])
@@ -181,7 +225,8 @@ def _segments(tokens: list[str]) -> list[list[str]]:
 
 
 def _says_nothing(segment: list[str]) -> bool:
-    if segment[0] in _ASIDE_OPENERS and all(token in _ASIDE_WORDS for token in segment):
+    opening = segment[1:] if segment[0] in {"and", "but"} and len(segment) > 1 else segment
+    if opening[0] in _ASIDE_OPENERS and all(token in _ASIDE_WORDS for token in segment):
         return True
     if any(tuple(segment[-len(words) :]) == words for words in lexicon.EXCLUSIONS):
         return False

@@ -12,6 +12,8 @@ from lira_ros.reasoning.language.lexicon import word_set
 
 # Anchors of anchors of anchors: nobody speaks deeper than this; beyond it words stay open text.
 MAX_DEPTH = 4
+# So often one sentence may come back to the same thing ("the lamp is the red one, the one on the desk").
+MAX_MENTIONS = 8
 
 
 @dataclass
@@ -128,6 +130,7 @@ class Cursor:
         self.referred = False  # whether "it", "there" or "that lamp" stood for one of them
         self.position = 0
         self.is_statement = False
+        self._mentions = 0
         self._fronting = False
         self.definite_relations: list[Relation] = []
 
@@ -642,6 +645,10 @@ class Cursor:
         return self.peek(offset) in {"one", "ones"} or self.rank_at(offset) is not None
 
     def _merge_mention(self, draft: Draft, depth: int) -> None:
+        self._mentions += 1
+        if self._mentions > MAX_MENTIONS:
+            self.open_clause(draft)  # "the one is the one is the one": each is read within the one before
+            return
         other = self.noun_phrase(depth)
         draft.merge(other)
 

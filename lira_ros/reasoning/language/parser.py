@@ -49,10 +49,10 @@ def parse(text: str) -> Constraint:
     problem = foreign_because([token for sentence in sentences for token in sentence])
     if problem:
         raise _not_understood(text, problem)
-    reading = Reading()
-    for sentence in sentences:
-        reading.add(sentence)
-    constraint = reading.constraint()
+    try:
+        constraint = Reading.of(sentences).constraint()
+    except RecursionError:
+        raise _not_understood(text, "it is nested too deeply") from None
     if constraint is None:
         words = [token for sentence in sentences for token in sentence if token != ","]
         if any(word not in lexicon.FUNCTION_WORDS for word in words):

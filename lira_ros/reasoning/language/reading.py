@@ -23,6 +23,9 @@ _ATTENTION = word_set(
 _CONDITION = word_set("if otherwise else should unless number")
 # "What has to go?" after "clear the table" adds nothing.
 _LEAVING = word_set("go come fall out off down left leave remain removed away what would has must have to be will do")
+_POINTING = word_set(
+    "it them they that those thing things one ones do does did stand stands lie lies be go lot name count"
+)
 # Larger numbers of things are not counted in homes; they are years or prices.
 MOST_ASKED = 100
 
@@ -30,7 +33,8 @@ MOST_ASKED = 100
 class Reading:
     """What the sentences so far asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, conditional: bool = False) -> None:
+        self._conditional = conditional  # whether any sentence states a condition
         self.target: Draft | None = None
         self.needs: list[str] = []
         self._referents: list[Draft] = []  # what was named so far, the latest last
@@ -39,8 +43,18 @@ class Reading:
         self._room: Relation | None = None  # where to go before anything is asked for
         self._at_least: int | None = None
 
+    @staticmethod
+    def of(sentences: list[list[str]]) -> Reading:
+        """Return the reading of all sentences of a text."""
+        reading = Reading(any(_CONDITION & set(sentence) for sentence in sentences))
+        for sentence in sentences:
+            reading.add(sentence)
+        return reading
+
     def add(self, tokens: list[str]) -> None:
         """Take in one sentence."""
+        if tokens[0] in {"of", "among", "amongst"} and "," in tokens:
+            tokens = tokens[1:]
         tokens = self._without_condition(without_asides(tokens))
         if not tokens:
             return
@@ -54,6 +68,8 @@ class Reading:
 
     def constraint(self) -> Constraint | None:
         """Return the constraint, or None when nothing was asked for."""
+        if self.target is None and not self.needs and self._room is not None:
+            return self._room.anchors[0]  # a room itself is asked for
         found = self._constraint()
         return found if found is None or self._at_least is None else replace(found, at_least=self._at_least)
 
@@ -72,7 +88,7 @@ class Reading:
         return target.constraint()
 
     def _add_clause(self, tokens: list[str]) -> None:
-        if self.target is not None and all(token in _LEAVING for token in tokens):
+        if self.target is not None and _says_nothing_new(tokens):
             return
         if self.target is None and not self.needs:
             unwanted = read_restriction(tokens)
@@ -137,7 +153,7 @@ class Reading:
                 tokens[index + 2], int(tokens[index + 2]) if tokens[index + 2].isdecimal() else 0
             )
             more = tuple(tokens[index : index + 2]) == ("more", "than") or tokens[index + 1] in {"above", "exceeds"}
-            asked = tokens[0] in {"is", "are"} or _CONDITION & set(tokens)
+            asked = self._conditional or tokens[0] in {"is", "are"} or _CONDITION & set(tokens)
             if not (more and 0 < number < MOST_ASKED and asked):
                 continue
             self._at_least = number + 1
@@ -162,7 +178,7 @@ class Reading:
         if draft.bare:
             return
         room = room_name(draft)
-        if passing and room and self.target is None:
+        if room and self.target is None:
             self._room = Relation(RelationKind.INSIDE, (Draft(words=[room], head=room).constraint(),))
             return
         if self._room is not None and not draft.relations:
@@ -194,6 +210,16 @@ class Reading:
             anchor = self.target
         if anchor is not None:
             draft.rank = Rank(RankKind.DISTANCE, draft.rank.descending, draft.rank.ordinal, anchor.constraint())
+
+
+def _says_nothing_new(tokens: list[str]) -> bool:
+    """Whether a clause only repeats the request: "which one is it?", "show me where", "what has to go?"."""
+    if all(token in _LEAVING for token in tokens):
+        return True
+    empty = lexicon.FUNCTION_WORDS | _POINTING
+    plain = all(token in empty and token not in lexicon.SUPERLATIVES | lexicon.COMPARATIVES for token in tokens)
+    related = any(tuple(tokens[index : index + 1]) in lexicon.RELATIONS for index in range(len(tokens)))
+    return plain and not related
 
 
 def _asks_for_use(tokens: list[str]) -> bool:

@@ -56,7 +56,7 @@ def choose(
     placed: NDArray[np.float64] = np.clip(np.nan_to_num(boxes.astype(np.float64)), 0.0, limits)
     named = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), named]
-    large = np.min(placed[:, 2:] - placed[:, :2], axis=1) >= 1.0
+    large = np.isfinite(boxes).all(axis=1) & (np.min(placed[:, 2:] - placed[:, :2], axis=1) >= 1.0)
     kept: list[int] = []
     for number in np.argsort(-best, kind="stable"):
         if not best[number] >= threshold:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.constraint import Constraint
+from lira_ros.reasoning.plain_text import plain_text
 
 # Long enough for a paragraph of task description, short enough to bound parsing and prompts.
 MAX_INSTRUCTION_CHARACTERS = 2000
@@ -108,12 +109,19 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Instruction:
-    """An accepted instruction: what to look for, as text and as the parsed constraint."""
+    """An accepted instruction: what to look for, as text and as the parsed constraint.
+
+    The text is kept as one line without control characters: topics, log lines, markers, pictures and prompts show it.
+    """
 
     id: str
     text: str
     constraint: Constraint
     submitted_ns: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the text safe to show, wherever the instruction comes from."""
+        object.__setattr__(self, "text", plain_text(self.text, MAX_INSTRUCTION_CHARACTERS))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
-from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS, Instruction
+from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, parse
-from lira_ros.reasoning.plain_text import plain_text
 
 # Ids end up in topic keys, file names and marker namespaces; this alphabet is safe in all of them.
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,7 +40,7 @@ class InstructionBook:
         return self._active.get(instruction_id)
 
     def submit(self, text: str, instruction_id: str = "", *, replace: bool = False, stamp_ns: int = 0) -> Instruction:
-        """Accept an instruction and return it; its text is kept as one line without control characters.
+        """Accept an instruction and return it.
 
         An empty id gets one made up ("find-1", ...). Raises InstructionError with the code name of
         lira_msgs/SubmitInstruction: EMPTY_TEXT, TEXT_TOO_LONG, NOT_UNDERSTOOD, ID_INVALID, ID_IN_USE or
@@ -62,9 +61,7 @@ class InstructionBook:
         constraint = parse(text)
         if not instruction_id:
             instruction_id = self._fresh_id()
-        # Every topic, log line, marker and prompt shows this text: no control characters go farther than here.
-        shown = plain_text(text, MAX_INSTRUCTION_CHARACTERS)
-        instruction = Instruction(instruction_id, shown, constraint, stamp_ns)
+        instruction = Instruction(instruction_id, text, constraint, stamp_ns)
         self._active.pop(instruction_id, None)  # a replaced instruction counts as submitted now
         self._active[instruction_id] = instruction
         return instruction

@@ -17,6 +17,8 @@ from lira_msgs.msg import InstanceMap, InstanceMapUpdate
 from lira_msgs.msg import Verdict as VerdictMessage
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, Verdict
 from lira_ros.fusion.display_color import display_color
+from lira_ros.reasoning.plain_text import plain_text
+from lira_ros.reasoning.sightings import MAX_LABEL_CHARACTERS
 from lira_ros.ros.conversions.candidate import attributes_from_message, attributes_to_message
 from lira_ros.ros.conversions.geometry import pose_from_message, pose_to_message
 from lira_ros.ros.conversions.instruction import status_to_message
@@ -197,7 +199,7 @@ class InstanceMarkers:
         marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
         verdict = instance.verdicts.get(instruction_id)
         score = f" {verdict.score:.2f}" if verdict else ""
-        marker.text = f"#{instance.id} {instance.label or 'thing'}{score}"
+        marker.text = f"#{instance.id} {plain_text(instance.label, MAX_LABEL_CHARACTERS) or 'thing'}{score}"
         return marker
 
 

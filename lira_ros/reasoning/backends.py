@@ -17,6 +17,7 @@ from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
 from lira_ros.reasoning.exchanges import ExchangeFile, RecordingReasoner
 from lira_ros.reasoning.hybrid import HybridConfiguration, HybridReasoner
 from lira_ros.reasoning.lisa.configuration import LisaConfiguration
+from lira_ros.reasoning.models.files import forbid_downloads
 from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.remote.configuration import RemoteConfiguration
@@ -158,6 +159,7 @@ def create_reasoner(
         raise ReasoningError(
             f"reasoner.backend: {configuration.backend!r} is not known; there are {', '.join(BACKENDS)}"
         )
+    forbid_downloads()
     if not configuration.record_exchanges:
         return backend.create(configuration, relevance, truth)
     # Opened first: that it cannot be written is not said after a model was loaded for a minute.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -62,6 +63,18 @@ class Lack:
 
     wanted: WantedFile
     reason: str = ""
+
+
+def forbid_downloads() -> None:
+    """Keep the libraries that load models from asking a hub in this process; ``lira models fetch`` does not use them.
+
+    They are given folders only, but some look up more by the way (a converted checkpoint, a newer tokenizer).
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # It reads its environment once, when it is imported.
+    constants = sys.modules.get("huggingface_hub.constants")
+    if constants is not None:
+        vars(constants)["HF_HUB_OFFLINE"] = True
 
 
 def models_folder() -> Path:

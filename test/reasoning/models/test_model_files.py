@@ -1,8 +1,10 @@
 import json
+import os
 import socket
 
 import pytest
 
+from lira_ros.reasoning.backends import ReasonerConfiguration, create_reasoner
 from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.models.cards import ModelCard, ModelFile, ModelRepository
 from lira_ros.reasoning.models.files import (
@@ -148,3 +150,16 @@ def test_a_broken_manifest_is_named(folder, text):
 @pytest.mark.parametrize(("count", "text"), [(0, "0 bytes"), (1500, "1.5 kB"), (13_500_000_000, "13.5 GB")])
 def test_sizes_are_shown_as_the_hub_does(count, text):
     assert format_bytes(count) == text
+
+
+def test_libraries_that_load_models_are_kept_off_the_network(monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants", reason="huggingface_hub is not installed here")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    create_reasoner(ReasonerConfiguration(), None)
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    with pytest.raises((LocalEntryNotFoundError, OfflineModeIsEnabled)):
+        hf_hub_download("someone/toy", "config.json")

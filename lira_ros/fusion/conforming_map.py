@@ -71,6 +71,7 @@ class ConformingMap:
         self._progress: dict[str, ReasoningProgress] = {}
         self._keyframe_ids: set[int] = set()
         self._newest: Keyframe | None = None
+        self.resets = 0  # ids of instances mean other things after each
 
     @property
     def stamp_ns(self) -> int:
@@ -165,6 +166,7 @@ class ConformingMap:
         same_session: keyframe ids go on, and what was answered so far is not answered again.
         """
         instructions = self.instructions
+        self.resets += 1
         self.fusion.reset()
         self._keyframe_ids.clear()
         if same_session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import deque
@@ -24,11 +25,13 @@ from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
 from lira_ros.fusion.contracts import SearchState
 from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
+from lira_ros.fusion.table_judging import TableJudging, create_table_judging
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.pipeline.warm_up import warm_up_fusion
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import InstructionError, parse
 from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
+from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
@@ -47,6 +50,8 @@ PUBLISH_SHARE = 0.35
 KEYFRAME_QUEUE, FRAGMENT_QUEUE, CANDIDATE_QUEUE = 200, 60, 400
 # Topics overtake each other by milliseconds, and the history that a late joiner gets takes a second or two.
 OVERDUE_S, OVERDUE_PERIOD_S = 5.0, 1.0
+# How often it is looked whether the table for a judge has changed; how often that is asked is a parameter.
+JUDGE_PERIOD_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class FusionNodeConfiguration(NodeConfiguration):
     )
     fusion: FusionConfiguration = section(FusionConfiguration)
     language: LanguageConfiguration = section(LanguageConfiguration)
+    judge: JudgeConfiguration = section(JudgeConfiguration)
 
 
 class FusionNode(LiraNode):
@@ -71,6 +77,7 @@ class FusionNode(LiraNode):
 
     node_name = "fusion_node"
     configuration_class = FusionNodeConfiguration
+    _judging: TableJudging | None = None
 
     def offer_services(self) -> None:
         """Offer to fetch, to query and to reset the map."""
@@ -98,6 +105,10 @@ class FusionNode(LiraNode):
         )
         self.worker.add_periodic("publish full maps", 1.0 / self.configuration.full_map_rate_hz, self._publish_maps)
         self.worker.add_periodic("overdue", OVERDUE_PERIOD_S, self._report_overdue)
+        failed = functools.partial(self.report, "judge")
+        self._judging = create_table_judging(self.configuration.judge, self._map, self.worker.submit, failed)
+        if self._judging is not None:
+            self.worker.add_periodic("judge", JUDGE_PERIOD_S, self._judging.offer)
 
     def activate(self) -> None:
         """Listen to mapping and reasoning."""
@@ -117,6 +128,17 @@ class FusionNode(LiraNode):
                 required=required,
             )
 
+    def cleanup(self) -> None:
+        """End the judging."""
+        judging, self._judging = self._judging, None
+        if judging is not None:
+            judging.close()
+
+    def shut_down(self) -> None:
+        """End the judging besides everything else."""
+        super().shut_down()
+        self.cleanup()
+
     def forget_queued(self) -> None:
         """Keep everything: messages name their mapping session, and the mapping begins another when time goes back."""
 
@@ -126,6 +148,7 @@ class FusionNode(LiraNode):
             "session": self._sessions.current,
             "instructions": len(self._map.instructions),
             **asdict(self._map.fusion.statistics()),
+            **(self._judging.diagnose() if self._judging is not None else {}),
         }
 
     # ---- worker ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ keyframes that were already seen. The nodes do the same over topics.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -16,6 +17,7 @@ from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, MapChange, ReasoningProgress
 from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
 from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion
+from lira_ros.fusion.table_judging import instance_table
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Frame
 from lira_ros.mapping.configuration import MappingConfiguration
@@ -25,6 +27,8 @@ from lira_ros.reasoning.asking import ask
 from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
 from lira_ros.reasoning.relevance import Relevance
+from lira_ros.reasoning.remote.configuration import JudgeConfiguration
+from lira_ros.reasoning.remote.judge import TargetJudge, create_judge, wants_judge
 from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration
 
 # How often in a row, at the end of a run, a server may be away before what it was to answer stays unanswered.
@@ -41,12 +45,14 @@ class PipelineConfiguration:
     instructions: InstructionConfiguration = section(InstructionConfiguration)
     scheduler: SchedulerConfiguration = section(SchedulerConfiguration)
     fusion: FusionConfiguration = section(FusionConfiguration)
+    judge: JudgeConfiguration = section(JudgeConfiguration)
 
 
 class Pipeline:
     """Map frames, answer instructions, keep the map of what conforms. Not thread-safe: it has one owner.
 
-    Raises ConfigurationError when the rooms do not agree on the size of a voxel.
+    A judge over the table of instances, where one is configured, is asked at the end of a run only. Raises
+    ConfigurationError when the rooms do not agree on the size of a voxel, ReasoningError when the judge cannot be made.
     """
 
     def __init__(self, configuration: PipelineConfiguration, reasoner: Reasoner, relevance: Relevance) -> None:
@@ -62,6 +68,7 @@ class Pipeline:
         self.latency = LatencyRecord()
         self.failures: list[str] = []
         self._reasoner = reasoner
+        self._table_judge = create_judge(configuration.judge)
 
     def submit(self, text: str, instruction_id: str = "", *, replace: bool = False, stamp_ns: int = 0) -> Instruction:
         """Accept an instruction; raises InstructionError when it is refused."""
@@ -100,6 +107,9 @@ class Pipeline:
         while (pause_s := self.scheduler.pause_s()) is not None and away < LAST_ATTEMPTS:
             time.sleep(min(pause_s, LONGEST_PAUSE_S))
             away = 0 if self._answer() else away + 1
+        if self._table_judge is not None:
+            with closing(self._table_judge), self.latency.measure("judge the table"):
+                self._judge_table(self._table_judge)
         return self._judge()
 
     def status(self, instruction_id: str) -> InstructionStatus:
@@ -148,6 +158,15 @@ class Pipeline:
         self.failures.append(f"keyframe {task.keyframe.id}, {task.instruction.id}: {failure}")
         self.scheduler.report_failed(task, failure)
         return False
+
+    def _judge_table(self, judge: TargetJudge) -> None:
+        table = instance_table(self.map.fusion.instances())
+        for instruction in self.book.active:
+            if wants_judge(instruction.constraint):
+                try:
+                    self.map.set_opinions(instruction.id, judge.judge(table, instruction))
+                except ReasoningError as error:
+                    self.failures.append(f"judge, {instruction.id}: {error}")
 
     def _judge(self) -> tuple[MapChange, ...]:
         with self.latency.measure("judge instances"):

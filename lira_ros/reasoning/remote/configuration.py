@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lira_ros.configuration import parameter
 
 BOX_UNIT_CHOICES = ("auto", "relative_1000", "relative_1", "pixels")
+JUDGE_CHOICES = ("never", "open")
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,18 @@ class RemoteConfiguration(ServerConfiguration):
         1024, "The image is sent smaller when its longer side is above this [px]", minimum=56, maximum=8192
     )
     jpeg_quality: int = parameter(85, "JPEG quality of the image sent [percent]", minimum=10, maximum=100)
+
+
+@dataclass(frozen=True)
+class JudgeConfiguration(ServerConfiguration):
+    """Whether a language model at a server judges the table of instances, and which."""
+
+    when: str = parameter(
+        "never",
+        "open = for instructions that state a need or describe freely, where names and measures cannot decide; never = "
+        "no server is asked",
+        choices=JUDGE_CHOICES,
+    )
+    period_s: float = parameter(
+        2.0, "Least time between two questions about one instruction [s]", minimum=0.1, maximum=3600.0
+    )

@@ -17,7 +17,7 @@ from lira_ros.reasoning.plain_text import plain_text
 KINDS = ("lisa", "vision_language", "segmenter", "detector", "image_encoder")
 _REQUIRED = ("name", "kind", "family", "description", "license", "memory_gib", "repositories")
 _REPOSITORY_FIELDS = ("hub_id", "revision", "files", "part")
-_FILE_FIELDS = ("path", "bytes", "sha256")
+_FILE_FIELDS = ("path", "bytes", "sha256", "optional")
 # The name of a card is the name of a folder, and typed by people.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 # Names and revisions as the hub allows them (huggingface_hub.utils.validate_repo_id; Git's branch names).
@@ -36,12 +36,14 @@ class ModelCardError(ReasoningError):
 class ModelFile:
     """A file of a model: path within its repository, size and hash where they are known (None = not known).
 
-    A path with * or ? stands for every file of that form at the hub; it has neither size nor hash.
+    A path with * or ? stands for every file of that form at the hub; it has neither size nor hash. optional: the model
+    loads without it; it is fetched where the repository has it.
     """
 
     path: str
     bytes: int | None = None
     sha256: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,10 @@ def _file(item: Any) -> ModelFile:
         raise ValueError(f"files: {path}: sha256: expected 64 digits 0-9 a-f or nothing, got {sha256!r}")
     if is_pattern(path) and (size is not None or sha256 is not None):
         raise ValueError(f"files: {path}: a form of names has neither bytes nor sha256")
-    return ModelFile(path, size, sha256)
+    optional = item.get("optional", False)
+    if not isinstance(optional, bool):
+        raise ValueError(f"files: {path}: optional: expected true or false, got {optional!r}")
+    return ModelFile(path, size, sha256, optional)
 
 
 def _matching(value: Any, form: re.Pattern[str], name: str) -> str:

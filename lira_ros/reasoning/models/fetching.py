@@ -93,7 +93,7 @@ def fetch(plan: Plan, hub: Hub, on_bytes: Callable[[int], None] = lambda _: None
 
 def _find(listing: HubListing, wish: ModelFile, repository: ModelRepository) -> list[HubFile]:
     found = [file for file in listing.files if matches(PurePosixPath(file.path), PurePosixPath(wish.path))]
-    if not found:
+    if not found and not wish.optional:
         kind = "file of the form" if is_pattern(wish.path) else "file"
         raise HubError(f"{listing.hub_id} (revision {repository.revision}) has no {kind} {wish.path}")
     return found

@@ -108,12 +108,14 @@ def find_lacking(card: ModelCard, folder: Path) -> list[Lack]:
     for wanted in wanted_files(card, folder, manifest):
         path = folder / wanted.path
         if is_pattern(wanted.file.path):
-            if not matching_files(folder, wanted.path):
+            if not matching_files(folder, wanted.path) and not wanted.file.optional:
                 lacking.append(Lack(wanted))
             continue
         try:
             size = path.stat().st_size
         except FileNotFoundError:
+            if wanted.file.optional and not path.is_symlink():
+                continue
             lacking.append(Lack(wanted, "a broken link" if path.is_symlink() else ""))
             continue
         except OSError as error:
@@ -137,6 +139,8 @@ def copy_instructions(card: ModelCard, folder: Path, lacking: list[Lack]) -> str
         if files:
             lines.append(f"from {repository.hub_id} (revision {repository.revision}) into {folder / repository.part}:")
             lines.extend(f"  {_describe(item)}" for item in files)
+            optional = [file for file in repository.files if file.optional]
+            lines.extend(f"  {_describe_file(file, ['if the repository has it'])}" for file in optional)
     lines.append(f"Where there is a network, this does it: lira models fetch {card.name}")
     return "\n".join(lines)
 
@@ -237,7 +241,8 @@ def _wanted(repository: ModelRepository, path: str, stated: ModelFile, fetched: 
     if fetched is not None:
         size = fetched.bytes if size is None else size
         sha256 = (fetched.sha256 or None) if sha256 is None else sha256
-    return WantedFile(PurePosixPath(repository.part) / path, repository, ModelFile(path, size, sha256))
+    optional = stated.optional and fetched is None
+    return WantedFile(PurePosixPath(repository.part) / path, repository, ModelFile(path, size, sha256, optional))
 
 
 def _indexed(path: Path) -> list[str]:
@@ -257,10 +262,12 @@ def _read_json(path: Path) -> Any:
 
 
 def _describe(lack: Lack) -> str:
-    file = lack.wanted.file
+    return _describe_file(lack.wanted.file, [lack.reason] if lack.reason else [])
+
+
+def _describe_file(file: ModelFile, more: list[str]) -> str:
     notes = [format_bytes(file.bytes)] if file.bytes is not None else []
     if is_pattern(file.path):
         notes.append("all files of this form")
-    if lack.reason:
-        notes.append(lack.reason)
+    notes += more
     return plain_text(file.path, 300) + (f" ({'; '.join(notes)})" if notes else "")

@@ -62,6 +62,8 @@ def verify(card: ModelCard, on_bytes: Callable[[int], None] = lambda _: None) ->
     files = _files(card, folder)
     findings: list[FileFinding] = []
     for name, file in files.items():
+        if file.optional and name not in lacking and not (folder / name).exists():
+            continue
         if name not in lacking:
             findings.append(_compare(folder / name, name, file, on_bytes))
         elif (folder / name).is_file():

@@ -20,6 +20,7 @@ from lira_ros.reasoning.models.verification import FileState, verify
 
 WEIGHTS = bytes(range(256)) * 400  # 102 400 bytes
 TOWER = WEIGHTS[::-1]
+CHAT = ModelFile("chat*", optional=True)
 TOWER_FILE = "tower/tower.bin"
 
 
@@ -39,7 +40,12 @@ def make_card(sha=None, size=None, revision="main", pattern="model*.safetensors"
             ModelRepository(
                 "someone/toy",
                 revision,
-                (ModelFile("config.json"), ModelFile(pattern), ModelFile("weights.bin", size, sha)),
+                (
+                    ModelFile("config.json"),
+                    ModelFile("notes*", optional=True),
+                    ModelFile(pattern),
+                    ModelFile("weights.bin", size, sha),
+                ),
             ),
             ModelRepository("someone/tower", COMMIT, (ModelFile("tower.bin"),), part="tower"),
         ),

@@ -1,7 +1,23 @@
+import re
+
 import pytest
 import yaml
 
-from lira_ros.reasoning.models.cards import KINDS, ModelCardError, card_folder, find_card, read_card
+from lira_ros.reasoning.compute import ComputeConfiguration
+from lira_ros.reasoning.detector.configuration import DetectorConfiguration
+from lira_ros.reasoning.detector.reasoner import load_detector
+from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
+from lira_ros.reasoning.embeddings.creation import create_region_encoder
+from lira_ros.reasoning.lisa.configuration import LisaConfiguration
+from lira_ros.reasoning.lisa.reasoner import create_lisa_reasoner
+from lira_ros.reasoning.models.cards import KINDS, ModelCardError, card_folder, find_card, load_cards, read_card
+from lira_ros.reasoning.models.files import ModelMissing
+from lira_ros.reasoning.segmentation.configuration import SegmentationConfiguration
+from lira_ros.reasoning.segmentation.creation import create_segmenter
+from lira_ros.reasoning.vlm.configuration import VlmConfiguration
+from lira_ros.reasoning.vlm.reasoner import create_vlm_reasoner
+
+COMPUTE = ComputeConfiguration(device="cpu")
 
 CARD = {
     "name": "toy",
@@ -80,6 +96,7 @@ def test_a_card_is_read_from_a_file(tmp_path):
         ("repositories.files.bytes", -1, "bytes: expected a whole number"),
         ("repositories.files.bytes", True, "bytes: expected a whole number"),
         ("repositories.files.sha256", "abc", "sha256: expected 64 digits"),
+        ("repositories.files.optional", "yes", "optional: expected true or false"),
         ("repositories.files.md5", "abc", "files: unknown md5"),
         ("price", 5, "unknown price"),
     ],
@@ -124,7 +141,35 @@ def test_every_shipped_card_is_whole(path):
     assert card.kind in KINDS
     names = [file.path for repository in card.repositories for file in repository.files]
     assert any(name.endswith(("config.json", "*.json")) for name in names), "what architecture is it?"
-    assert any(name.endswith((".safetensors", ".bin")) for name in names), "where are its weights?"
+    assert any(name.endswith((".safetensors", ".safetensors*", ".bin")) for name in names), "where are its weights?"
     assert all("/" in repository.hub_id for repository in card.repositories)
     assert len({repository.part for repository in card.repositories}) == len(card.repositories)
     assert find_card(card.name) == card
+
+
+LOADERS = {
+    "lisa": lambda name: create_lisa_reasoner(LisaConfiguration(model=name), COMPUTE, None),
+    "vision_language": lambda name: create_vlm_reasoner(
+        VlmConfiguration(model=name), COMPUTE, SegmentationConfiguration(), EmbeddingConfiguration(), None
+    ),
+    "segmenter": lambda name: create_segmenter(SegmentationConfiguration(method="model", model=name), COMPUTE),
+    "detector": lambda name: load_detector(
+        find_card(name), DetectorConfiguration(model=name), SegmentationConfiguration(), COMPUTE
+    ),
+    "image_encoder": lambda name: create_region_encoder(
+        EmbeddingConfiguration(method="image", model=name), COMPUTE, None
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(load_cards()))
+def test_every_shipped_card_is_accepted_by_the_code_that_loads_it(name, tmp_path, monkeypatch):
+    """It gets as far as missing the files: kind, family and options are those that the code knows."""
+    pytest.importorskip("transformers", reason="transformers runs from Python 3.11 on")
+    monkeypatch.setenv("LIRA_MODELS", str(tmp_path))
+    with pytest.raises(ModelMissing, match=f"model {re.escape(name)}: "):
+        LOADERS[find_card(name).kind](name)
+
+
+def test_every_kind_of_model_has_cards():
+    assert {card.kind for card in load_cards().values()} == set(KINDS)

@@ -16,6 +16,7 @@ from lira_ros.reasoning.models.files import (
     model_folder,
     write_manifest,
 )
+from lira_ros.reasoning.models.verification import verify
 
 
 def make_card(*repositories):
@@ -110,6 +111,23 @@ def test_links_to_files_and_folders_count_as_what_they_point_to(folder, tmp_path
         (folder / name).symlink_to(tmp_path / "elsewhere" / name)
     (folder / "round").symlink_to(folder)
     assert locate(CARD) == folder
+
+
+def test_what_is_optional_may_be_missing_and_is_said_with_the_rest(folder):
+    card = make_card(
+        ModelRepository("someone/toy", "main", (ModelFile("config.json", 2), ModelFile("chat*", optional=True)))
+    )
+    with pytest.raises(
+        ModelMissing, match=r"  config\.json \(2 bytes\)\n  chat\* \(.*; if the repository has it\)"
+    ) as caught:
+        locate(card)
+    assert caught.value.files == ("config.json",)
+    write(folder, config_dot_json=b"{}")
+    assert locate(card) == folder
+    assert [finding.path for finding in verify(card)] == ["config.json"]
+    write_manifest(folder, {"chat.txt": ManifestFile(4, "0" * 64, "someone/toy", "abc")})
+    with pytest.raises(ModelMissing, match=r"chat\.txt"):
+        locate(card)
 
 
 def test_every_file_that_an_index_names_is_needed(folder):

@@ -20,7 +20,6 @@ from lira_ros.reasoning.models.verification import FileState, verify
 
 WEIGHTS = bytes(range(256)) * 400  # 102 400 bytes
 TOWER = WEIGHTS[::-1]
-CHAT = ModelFile("chat*", optional=True)
 TOWER_FILE = "tower/tower.bin"
 
 
@@ -42,7 +41,7 @@ def make_card(sha=None, size=None, revision="main", pattern="model*.safetensors"
                 revision,
                 (
                     ModelFile("config.json"),
-                    ModelFile("notes*", optional=True),
+                    ModelFile("chat*", optional=True),
                     ModelFile(pattern),
                     ModelFile("weights.bin", size, sha),
                 ),

@@ -16,6 +16,10 @@ from lira_ros.reasoning.plain_text import plain_text
 
 # Long enough for a paragraph of task description, short enough to bound parsing and prompts.
 MAX_INSTRUCTION_CHARACTERS = 2000
+# Longer than any name of a class, short enough for a marker.
+MAX_LABEL_CHARACTERS = 80
+# What was measured and what a model said, a line or two.
+MAX_REASON_CHARACTERS = 500
 
 
 class Role(IntEnum):
@@ -51,7 +55,8 @@ class Candidate:
 
     mask: (H, W) bool in the pixels of the keyframe. embedding: (D,) float32 of unit length, or (0,).
     target_confidence: how sure a model that read the instruction is that this is wanted (1) or not (0); NaN when no
-    model gave an opinion, and words and measures decide alone.
+    model gave an opinion, and words and measures decide alone. Label and reason are kept as one line without control
+    characters, wherever they come from.
     """
 
     id: int
@@ -64,6 +69,11 @@ class Candidate:
     reason: str = ""
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     target_confidence: float = float("nan")
+
+    def __post_init__(self) -> None:
+        """Make the texts safe to show."""
+        object.__setattr__(self, "label", plain_text(self.label, MAX_LABEL_CHARACTERS))
+        object.__setattr__(self, "reason", plain_text(self.reason, MAX_REASON_CHARACTERS))
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
 from lira_ros.reasoning.color import appearance
-from lira_ros.reasoning.contracts import Candidate, Role
+from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS, Candidate, Role
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.plain_text import plain_text
 
 # A sliver says nothing of a thing; the same bound as for annotated masks.
 MIN_PIXELS = 30
-# Longer than any name of a class, short enough for a marker.
-MAX_LABEL_CHARACTERS = 80
-MAX_REASON_CHARACTERS = 300
+# What a model says of a thing; what was measured of it stands before it.
+MAX_SAID_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,12 @@ def candidates_from_sightings(keyframe: Keyframe, sightings: Sequence[Sighting])
             attributes = dataclasses.replace(attributes, color=plain_text(sighting.color, MAX_LABEL_CHARACTERS))
         embedding = np.asarray(sighting.embedding, dtype=np.float32)
         described = describe_attributes(attributes)
-        said = plain_text(sighting.reason, MAX_REASON_CHARACTERS)
+        said = plain_text(sighting.reason, MAX_SAID_CHARACTERS)
         candidates.append(
             Candidate(
                 id=len(candidates) + 1,
                 mask=mask,
-                label=plain_text(sighting.label, MAX_LABEL_CHARACTERS).lower(),
+                label=sighting.label.lower(),
                 label_confidence=min(1.0, max(0.0, sighting.label_confidence)),
                 score=min(1.0, max(0.0, sighting.score)),
                 role=sighting.role,

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.geometry.frame import Keyframe
+from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS
 from lira_ros.reasoning.embeddings.contracts import RegionEncoder
 from lira_ros.reasoning.language.encoder import SentenceEncoder
 from lira_ros.reasoning.plain_text import plain_text
-from lira_ros.reasoning.sightings import MAX_LABEL_CHARACTERS
 
 # What is said of a region of which nothing was said.
 NAMELESS = "thing"

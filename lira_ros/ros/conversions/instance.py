@@ -17,8 +17,8 @@ from lira_msgs.msg import InstanceMap, InstanceMapUpdate
 from lira_msgs.msg import Verdict as VerdictMessage
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, Verdict
 from lira_ros.fusion.display_color import display_color
+from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS
 from lira_ros.reasoning.plain_text import plain_text
-from lira_ros.reasoning.sightings import MAX_LABEL_CHARACTERS
 from lira_ros.ros.conversions.candidate import attributes_from_message, attributes_to_message
 from lira_ros.ros.conversions.geometry import pose_from_message, pose_to_message
 from lira_ros.ros.conversions.instruction import status_to_message

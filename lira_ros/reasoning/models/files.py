@@ -6,7 +6,7 @@ import fnmatch
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -159,7 +159,7 @@ def wanted_files(card: ModelCard, folder: Path, manifest: Mapping[str, ManifestF
             for name in fetched or [str(path)]:
                 inside = str(PurePosixPath(name).relative_to(repository.part)) if repository.part else name
                 found[PurePosixPath(name)] = _wanted(repository, inside, file, manifest.get(name))
-        for index in [path for path in found if path.match(_INDEX_PATTERN)]:
+        for index in _indices(folder, found):
             for inside in _indexed(folder / index):
                 path = index.parent / inside
                 if path not in found:
@@ -243,6 +243,14 @@ def _wanted(repository: ModelRepository, path: str, stated: ModelFile, fetched: 
         sha256 = (fetched.sha256 or None) if sha256 is None else sha256
     optional = stated.optional and fetched is None
     return WantedFile(PurePosixPath(repository.part) / path, repository, ModelFile(path, size, sha256, optional))
+
+
+def _indices(folder: Path, paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+    found: list[PurePosixPath] = []
+    for path in paths:
+        here = matching_files(folder, path) if is_pattern(str(path)) else []
+        found += [PurePosixPath(item.relative_to(folder)) for item in here] or [path]
+    return [path for path in found if path.match(_INDEX_PATTERN)]
 
 
 def _indexed(path: Path) -> list[str]:

@@ -145,6 +145,17 @@ def test_every_file_that_an_index_names_is_needed(folder):
     assert locate(card) == folder  # the loader says what is wrong with it
 
 
+def test_an_index_that_only_a_pattern_names_is_followed(folder):
+    card = make_card(ModelRepository("someone/toy", "main", (ModelFile("model*.safetensors*"),), part="part"))
+    write(folder, **{"part__model-1.safetensors": b"1"})
+    (folder / "part" / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
+    )
+    with pytest.raises(ModelMissing) as caught:
+        locate(card)
+    assert caught.value.files == ("part/model-2.safetensors",)
+
+
 def test_the_manifest_of_a_fetch_knows_more_than_a_pattern(folder):
     complete(folder)
     known = {

@@ -10,10 +10,15 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from typing import NoReturn
 
 from lira_ros.mapping.devices import cuda_state
 from lira_ros.reasoning.backends import BACKENDS
+from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.language.encoder import EncoderError, find_encoder
+from lira_ros.reasoning.models.cards import load_cards
+from lira_ros.reasoning.models.files import FOLDER_VARIABLE, Presence, models_folder, presence
+from lira_ros.reasoning.plain_text import plain_text
 
 # What each capability needs; the names are those of the package index.
 REQUIRED = (
@@ -29,9 +34,24 @@ REQUIRED = (
 )
 OPTIONAL = {
     "torch": "needed by the learned back ends only",
+    "transformers": "needed by lisa, vlm, detector and by SAM only; it runs from Python 3.11 on",
+    "sentencepiece": "needed by lisa only",
+    "llguidance": "needed by vlm only",
+    "httpx": "needed by remote and by lira models fetch only",
+    "bitsandbytes": "needed for weights of 4 and 8 bits only: pip install --no-deps -r requirements/quantization.in",
     "open3d-cpu": "needed by lira export to .npz, by tests and benchmarks only",
     "numba-cuda": "needed to map on an NVIDIA GPU only",
 }
+
+# What a back end needs to run: packages, and a model of a kind of cards ("" = none of its own).
+NEEDS = {
+    "lisa": (("torch", "transformers", "sentencepiece"), "lisa"),
+    "vlm": (("torch", "transformers", "llguidance"), "vision_language"),
+    "detector": (("torch", "transformers"), "detector"),
+    "remote": (("httpx",), ""),
+}
+# Long enough for a server at the other end of the world, short enough to wait for.
+SERVER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,12 +68,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     """Add the subcommand; ``summary`` is its line in the list of commands."""
     parser = subparsers.add_parser("doctor", help=summary)
     parser.add_argument("--skip-dds", action="store_true", help="do not send test messages between two processes")
+    parser.add_argument("--server", default="", metavar="URL", help="see whether this server answers (remote.url)")
+    parser.add_argument(
+        "--key-variable", default="", metavar="NAME", help="environment variable with the key of the server"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print all findings; return 0 when everything required is well, 1 otherwise."""
-    findings = [*_platform(), *_packages(), *_ros(), *_backends()]
+    findings = [*_platform(), *_packages(), *_ros(), _torch_gpu(), *_models(), *_backends()]
+    if options.server:
+        findings.append(_server(options.server, options.key_variable))
     if not options.skip_dds:
         findings.append(_delivery())
     width = max(len(finding.subject) for finding in findings)
@@ -132,9 +158,67 @@ def _backends() -> list[Finding]:
         findings = [Finding("sentence encoder", True, str(encoder))]
     except EncoderError as error:
         findings = [Finding("sentence encoder", False, f"{error} (the language falls back to its word lists)", False)]
+    here = {card.kind for card in load_cards().values() if presence(card) == Presence.HERE}
     for name, backend in BACKENDS.items():
-        findings.append(Finding(f"reasoner {name}", True, backend.description))
+        packages, kind = NEEDS.get(name, ((), ""))
+        lacks = [package for package in packages if _installed_version(package) is None]
+        lacks += [f"a model of the kind {kind}"] if kind and kind not in here else []
+        message = f"{backend.description}; misses {', '.join(lacks)}" if lacks else backend.description
+        findings.append(Finding(f"reasoner {name}", not lacks, message, required=False))
     return findings
+
+
+def _torch_gpu() -> Finding:
+    if _installed_version("torch") is None:
+        return Finding("torch gpu", False, "torch is not installed", required=False)
+    import torch
+
+    if not torch.cuda.is_available():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the processor"
+        return Finding("torch gpu", False, f"PyTorch {torch.__version__} sees none ({built})", required=False)
+    names = [
+        f"{torch.cuda.get_device_name(number)}, {torch.cuda.get_device_properties(number).total_memory / 2**30:.0f} GiB"
+        for number in range(torch.cuda.device_count())
+    ]
+    return Finding("torch gpu", True, "; ".join(names), required=False)
+
+
+def _models() -> list[Finding]:
+    states = {name: presence(card) for name, card in load_cards().items()}
+    here = [name for name, state in states.items() if state == Presence.HERE]
+    broken = [name for name, state in states.items() if state == Presence.BROKEN]
+    where = f"{models_folder()} ({FOLDER_VARIABLE})"
+    message = f"{len(here)} of {len(states)} are in {where}" + (f": {', '.join(here)}" if here else "")
+    findings = [Finding("models", bool(here), message if here else f"{message}; lira models list", required=False)]
+    if broken:
+        said = f"incomplete or of wrong size: {', '.join(broken)}; lira models verify tells what"
+        findings.append(Finding("models broken", False, said, required=False))
+    return findings
+
+
+def _server(url: str, key_variable: str) -> Finding:
+    if importlib.util.find_spec("httpx") is None:
+        return Finding("server", False, "cannot be asked without httpx")
+    from lira_ros.reasoning.remote.client import ChatClient
+    from lira_ros.reasoning.remote.configuration import ServerConfiguration
+
+    names: list[str] = []
+
+    def stop(model: str) -> NoReturn:
+        names.append(model)
+        raise ReasoningError("nothing is asked, for the name of its model is all that is wanted")
+
+    try:
+        configuration = ServerConfiguration(url=url, api_key_variable=key_variable, timeout_s=SERVER_TIMEOUT_S)
+        client = ChatClient(configuration, "reasoner.remote.")
+        try:
+            client.ask(stop)
+        finally:
+            client.close()
+    except ReasoningError as error:
+        if not names:
+            return Finding("server", False, plain_text(str(error), 400))
+    return Finding("server", True, f"{client.address} answers with the model {plain_text(names[0], 100)}")
 
 
 def _delivery() -> Finding:

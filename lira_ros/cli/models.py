@@ -5,36 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.models.cards import ModelCard, find_card, load_cards
-from lira_ros.reasoning.models.fetching import Plan, fetch, plan_fetch
 from lira_ros.reasoning.models.files import (
     FOLDER_VARIABLE,
+    OFFLINE_VARIABLES,
     ModelMissing,
-    find_lacking,
+    Presence,
     format_bytes,
     locate,
     model_folder,
     models_folder,
-    present_files,
-)
-from lira_ros.reasoning.models.hub import (
-    ENDPOINT_VARIABLE,
-    OFFLINE_VARIABLES,
-    TOKEN_VARIABLE,
-    Hub,
-    HubUnreachable,
     offline,
+    presence,
+    present_files,
 )
 from lira_ros.reasoning.models.verification import FAULTS, FileState, bytes_to_verify, verify
 from lira_ros.reasoning.plain_text import plain_text
 
-HERE = "here"
-MISSING = "missing"
-BROKEN = "broken"
+if TYPE_CHECKING:
+    from lira_ros.reasoning.models.fetching import Plan
+
 # The last column of a wide terminal; fetch shows the whole text.
 LICENSE_CHARACTERS = 60
 
@@ -57,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     fetching = actions.add_parser(
         "fetch",
         help="download a model, or say what to copy where",
-        description=f"The hub is that of {ENDPOINT_VARIABLE}, the key for gated models that of {TOKEN_VARIABLE}. An "
+        description="The hub is that of HF_ENDPOINT, the key for gated models that of HF_TOKEN. An "
         "interrupted download goes on where it broke when the same command is given again.",
     )
     fetching.add_argument("name", metavar="NAME", help="name of a card (lira models list), or a .yaml file")
@@ -72,18 +67,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     fetching.set_defaults(run=_fetch)
 
 
-def presence(card: ModelCard) -> str:
-    """Tell whether the files of a model are here, missing, or here in part or in wrong size (broken)."""
-    folder = model_folder(card)
-    try:
-        lacking = find_lacking(card, folder)
-    except ReasoningError:
-        return BROKEN
-    if not lacking:
-        return HERE
-    return BROKEN if any(present_files(folder)) else MISSING
-
-
 def _list(options: argparse.Namespace) -> int:
     rows = [("NAME", "KIND", "FAMILY", "MEMORY", "FILES", "SIZE", "LICENCE")]
     for card in _cards(options.names):
@@ -94,7 +77,7 @@ def _list(options: argparse.Namespace) -> int:
                 card.kind,
                 card.family,
                 f"{card.memory_gib:.3g} GiB",
-                state,
+                state.value,
                 _size(card, state),
                 plain_text(card.license, LICENSE_CHARACTERS),
             )
@@ -109,7 +92,7 @@ def _list(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     cards = _cards(options.names)
     if not options.names:
-        cards = [card for card in cards if presence(card) != MISSING]
+        cards = [card for card in cards if presence(card) != Presence.MISSING]
         if not cards:
             print(f"No model is in {models_folder()} ({FOLDER_VARIABLE}).")
             return 0
@@ -150,6 +133,10 @@ def _fetch(options: argparse.Namespace) -> int:
         print(f"The network is not touched ({why}).", file=sys.stderr)
         print(f"{card.name}: all files are in {locate(card)}")
         return 0
+    # The other actions work without httpx.
+    from lira_ros.reasoning.models.fetching import fetch, plan_fetch
+    from lira_ros.reasoning.models.hub import Hub, HubUnreachable
+
     try:
         with Hub() as hub:
             plan = plan_fetch(card, hub, options.revision)
@@ -196,9 +183,9 @@ def _cards(names: list[str]) -> list[ModelCard]:
     return list(load_cards().values())
 
 
-def _size(card: ModelCard, state: str) -> str:
+def _size(card: ModelCard, state: Presence) -> str:
     """Return the size of what is here, else of what the card states, "?" where it states not all."""
-    if state != MISSING:
+    if state != Presence.MISSING:
         return format_bytes(_folder_bytes(model_folder(card)))
     sizes = [file.bytes for repository in card.repositories for file in repository.files]
     known = sum(size for size in sizes if size is not None)

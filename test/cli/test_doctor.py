@@ -1,3 +1,6 @@
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -5,10 +8,15 @@ import pytest
 from lira_ros.cli import doctor
 from lira_ros.mapping.devices import CudaState
 from lira_ros.reasoning.language.encoder import EncoderError
+from lira_ros.reasoning.models.cards import load_cards
 
 
-def run(capsys):
-    code = doctor.run(SimpleNamespace(skip_dds=True))
+def options(**values):
+    return SimpleNamespace(**{"skip_dds": True, "server": "", "key_variable": "", **values})
+
+
+def run(capsys, **values):
+    code = doctor.run(options(**values))
     return code, capsys.readouterr().out
 
 
@@ -44,7 +52,7 @@ def test_what_is_missing_is_said_with_what_mends_it(capsys, monkeypatch):
 @pytest.mark.parametrize(("well", "sign"), [(True, "ok"), (False, "FAIL")])
 def test_dds_is_tried_unless_told_otherwise(well, sign, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "_delivery", lambda: doctor.Finding("dds", well, "tried"))
-    code = doctor.run(SimpleNamespace(skip_dds=False))
+    code = doctor.run(options(skip_dds=False))
     line = next(line for line in capsys.readouterr().out.splitlines() if "tried" in line)
     assert line.startswith(sign)
     assert well or code == 1
@@ -63,3 +71,75 @@ def test_the_gpu_is_named_or_what_it_lacks(state, sign, said, capsys, monkeypatc
     line = next(line for line in text.splitlines() if line[6:].startswith("gpu"))
     assert line.startswith(sign)
     assert line.endswith(said)
+
+
+def line_of(text, subject):
+    return next(line for line in text.splitlines() if line[6:].split("  ")[0] == subject)
+
+
+def test_a_back_end_says_what_it_misses(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LIRA_MODELS", str(tmp_path))
+    installed = doctor._installed_version
+    monkeypatch.setattr(doctor, "_installed_version", lambda name: None if name == "llguidance" else installed(name))
+    _, text = run(capsys)
+    line = line_of(text, "reasoner vlm")
+    assert line.startswith("note")
+    assert line.endswith("; misses llguidance, a model of the kind vision_language")
+    assert line_of(text, "reasoner compact").startswith("ok")
+    assert "needed by vlm only" in line_of(text, "llguidance")
+
+
+def test_the_models_that_are_here_are_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LIRA_MODELS", str(tmp_path))
+    _, text = run(capsys)
+    assert f"0 of {len(load_cards())} are in {tmp_path}" in line_of(text, "models")
+    for name in ("sam2-hiera-tiny", "sam2-hiera-large"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "sam2-hiera-tiny" / "model.safetensors").write_text("weights")
+    _, text = run(capsys)
+    assert line_of(text, "models").endswith(": sam2-hiera-tiny")
+    assert "sam2-hiera-large; lira models verify tells what" in line_of(text, "models broken")
+
+
+def test_the_gpu_that_torch_sees_is_named(capsys, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert f"PyTorch {torch.__version__} sees none" in line_of(run(capsys)[1], "torch gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "GPU 9000")
+    properties = SimpleNamespace(total_memory=16 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    assert line_of(run(capsys)[1], "torch gpu").endswith("GPU 9000, 16 GiB")
+
+
+def test_a_server_is_asked_for_its_models(capsys, monkeypatch):
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append((self.path, self.headers.get("Authorization")))
+            body = json.dumps({"data": [{"id": "tiny-vl"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("SERVER_KEY", "secret")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        _, text = run(capsys, server=url, key_variable="SERVER_KEY")
+        server.shutdown()
+    assert line_of(text, "server").endswith(f"127.0.0.1:{server.server_port} answers with the model tiny-vl")
+    assert ("/v1/models", "Bearer secret") in requests
+    assert "secret" not in text
+    code, text = run(capsys, server=url)
+    assert line_of(text, "server").startswith("FAIL")
+    assert f"127.0.0.1:{server.server_port}" in line_of(text, "server")
+    assert code == 1
+    assert "reasoner.remote.url" in line_of(run(capsys, server="nonsense")[1], "server")

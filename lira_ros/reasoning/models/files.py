@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +18,8 @@ from lira_ros.reasoning.plain_text import plain_text
 
 FOLDER_VARIABLE = "LIRA_MODELS"
 DEFAULT_FOLDER = "~/.cache/lira_ros/models"
+# The variables by which Hugging Face's own programs are told to leave the network alone.
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 # Written by ``lira models fetch``: which commit the files are of, their sizes and hashes.
 MANIFEST_NAME = "lira_manifest.json"
 # Folders that other programs leave among a model's files: Git's own and the download notes of Hugging Face's.
@@ -36,6 +39,17 @@ class ModelMissing(ReasoningError):
     def __init__(self, message: str, files: tuple[str, ...]) -> None:
         super().__init__(message)
         self.files = files
+
+
+class Presence(Enum):
+    """Whether the files of a model are here; the value is the word for people.
+
+    BROKEN: in part, in wrong size, or with a manifest that cannot be read.
+    """
+
+    HERE = "here"
+    MISSING = "missing"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True)
@@ -65,12 +79,17 @@ class Lack:
     reason: str = ""
 
 
+def offline() -> bool:
+    """Tell whether the environment forbids downloads (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE)."""
+    return any(os.environ.get(name, "").strip().upper() in ("1", "ON", "YES", "TRUE") for name in OFFLINE_VARIABLES)
+
+
 def forbid_downloads() -> None:
     """Keep the libraries that load models from asking a hub in this process; ``lira models fetch`` does not use them.
 
     They are given folders only, but some look up more by the way (a converted checkpoint, a newer tokenizer).
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ[OFFLINE_VARIABLES[0]] = "1"
     # It reads its environment once, when it is imported.
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None:
@@ -126,6 +145,18 @@ def find_lacking(card: ModelCard, folder: Path) -> list[Lack]:
         elif wanted.file.bytes is not None and size != wanted.file.bytes:
             lacking.append(Lack(wanted, f"here it has {size} of {wanted.file.bytes} bytes"))
     return lacking
+
+
+def presence(card: ModelCard) -> Presence:
+    """Tell whether the files of a model are here, without reading them."""
+    folder = model_folder(card)
+    try:
+        lacking = find_lacking(card, folder)
+    except ReasoningError:
+        return Presence.BROKEN
+    if not lacking:
+        return Presence.HERE
+    return Presence.BROKEN if any(present_files(folder)) else Presence.MISSING
 
 
 def copy_instructions(card: ModelCard, folder: Path, lacking: list[Lack]) -> str:

@@ -27,7 +27,6 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 # The variables of Hugging Face's own programs.
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 TOKEN_VARIABLE = "HF_TOKEN"
-OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 # To be connected, and between two pieces of an answer; a hub that is silent for longer is asked again.
 TIMEOUT_S = 15.0
 # Attempts in a row that bring no byte; the pauses between them double from one second.
@@ -64,11 +63,6 @@ class HubListing:
     commit: str
     license: str
     files: tuple[HubFile, ...]
-
-
-def offline() -> bool:
-    """Tell whether the environment forbids downloads (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE)."""
-    return any(os.environ.get(name, "").strip().upper() in ("1", "ON", "YES", "TRUE") for name in OFFLINE_VARIABLES)
 
 
 class Hub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _MAX_ERROR_CHARACTERS = 400
 _MAX_NAMED_KEYS = 5
 # What transformers raises for files that are missing, broken or of something else.
 _LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, ImportError, SafetensorError)
+# Prompts whose tokens are remembered; nobody has more instructions at once.
+REMEMBERED_PROMPTS = 64
 
 
 class VisionLanguageModel:
@@ -52,6 +55,7 @@ class VisionLanguageModel:
         model.generation_config = transformers.GenerationConfig(
             do_sample=False, eos_token_id=self._eos_ids, pad_token_id=self._pad_id
         )
+        self._prompts: OrderedDict[tuple[str, str, bool], tuple[list[int], list[int]]] = OrderedDict()
         self.tokens_written = 0
         self.unconstrained = ""
         self._structured: StructuredOutput | None = None
@@ -185,8 +189,17 @@ class VisionLanguageModel:
         """Return the tokens of a prompt with one picture, whose mark is repeated for each of its tokens.
 
         Raises ReasoningError when the prompt holds another number of pictures, as a question does that smuggles in the
-        mark of one.
+        mark of one. A prompt is kept: an instruction asks with the same one about every keyframe.
         """
+        key = (system, user, text_first)
+        kept = self._prompts.pop(key, None)
+        before, after = self._prompt_around_image(system, user, text_first) if kept is None else kept
+        self._prompts[key] = (before, after)
+        while len(self._prompts) > REMEMBERED_PROMPTS:
+            self._prompts.popitem(last=False)
+        return [*before, *[self._image_id] * image_tokens, *after]
+
+    def _prompt_around_image(self, system: str, user: str, text_first: bool) -> tuple[list[int], list[int]]:
         parts = [{"type": "text", "text": user}, {"type": "image"}]
         messages = [
             {"role": "system", "content": [{"type": "text", "text": system}]},
@@ -207,7 +220,7 @@ class VisionLanguageModel:
                 "chat template is not that of a vision-language model, or the question names a control token"
             )
         place = ids.index(self._image_id)
-        return [*ids[:place], *[self._image_id] * image_tokens, *ids[place + 1 :]]
+        return ids[:place], ids[place + 1 :]
 
     def _processors(self, schema: Mapping[str, Any] | None, rows: int) -> transformers.LogitsProcessorList:
         processors = transformers.LogitsProcessorList()

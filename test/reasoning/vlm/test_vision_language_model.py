@@ -310,3 +310,14 @@ def test_an_unknown_family_or_folder_is_refused(tmp_path):
         find_family("gpt")
     with pytest.raises(ReasoningError, match="there is none"):
         VisionLanguageModel.load(tmp_path / "nothing", "qwen3_vl")
+
+
+def test_the_prompt_of_a_constant_instruction_is_written_once(models, monkeypatch):
+    model = models["qwen3_vl"]
+    first = model.prompt_ids("Answer.", "find the constant mug", 4)
+    monkeypatch.setattr(model._tokenizer, "apply_chat_template", lambda *_, **__: pytest.fail("written again"))
+    second = model.prompt_ids("Answer.", "find the constant mug", 9)
+    assert len(second) == len(first) + 5
+    assert [number for number in first if number != model._image_id] == [
+        number for number in second if number != model._image_id
+    ]

@@ -57,9 +57,14 @@ def create_remote_reasoner(
     from lira_ros.reasoning.embeddings.creation import create_region_encoder
     from lira_ros.reasoning.segmentation.creation import create_segmenter
 
-    segmenter = create_segmenter(masks, compute)
-    encoder = create_region_encoder(embedding, compute, relevance)
+    # First: what is wrong with the address or the key is not said after models were loaded for a minute.
     client = ChatClient(configuration, "reasoner.remote.", configuration.parallel_calls)
+    try:
+        segmenter = create_segmenter(masks, compute)
+        encoder = create_region_encoder(embedding, compute, relevance)
+    except Exception:
+        client.close()
+        raise
     return RemoteReasoner(configuration, client, segmenter, encoder)
 
 

@@ -30,7 +30,7 @@ from lira_ros.evaluation.experiment_unit import (
 )
 from lira_ros.evaluation.experiment_workers import Workers
 from lira_ros.evaluation.results import PairResult, Results, ResultsFolder, UnitResult
-from lira_ros.evaluation.run_configuration import RunConfiguration
+from lira_ros.evaluation.run_configuration import KEPT_REASONER, RunConfiguration
 
 # A unit that fails may have had bad luck with its machine; one that fails twice is reported.
 ATTEMPTS = 2
@@ -110,7 +110,10 @@ def run_experiments(
         waiting = deque(_units(names, experiments, folders, data))
         total = len(names) * len(experiments)
         progress.begin(total, total - sum(len(unit.tasks) for unit in waiting))
-        _work(waiting, folders, workers, progress)
+        try:
+            _work(waiting, folders, workers, progress)
+        finally:
+            KEPT_REASONER.close()  # that of this process; workers let go of theirs when they end
         return tuple(folders[item.name].results for item in experiments)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -30,7 +29,7 @@ from lira_ros.evaluation.pair_pictures import pair_picture
 from lira_ros.evaluation.picture_answers import PictureAnswers
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.results import CurvePoint, PairResult, StageTimes, UnitResult
-from lira_ros.evaluation.run_configuration import RunConfiguration, make_pipeline
+from lira_ros.evaluation.run_configuration import KEPT_REASONER, RunConfiguration
 from lira_ros.evaluation.runner import Request, run_sequence
 from lira_ros.evaluation.strict_protocol import IOU_THRESHOLDS, count_matches, oracle_selection, return_everything
 from lira_ros.evaluation.surfaces import compare_vertices, compare_with_truth
@@ -202,18 +201,16 @@ def run_task(unit: Unit, task: Task, scene: Scene) -> Outcome:
     questions = {f"q{number}": question for number, question in scene.questions.items()}
     requests = [Request(question.text, 0.0, name) for name, question in questions.items()]
     pictures = PictureAnswers(questions, scene.sighting_px)
-    with LoadSampler() as sampler:
-        pipeline, reasoner = make_pipeline(task.configuration, sequence)
-        with closing(reasoner):
-            record = run_sequence(
-                sequence,
-                requests,
-                pipeline,
-                pictures.listening(reasoner),
-                lambda index, _: pictures.see(sequence.stamp_ns(index - 1), scene.look(index - 1)),
-                keep_answers=False,
-                snapshots=SNAPSHOTS,
-            )
+    with LoadSampler() as sampler, KEPT_REASONER.lend(task.configuration, sequence) as (pipeline, reasoner):
+        record = run_sequence(
+            sequence,
+            requests,
+            pipeline,
+            pictures.listening(reasoner),
+            lambda index, _: pictures.see(sequence.stamp_ns(index - 1), scene.look(index - 1)),
+            keep_answers=False,
+            snapshots=SNAPSHOTS,
+        )
     outcome = compared_outcome(record, unit, task, scene, sampler.summary()["all"])
     return replace(outcome, result=replace(outcome.result, segmentation=pictures.counts()))
 

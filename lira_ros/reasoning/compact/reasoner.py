@@ -15,6 +15,7 @@ from lira_ros.reasoning.color import appearance
 from lira_ros.reasoning.compact.proposals import Proposal, ProposalConfiguration, propose_instances
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Instruction, Reasoner
+from lira_ros.reasoning.feature_cache import keyframe_key
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Match, Relevance
@@ -54,8 +55,7 @@ class CompactReasoner(Reasoner):
     def __init__(self, relevance: Relevance, configuration: CompactConfiguration | None = None) -> None:
         self._relevance = relevance
         self._configuration = configuration or CompactConfiguration()
-        # A keyframe id may be used again after a reset; its stamp tells the two apart.
-        self._seen: OrderedDict[tuple[int, int], tuple[_Sighting, ...]] = OrderedDict()
+        self._seen: OrderedDict[tuple[int, int, int], tuple[_Sighting, ...]] = OrderedDict()
 
     def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
         """Return all things seen in a keyframe with their role for the instruction, most certain first."""
@@ -74,7 +74,7 @@ class CompactReasoner(Reasoner):
         )
 
     def _sightings(self, keyframe: Keyframe) -> tuple[_Sighting, ...]:
-        key = (keyframe.id, keyframe.frame.stamp_ns)
+        key = keyframe_key(keyframe)
         known = self._seen.get(key)
         if known is None:
             known = tuple(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.compute import ComputeConfiguration
 from lira_ros.reasoning.contracts import ReasoningError
-from lira_ros.reasoning.feature_cache import FeatureCache
+from lira_ros.reasoning.feature_cache import FeatureCache, keyframe_key
 from lira_ros.reasoning.models.pretrained import place
 from lira_ros.reasoning.segmentation.contracts import RegionMask, RegionPrompt, Segmenter
 
@@ -93,7 +93,7 @@ class PromptedSegmenter(Segmenter):
     def _features(self, keyframes: Sequence[Keyframe]) -> list[Features]:
         known: dict[tuple[int, int], Features] = {}
         missing: dict[tuple[int, int], Keyframe] = {}
-        keys = [(keyframe.id, keyframe.frame.stamp_ns) for keyframe in keyframes]
+        keys = [keyframe_key(keyframe) for keyframe in keyframes]
         # Several instructions may ask about one keyframe in the same batch.
         for key, keyframe in dict(zip(keys, keyframes, strict=True)).items():
             kept = self.cache.get(keyframe)

@@ -110,6 +110,8 @@ ORDERS: dict[str, Callable[[], Order]] = {
     "every keyframe, oldest first": lambda: EveryKeyframe(newest_first=False),
     "every keyframe, newest first": lambda: EveryKeyframe(newest_first=True),
     "new surface first, all": lambda: scheduler(0.0),
+    "new surface of 1 % or more": lambda: scheduler(0.01),
+    "new surface of 2 % or more": lambda: scheduler(0.02),
     "new surface of 5 % or more": lambda: scheduler(0.05),
     "new surface of 10 % or more": lambda: scheduler(0.1),
     "new surface of 20 % or more": lambda: scheduler(0.2),

@@ -37,7 +37,7 @@ from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
 from lira_ros.ros.conversions.fragment_poses import poses_from_message
 from lira_ros.ros.conversions.instance import instance_to_message
-from lira_ros.ros.conversions.instruction import instruction_from_message
+from lira_ros.ros.conversions.instruction import instruction_from_message, status_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.instance_map_output import InstanceMapOutput
@@ -167,9 +167,10 @@ class FusionNode(LiraNode):
 
     def _take_progress(self, message: InstructionStatusArray) -> None:
         for item in message.statuses:
-            failure = item.reason if item.state == SearchState.FAILED else ""
-            progress = ReasoningProgress(item.keyframes_answered, item.keyframes_pending, failure)
-            self._map.note_progress(item.instruction_id, progress)
+            status = status_from_message(item)
+            failure = status.reason if status.state == SearchState.FAILED else ""
+            progress = ReasoningProgress(status.keyframes_answered, status.keyframes_pending, failure)
+            self._map.note_progress(status.instruction_id, progress)
 
     def _add_keyframe(self, message: KeyframeMessage) -> None:
         topic = self.resolve_topic_name("keyframes")

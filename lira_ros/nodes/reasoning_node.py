@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
@@ -35,6 +34,7 @@ from lira_ros.ros.conversions.instruction import (
     statuses_to_message,
 )
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
+from lira_ros.ros.errors import plain_trace
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
 
@@ -193,7 +193,7 @@ class ReasoningNode(LiraNode):
         name = self._questioner.reasoner.name if self._questioner is not None else "reasoner"
         self.report(key, f"{name}: {question}: {error if expected else repr(error)}")
         if not expected:
-            self.get_logger().error("".join(traceback.format_exception(error)))
+            self.get_logger().error(plain_trace(error))
 
     def _take_answer(self, task: Task, answer: CandidateSet) -> None:
         self.statistics.latency("answer a keyframe", answer.latency_s)

@@ -20,6 +20,8 @@ MAX_INSTRUCTION_CHARACTERS = 2000
 MAX_LABEL_CHARACTERS = 80
 # What was measured and what a model said, a line or two.
 MAX_REASON_CHARACTERS = 500
+# Names of back ends with their models, as servers and folders call them.
+MAX_MODEL_CHARACTERS = 200
 
 
 class Role(IntEnum):
@@ -34,7 +36,7 @@ class Role(IntEnum):
 class Attributes:
     """What was measured of an instance or of one view of it; fields as in lira_msgs/Attributes.
 
-    Lengths in metres, heights along gravity. NaN or "" = not measured.
+    Lengths in metres, heights along gravity. NaN or "" = not measured. Texts are kept as those of a candidate are.
     """
 
     color: str = ""
@@ -47,6 +49,11 @@ class Attributes:
     elongation: float = float("nan")
     fill: float = float("nan")
     supported_by: str = ""  # "floor", "surface", "wall" or ""
+
+    def __post_init__(self) -> None:
+        """Make the texts safe to show: reasons are made of them."""
+        object.__setattr__(self, "color", plain_text(self.color, MAX_LABEL_CHARACTERS))
+        object.__setattr__(self, "supported_by", plain_text(self.supported_by, MAX_LABEL_CHARACTERS))
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,11 @@ class Opinion:
     reason: str = ""
     model: str = ""
 
+    def __post_init__(self) -> None:
+        """Make the texts safe to show."""
+        object.__setattr__(self, "reason", plain_text(self.reason, MAX_REASON_CHARACTERS))
+        object.__setattr__(self, "model", plain_text(self.model, MAX_MODEL_CHARACTERS))
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -115,6 +127,10 @@ class CandidateSet:
     latency_s: float
     candidates: tuple[Candidate, ...]
     exchanges: tuple[Exchange, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make the name of the model safe to show."""
+        object.__setattr__(self, "model", plain_text(self.model, MAX_MODEL_CHARACTERS))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,15 @@ from lira_ros.reasoning.language.parser import InstructionError, parse
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def check_id(instruction_id: str) -> str:
+    """Return an id of an instruction; raises InstructionError with the code ID_INVALID for one that is none."""
+    if not ID_PATTERN.fullmatch(instruction_id):
+        raise InstructionError(
+            "ID_INVALID", f"id {instruction_id[:80]!r}: expected 1 to 64 letters, digits, '_' or '-'"
+        )
+    return instruction_id
+
+
 @dataclass(frozen=True)
 class InstructionConfiguration:
     """Bounds of the instruction book."""
@@ -46,10 +55,8 @@ class InstructionBook:
         lira_msgs/SubmitInstruction: EMPTY_TEXT, TEXT_TOO_LONG, NOT_UNDERSTOOD, ID_INVALID, ID_IN_USE or
         TOO_MANY_INSTRUCTIONS; the book is then unchanged.
         """
-        if instruction_id and not ID_PATTERN.fullmatch(instruction_id):
-            raise InstructionError(
-                "ID_INVALID", f"id {instruction_id[:80]!r}: expected 1 to 64 letters, digits, '_' or '-'"
-            )
+        if instruction_id:
+            check_id(instruction_id)
         in_use = instruction_id in self._active
         if in_use and not replace:
             raise InstructionError("ID_IN_USE", f"id {instruction_id!r} is already in use; set replace to replace it")

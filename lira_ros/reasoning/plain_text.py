@@ -12,6 +12,8 @@ def plain_text(text: str, max_characters: int) -> str:
     direction marks, lone surrogates, private and unassigned ones) are left out, so that the text can neither move the
     cursor of a terminal nor hide what it says. A cut text ends in "...".
     """
+    if len(text) <= max_characters and text.isascii() and text.isprintable():
+        return " ".join(text.split())  # nearly all texts, and they are many
     # Ten times the length is more than enough to fill it; the rest is not even looked at.
     kept = "".join(
         " " if character.isspace() else character

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from lira_ros.ros.errors import plain_sentence
+
 # Rates and percentiles describe the recent past: long enough for steady numbers at 1 Hz, short enough to follow.
 RATE_WINDOW_S = 5.0
 LATENCY_WINDOW = 200
@@ -119,8 +121,8 @@ def to_status(
     """Build the diagnostic status of a node.
 
     ``state``: lifecycle state; ``waiting``: inputs without messages, in words; ``error``: why the last lifecycle
-    transition failed, or ""; ``extra``: what this kind of node adds. ERROR with an error, WARN when an input is
-    missing or a problem was seen in the last seconds, else OK.
+    transition failed, or ""; ``extra``: what this kind of node adds, in part told by models and servers. ERROR with an
+    error, WARN when an input is missing or a problem was seen in the last seconds, else OK.
     """
     now_s = time.monotonic()
     recent = [problem.text for problem in statistics.problems().values() if now_s - problem.seen_s <= PROBLEM_WINDOW_S]
@@ -133,6 +135,7 @@ def to_status(
         status.level, status.message = DiagnosticStatus.WARN, "; ".join(recent)
     else:
         status.level, status.message = DiagnosticStatus.OK, state
-    pairs = {"state": state, **{key: str(value) for key, value in extra.items()}, **statistics.values()}
+    told = {plain_sentence(key): plain_sentence(str(value)) for key, value in extra.items()}
+    pairs = {"state": state, **told, **statistics.values()}
     status.values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
     return status

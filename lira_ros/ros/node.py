@@ -24,7 +24,6 @@ import functools
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ from lira_ros.configuration import ConfigurationError, parameter
 from lira_ros.ros import parameters, qos
 from lira_ros.ros.dds import configure_dds
 from lira_ros.ros.diagnostics import Statistics, to_status
+from lira_ros.ros.errors import plain_lines, plain_sentence, plain_trace
 from lira_ros.ros.inputs import Input
 from lira_ros.ros.worker import Worker
 
@@ -245,12 +245,16 @@ class LiraNode(LifecycleNode):
 
     def refuse(self, response: Any, service: str, code: int, message: str) -> None:
         """Answer a request with a code and a sentence, and count it in the diagnostics."""
-        response.code, response.message = code, message
+        response.code, response.message = code, plain_sentence(message)
         resolved = self.resolve_service_name(service)
         self.report(f"{resolved} refused", f"{resolved}: {message}")
 
     def report(self, key: str, text: str) -> None:
-        """Report a problem: counted in diagnostics under ``key``, logged at once and then at most every 5 s."""
+        """Report a problem: counted in diagnostics under ``key``, logged at once and then at most every 5 s.
+
+        The text is made one line without control characters: it may hold what came from outside.
+        """
+        text = plain_sentence(text)
         count = self.statistics.problem(key, text)
         now_s = time.monotonic()
         if now_s - self._logged_s.get(key, float("-inf")) >= REPORT_PERIOD_S:
@@ -362,12 +366,12 @@ class LiraNode(LifecycleNode):
         self._inputs.clear()
 
     def _transition_failed(self, transition: str, error: Exception) -> None:
-        self._error = f"{transition} failed: {error}"
+        self._error = plain_lines(f"{transition} failed: {error}")
         if not self.context.ok():
             return  # the process ends while the node starts; nothing is wrong
         # Errors of our own are sentences for people; of others the place is needed.
         ours = isinstance(error, ValueError) or type(error).__module__.startswith("lira_ros.")
-        details = "" if ours else "\n" + traceback.format_exc()
+        details = "" if ours else "\n" + plain_trace(error)
         self.get_logger().error(f"{self.get_name()}: {self._error}{details}")
 
     def _failed(self, source: str, error: Exception) -> None:
@@ -377,14 +381,13 @@ class LiraNode(LifecycleNode):
         if isinstance(error, ValueError):
             self.report(f"{source} refused", str(error))
             return
-        self.statistics.problem(f"{source} failed", f"{type(error).__name__}: {error}")
-        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self.get_logger().error(f"{source} failed:\n{trace}")
+        self.statistics.problem(f"{source} failed", plain_sentence(f"{type(error).__name__}: {error}"))
+        self.get_logger().error(f"{source} failed:\n{plain_trace(error)}")
 
     def _refuse(self, response: Any, code: int | None, message: str) -> None:
         if code is not None and hasattr(response, "code"):
             response.code = code
-        response.message = message
+        response.message = plain_sentence(message)
 
     def _accept_configuration(self, configuration: Any) -> None:
         self.configuration = configuration
@@ -503,10 +506,10 @@ def run(*node_classes: type[LiraNode], args: list[str] | None = None) -> int:
                 executor.spin()
             except (KeyboardInterrupt, ExternalShutdownException):
                 break
-            except Exception:
+            except Exception as error:
                 if not rclpy.ok():
                     break  # a callback met the end of the process
-                nodes[0].get_logger().error(f"a callback failed:\n{traceback.format_exc()}")
+                nodes[0].get_logger().error(f"a callback failed:\n{plain_trace(error)}")
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except ConfigurationError as error:

@@ -14,8 +14,12 @@ from lira_msgs.msg import CandidateArray
 from lira_msgs.msg import Mask as MaskMessage
 from lira_ros.geometry import mask as run_lengths
 from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Role
+from lira_ros.reasoning.instructions import ID_PATTERN
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
+
+# More than any camera has: the run lengths of a mask of any size fit into a few bytes.
+MAX_MASK_PIXELS = 1 << 26
 
 
 def mask_to_message(mask: NDArray[np.bool_]) -> MaskMessage:
@@ -26,7 +30,9 @@ def mask_to_message(mask: NDArray[np.bool_]) -> MaskMessage:
 
 
 def mask_from_message(message: MaskMessage) -> NDArray[np.bool_]:
-    """Decode run lengths to a (H, W) bool mask; raises ValueError when they do not fit the size."""
+    """Decode run lengths to a (H, W) bool mask; raises ValueError when they do not fit the size or it is absurd."""
+    if message.height * message.width > MAX_MASK_PIXELS:
+        raise ValueError(f"mask: expected at most {MAX_MASK_PIXELS} pixels, got {message.width} x {message.height}")
     counts = np.frombuffer(message.counts, dtype=np.uint32)
     return run_lengths.decode(counts, message.height, message.width)
 
@@ -94,6 +100,11 @@ def candidates_to_message(candidates: CandidateSet, session: int, map_frame: str
 
 def candidates_from_message(message: CandidateArray, topic: str) -> CandidateSet:
     """Convert back; raises ConversionError naming the topic, the candidate and the broken field."""
+    if not ID_PATTERN.fullmatch(message.instruction_id):
+        raise ConversionError(
+            f"{topic}: keyframe {message.keyframe_id}: expected the id of an instruction, "
+            f"got {message.instruction_id[:80]!r}"
+        )
     candidates = []
     for item in message.candidates:
         where = f"{topic}: keyframe {message.keyframe_id}, candidate {item.id}"

@@ -21,7 +21,7 @@ from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.ros.conversions.candidate import attributes_from_message, attributes_to_message
 from lira_ros.ros.conversions.geometry import pose_from_message, pose_to_message
-from lira_ros.ros.conversions.instruction import status_to_message
+from lira_ros.ros.conversions.instruction import MAX_STATUS_CHARACTERS, status_to_message
 from lira_ros.ros.conversions.points import points_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
@@ -67,9 +67,10 @@ def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
             f"got {voxels.size} and {colors.size} values"
         )
     size = message.box_size
+    label = plain_text(message.label, MAX_LABEL_CHARACTERS)
     return Instance(
         id=message.id,
-        label=message.label,
+        label=label,
         label_confidence=message.label_confidence,
         existence=message.existence,
         attributes=attributes_from_message(message.attributes),
@@ -83,9 +84,12 @@ def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
         first_seen_ns=stamp_to_ns(message.first_seen),
         last_seen_ns=stamp_to_ns(message.last_seen),
         observations=message.observations,
-        names={message.label: 1.0} if message.label else {},
+        names={label: 1.0} if label else {},
         embedding=np.frombuffer(message.embedding, dtype=np.float32).copy(),
-        verdicts={v.instruction_id: Verdict(Conformity(v.verdict), v.score, v.reason) for v in message.verdicts},
+        verdicts={
+            v.instruction_id: Verdict(Conformity(v.verdict), v.score, plain_text(v.reason, MAX_STATUS_CHARACTERS))
+            for v in message.verdicts
+        },
     )
 
 

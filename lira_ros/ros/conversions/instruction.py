@@ -9,8 +9,13 @@ from lira_msgs.msg import InstructionArray, InstructionStatusArray
 from lira_msgs.msg import InstructionStatus as InstructionStatusMessage
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.reasoning.contracts import Instruction
+from lira_ros.reasoning.instructions import check_id
 from lira_ros.reasoning.language.parser import describe, parse
+from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
+
+# A state in words with counts and the sentence of the last failure.
+MAX_STATUS_CHARACTERS = 2000
 
 
 def instruction_to_message(instruction: Instruction) -> InstructionMessage:
@@ -24,8 +29,8 @@ def instruction_to_message(instruction: Instruction) -> InstructionMessage:
 
 
 def instruction_from_message(message: InstructionMessage) -> Instruction:
-    """Convert back by parsing the text again; raises InstructionError when it cannot be parsed."""
-    return Instruction(message.id, message.text, parse(message.text), stamp_to_ns(message.submitted))
+    """Convert back by parsing the text again; raises InstructionError when it cannot be, and for an id that is none."""
+    return Instruction(check_id(message.id), message.text, parse(message.text), stamp_to_ns(message.submitted))
 
 
 def instructions_to_message(instructions: Sequence[Instruction], stamp_ns: int) -> InstructionArray:
@@ -49,11 +54,11 @@ def status_to_message(status: InstructionStatus) -> InstructionStatusMessage:
 
 
 def status_from_message(message: InstructionStatusMessage) -> InstructionStatus:
-    """Convert back; raises ValueError for a state that does not exist."""
+    """Convert back; raises ValueError for a state that does not exist. The reason is kept as one line."""
     return InstructionStatus(
         instruction_id=message.instruction_id,
         state=SearchState(message.state),
-        reason=message.reason,
+        reason=plain_text(message.reason, MAX_STATUS_CHARACTERS),
         keyframes_answered=message.keyframes_answered,
         keyframes_pending=message.keyframes_pending,
         instances_judged=message.instances_judged,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lira_ros.reasoning.contracts import ReasoningError
-from lira_ros.reasoning.lisa.checkpoint import CheckpointError, Part, check_part, linear_sizes
+from lira_ros.reasoning.lisa.checkpoint import CheckpointError, Part, check_part, linear_sizes, read_json
+from lira_ros.reasoning.plain_text import plain_text
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig, LlamaConfig, SamConfig
@@ -175,7 +178,7 @@ def _sequence(
         for position, inputs, outputs in linear_sizes(part, source):
             while len(layers) < position:
                 layers.append(activation())
-            layers.append(nn.Linear(inputs, outputs, bias=f"{position}.bias" in part.weights))
+            layers.append(nn.Linear(inputs, outputs))
         module = nn.Sequential(*layers)
     check_part(part, module.state_dict(), source)
     # Nothing here has computed buffers, so that the weights can take the places of the empty ones.
@@ -184,12 +187,31 @@ def _sequence(
 
 
 def clip_processor(folder: Path | None, side_px: int) -> Any:
-    """Return what turns pictures into CLIP's input: as its folder says, else as CLIP was trained."""
+    """Return what turns pictures into CLIP's input: as its folder says, else as CLIP was trained.
+
+    Raises CheckpointError when the folder says something that cannot be done or does not fit the model.
+    """
     from transformers import CLIPImageProcessorPil
 
-    if folder is not None and (folder / "preprocessor_config.json").is_file():
-        try:
-            return CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{folder / 'preprocessor_config.json'}: cannot be used: {error}") from error
-    return CLIPImageProcessorPil(size={"shortest_edge": side_px}, crop_size={"height": side_px, "width": side_px})
+    source = None if folder is None else folder / "preprocessor_config.json"
+    if source is None or not source.is_file():
+        return CLIPImageProcessorPil(size={"shortest_edge": side_px}, crop_size={"height": side_px, "width": side_px})
+    read_json(source)
+    try:
+        processor = CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
+        shape = tuple(clip_pixels(processor, [np.zeros((side_px, 2 * side_px, 3), dtype=np.uint8)]).shape)
+    # Any field may hold anything, and each stumbles in a way of its own.
+    except Exception as error:
+        raise CheckpointError(f"{source}: cannot be used: {plain_text(str(error), 200)}") from error
+    if shape != (1, 3, side_px, side_px):
+        raise CheckpointError(f"{source}: expected pictures of {side_px} px as the model takes them, got {shape[2:]}")
+    return processor
+
+
+def clip_pixels(processor: Any, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Return CLIP's input (B, 3, side, side) float32 of (H, W, 3) uint8 RGB pictures."""
+    # Told, as pictures of one or three rows look like channels to it.
+    pixels: torch.Tensor = processor(images=list(images), input_data_format="channels_last", return_tensors="pt")[
+        "pixel_values"
+    ]
+    return pixels

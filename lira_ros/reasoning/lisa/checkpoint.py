@@ -8,14 +8,16 @@ they take memory only where they are copied to in the end.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lira_ros.reasoning.contracts import ReasoningError
+from lira_ros.reasoning.plain_text import plain_text
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +28,11 @@ Weights = dict[str, "torch.Tensor"]
 # Files of transformers, in the order in which they are looked for: what is mapped best first.
 _INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLE_NAMES = ("model.safetensors", "pytorch_model.bin")
+_SHARD_NAME = re.compile(r"(model|pytorch_model)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
 # Names that a message lists before it counts the rest.
 _NAMES_SHOWN = 8
+# The longest names of LISA's keys have 90 characters, with what a message adds 150.
+_MAX_NAME_CHARACTERS = 200
 
 _PROJECTOR = "model.mm_projector."
 _HEAD = "model.text_hidden_fcs.0."
@@ -68,6 +73,15 @@ _SAM_RULES: tuple[tuple[str, str], ...] = (
 _SAM_PERCEPTRON = re.compile(
     r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.(\d+)\.(weight|bias)"
 )
+# How LLaMAs stretch their positions, and the numbers that belong to it.
+_ROPE_FACTORS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+# A point that belongs to a thing, one that does not, and the two corners of a box (segment_anything).
+_SAM_POINT_KINDS = 4
 # One matrix serves two modules of transformers.
 SAM_SHARED = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 # segment_anything builds its mask decoder with eight heads and normalises there with PyTorch's default; neither leaves
@@ -155,7 +169,8 @@ def sort_weights(weights: Mapping[str, torch.Tensor]) -> LisaWeights:
                 found.sam.add(SAM_SHARED[1], key, weight)
         else:
             unexpected.append(key)
-    found.dropped, found.unexpected = tuple(dropped), tuple(unexpected)
+    found.dropped = tuple(dropped)
+    found.unexpected = tuple(plain_text(key, _MAX_NAME_CHARACTERS) for key in unexpected)
     return found
 
 
@@ -170,7 +185,7 @@ def sort_clip_weights(weights: Mapping[str, torch.Tensor]) -> tuple[Part, tuple[
             unexpected.append(key)
             continue
         part.add(key.removeprefix("vision_model."), key, weight)
-    return part, tuple(unexpected)
+    return part, tuple(plain_text(key, _MAX_NAME_CHARACTERS) for key in unexpected)
 
 
 def language_configuration(configuration: Mapping[str, Any], part: Part, source: Path) -> LlamaConfig:
@@ -181,35 +196,82 @@ def language_configuration(configuration: Mapping[str, Any], part: Part, source:
     """
     from transformers import LlamaConfig
 
+    # A field without a value is one that is not stated.
+    configuration = {name: value for name, value in configuration.items() if value is not None}
     vocabulary, hidden = _shape(part, "model.embed_tokens.weight", 2)
     layers = _count(part.weights, r"model\.layers\.(\d+)\..+")
-    for name, measured in (("hidden_size", hidden), ("num_hidden_layers", layers)):
+    heads = _integer(configuration, "num_attention_heads", source)
+    if hidden % heads:
+        raise CheckpointError(f"{source}: num_attention_heads {heads} does not divide the {hidden} of the weights")
+    key_heads = _shape(part, "model.layers.0.self_attn.k_proj.weight", 2)[0] * heads // hidden
+    between = _shape(part, "model.layers.0.mlp.gate_proj.weight", 2)[0]
+    for name, measured in (
+        ("vocab_size", vocabulary),
+        ("hidden_size", hidden),
+        ("num_hidden_layers", layers),
+        ("num_key_value_heads", key_heads),
+        ("intermediate_size", between),
+    ):
         stated = configuration.get(name, measured)
         if stated != measured:
             raise CheckpointError(f"{source}: {name} is {stated}, the weights have {measured}")
-    heads = _integer(configuration, "num_attention_heads", source)
-    if heads < 1 or hidden % heads:
-        raise CheckpointError(f"{source}: num_attention_heads {heads} does not divide the {hidden} of the weights")
+    tied = _choice(configuration, "tie_word_embeddings", (False, True), source)
+    if tied and "lm_head.weight" in part.weights:
+        # Files of PyTorch hold a shared table under both names.
+        table, head = part.weights["model.embed_tokens.weight"], part.weights["lm_head.weight"]
+        if table.shape != head.shape or not bool((table == head).all()):
+            raise CheckpointError(f"{source}: tie_word_embeddings is true, but lm_head.weight is another table")
     # The name of the field changed between releases of LLaVA and transformers.
-    positions = configuration.get("max_position_embeddings", configuration.get("max_sequence_length", 2048))
-    rope = dict(configuration.get("rope_scaling") or configuration.get("rope_parameters") or {})
-    kind = str(rope.pop("type", rope.pop("rope_type", "default")))
-    theta = float(rope.pop("rope_theta", configuration.get("rope_theta", 10000.0)))
+    positions = "max_sequence_length" if "max_position_embeddings" not in configuration else "max_position_embeddings"
     return LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
-        intermediate_size=_shape(part, "model.layers.0.mlp.gate_proj.weight", 2)[0],
+        intermediate_size=between,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=_shape(part, "model.layers.0.self_attn.k_proj.weight", 2)[0] * heads // hidden,
-        max_position_embeddings=int(positions),
-        # 1e-6 is what LLaMA had when a checkpoint does not say.
-        rms_norm_eps=float(configuration.get("rms_norm_eps", 1e-6)),
-        hidden_act=str(configuration.get("hidden_act", "silu")),
-        rope_parameters={"rope_type": kind, "rope_theta": theta, **rope},
+        num_key_value_heads=key_heads,
+        # What LLaMA had when a checkpoint does not say: 2048 positions, 1e-6, silu.
+        max_position_embeddings=_integer({positions: 2048, **configuration}, positions, source),
+        rms_norm_eps=_positive(configuration.get("rms_norm_eps", 1e-6), "rms_norm_eps", source),
+        hidden_act=_choice(configuration, "hidden_act", _activations("silu"), source),
+        rope_parameters=_rope(configuration, source),
         attention_bias="model.layers.0.self_attn.q_proj.bias" in part.weights,
-        tie_word_embeddings="lm_head.weight" not in part.weights,
+        tie_word_embeddings=tied,
     )
+
+
+def vision_selection(configuration: Mapping[str, Any], layers: int, source: Path) -> tuple[int, bool]:
+    """Return which hidden state of the vision tower is taken, and whether its class token goes along.
+
+    layers: of the tower. source: the file of ``configuration``. Raises CheckpointError naming the field.
+    """
+    layer = configuration.get("mm_vision_select_layer")
+    # What LLaVA takes unless told otherwise: the last layer but one, without the class token.
+    layer = -2 if layer is None else layer
+    if isinstance(layer, bool) or not isinstance(layer, int) or not -layers - 1 <= layer <= layers:
+        raise CheckpointError(
+            f"{source}: mm_vision_select_layer: expected a layer from {-layers - 1} to {layers}, got {layer!r}"
+        )
+    return layer, _choice(configuration, "mm_vision_select_feature", ("patch", "cls_patch"), source) == "cls_patch"
+
+
+def wraps_image(configuration: Mapping[str, Any], source: Path) -> bool:
+    """Return whether prompts set marks round the picture; raises CheckpointError naming the field."""
+    return bool(_choice(configuration, "mm_use_im_start_end", (True, False), source))
+
+
+def _rope(configuration: Mapping[str, Any], source: Path) -> dict[str, Any]:
+    """Return how positions are told, under the names of transformers 5."""
+    name = "rope_scaling" if configuration.get("rope_scaling") else "rope_parameters"
+    stated = configuration.get(name) or {}
+    if not isinstance(stated, dict):
+        raise CheckpointError(f"{source}: {name}: expected an object, got {stated!r}")
+    rope = {"rope_theta": configuration.get("rope_theta", 10000.0), **stated}
+    kind = rope.pop("rope_type", rope.pop("type", "default"))
+    if kind not in _ROPE_FACTORS:
+        raise CheckpointError(f"{source}: {name}: expected a type of {', '.join(_ROPE_FACTORS)}, got {kind!r}")
+    wanted = ("rope_theta", *_ROPE_FACTORS[kind])
+    return {"rope_type": kind, **{factor: _positive(rope.get(factor), factor, source) for factor in wanted}}
 
 
 def sam_configuration(part: Part) -> SamConfig:
@@ -243,7 +305,7 @@ def sam_configuration(part: Part) -> SamConfig:
             qkv_bias=first + "attn.qkv.bias" in part.weights,
             window_size=min(windows, default=grid),
             global_attn_indexes=everywhere,
-            num_pos_feats=_shape(part, SAM_SHARED[0], 2)[1],
+            num_pos_feats=output // 2,
             mlp_dim=_shape(part, first + "mlp.lin1.weight", 2)[0],
         ),
         prompt_encoder_config=SamPromptEncoderConfig(
@@ -251,7 +313,7 @@ def sam_configuration(part: Part) -> SamConfig:
             image_size=grid * patch,
             patch_size=patch,
             mask_input_channels=_shape(part, "prompt_encoder.mask_embed.conv2.weight", 4)[0],
-            num_point_embeddings=_count(part.weights, r"prompt_encoder\.point_embed\.(\d+)\..+"),
+            num_point_embeddings=_SAM_POINT_KINDS,
         ),
         mask_decoder_config=SamMaskDecoderConfig(
             hidden_size=output,
@@ -271,14 +333,21 @@ def clip_configuration(folder: Path) -> CLIPVisionConfig:
     """Return the configuration of a vision tower from a folder with a CLIP or a CLIP vision model."""
     from transformers import CLIPVisionConfig
 
-    content = read_json(folder / "config.json")
+    source = folder / "config.json"
+    content = read_json(source)
     content = content.get("vision_config", content)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{folder / 'config.json'}: vision_config: expected an object, got {content!r}")
+        raise CheckpointError(f"{source}: vision_config: expected an object, got {content!r}")
     known = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
-    sizes: dict[str, Any] = {name: _integer(content, name, folder / "config.json") for name in known}
-    optional = {name: content[name] for name in ("hidden_act", "layer_norm_eps") if name in content}
-    return CLIPVisionConfig(**sizes, **optional)
+    sizes: dict[str, Any] = {name: _integer(content, name, source) for name in known}
+    if sizes["hidden_size"] % sizes["num_attention_heads"]:
+        raise CheckpointError(
+            f"{source}: num_attention_heads {sizes['num_attention_heads']} does not divide {sizes['hidden_size']}"
+        )
+    # What CLIP has when its folder does not say.
+    epsilon = _positive(content.get("layer_norm_eps", 1e-5), "layer_norm_eps", source)
+    activation = _choice(content, "hidden_act", _activations("quick_gelu"), source)
+    return CLIPVisionConfig(**sizes, hidden_act=activation, layer_norm_eps=epsilon)
 
 
 def check_part(part: Part, wanted: Mapping[str, torch.Tensor], source: str, optional: Iterable[str] = ()) -> None:
@@ -341,7 +410,25 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in _SINGLE_NAMES:
         if (folder / name).is_file():
             return [folder / name]
-    raise CheckpointError(f"{folder}: expected one of {', '.join(_INDEX_NAMES + _SINGLE_NAMES)}, none is there")
+    return _shards_without_index(folder)
+
+
+def _shards_without_index(folder: Path) -> list[Path]:
+    """Return all the files into which weights were split, by the names that number them."""
+    sets: dict[tuple[str, str, int], set[int]] = {}
+    for path in folder.iterdir():
+        match = _SHARD_NAME.fullmatch(path.name)
+        if match:
+            sets.setdefault((match[1], match[4], int(match[3])), set()).add(int(match[2]))
+    if not sets:
+        raise CheckpointError(f"{folder}: expected one of {', '.join(_INDEX_NAMES + _SINGLE_NAMES)}, none is there")
+    # As with the other names: safetensors before files of PyTorch.
+    stem, ending, count = min(sets)
+    names = [f"{stem}-{number:05d}-of-{count:05d}.{ending}" for number in range(1, count + 1)]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder}: {_listed(missing)} missing beside the other files of weights")
+    return [folder / name for name in names]
 
 
 def _read_safetensors(path: Path) -> Weights:
@@ -400,7 +487,7 @@ def _shape(part: Part, name: str, dimensions: int) -> tuple[int, ...]:
     weight = part.weights.get(name)
     if weight is None:
         raise CheckpointError(f"the checkpoint misses a weight: {name} (as transformers calls it)")
-    if weight.dim() != dimensions:
+    if weight.dim() != dimensions or not weight.numel():
         raise CheckpointError(f"{part.origin[name]}: expected {dimensions} dimensions, got {tuple(weight.shape)}")
     return tuple(weight.shape)
 
@@ -418,6 +505,29 @@ def _integer(content: Mapping[str, Any], name: str, source: Path) -> int:
     return value
 
 
+def _positive(value: Any, name: str, source: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise CheckpointError(f"{source}: {name}: expected a positive number, got {value!r}")
+    return float(value)
+
+
+def _choice(content: Mapping[str, Any], name: str, choices: Sequence[Any], source: Path) -> Any:
+    """Return what a field says, the first of the choices where it says nothing."""
+    value = content.get(name)
+    if value is None:
+        return choices[0]
+    if value not in choices or type(value) is not type(choices[0]):
+        listed = ", ".join(str(choice) for choice in choices)
+        raise CheckpointError(f"{source}: {name}: expected one of {listed}, got {value!r}")
+    return value
+
+
+def _activations(first: str) -> list[str]:
+    from transformers.activations import ACT2FN
+
+    return [first, *ACT2FN]
+
+
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
+    return ", ".join(plain_text(name, _MAX_NAME_CHARACTERS) for name in names[:_NAMES_SHOWN]) + more

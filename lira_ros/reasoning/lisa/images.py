@@ -40,7 +40,8 @@ def sam_pixels(image: NDArray[np.uint8], side_px: int) -> tuple[torch.Tensor, tu
 
     height, width = image.shape[:2]
     scale = side_px / max(height, width)
-    size = (int(height * scale + 0.5), int(width * scale + 0.5))
+    # A picture 500 times as wide as high would have no row left.
+    size = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
     if size != (height, width):
         image = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from lira_ros.reasoning.lisa.assembly import (
     LoadReport,
     Modules,
     assemble,
+    clip_pixels,
     clip_processor,
     find_tower,
     memory_errors,
@@ -41,6 +42,8 @@ from lira_ros.reasoning.lisa.checkpoint import (
     sam_configuration,
     sort_clip_weights,
     sort_weights,
+    vision_selection,
+    wraps_image,
 )
 from lira_ros.reasoning.lisa.images import PAD, PREPROCESSINGS, logits_at_picture, prepare_image, sam_pixels
 from lira_ros.reasoning.lisa.tokenizer import IMAGE_ID, LisaTokenizer
@@ -189,8 +192,8 @@ class LisaModel:
         folder, device = Path(folder), torch.device(device)
         configuration = read_json(folder / "config.json")
         tokenizer = LisaTokenizer.load(folder)
-        stated = configuration.get("seg_token_idx", tokenizer.seg_id)
-        if stated != tokenizer.seg_id:
+        stated = configuration.get("seg_token_idx")
+        if stated not in (None, tokenizer.seg_id):
             raise CheckpointError(
                 f"{folder / 'config.json'}: seg_token_idx is {stated}, but the tokenizer's [SEG] is {tokenizer.seg_id}"
             )
@@ -200,10 +203,16 @@ class LisaModel:
         unexpected = (*weights.unexpected, *unexpected)
         if unexpected:
             _LOG.warning("%s: %d keys are not known and not used: %s", folder, len(unexpected), ", ".join(unexpected))
+        # All that can be wrong with the small files shows before the large ones are copied to the device.
+        language = language_configuration(configuration, weights.language, folder / "config.json")
+        vision = clip_configuration(tower)
+        selection = vision_selection(configuration, vision.num_hidden_layers, folder / "config.json")
+        marks = wraps_image(configuration, folder / "config.json")
+        processor = clip_processor(tower, cast(int, vision.image_size))
         with memory_errors("loading the model"):
             modules = assemble(
-                language_configuration(configuration, weights.language, folder / "config.json"),
-                clip_configuration(tower),
+                language,
+                vision,
                 sam_configuration(weights.sam),
                 {"language model": weights.language, "vision tower": clip, "SAM": weights.sam},
                 {"projector": weights.projector, "segmentation head": weights.head},
@@ -211,13 +220,12 @@ class LisaModel:
                 dtype,
                 quantization,
             )
-        modules.clip_processor = clip_processor(tower, modules.vision.config.image_size)
-        modules.select_layer = int(configuration.get("mm_vision_select_layer", -2))
-        modules.keep_class_token = configuration.get("mm_vision_select_feature", "patch") == "cls_patch"
+        modules.clip_processor = processor
+        modules.select_layer, modules.keep_class_token = selection
         parts = (weights.language, weights.projector, weights.head, weights.sam, clip)
         used = sum(len(set(part.origin.values())) for part in parts)
         modules.report = LoadReport(used, weights.dropped, unexpected)
-        return cls(modules, tokenizer, seg_state_offset, bool(configuration.get("mm_use_im_start_end", True)))
+        return cls(modules, tokenizer, seg_state_offset, marks)
 
     @classmethod
     def random(
@@ -325,7 +333,7 @@ class LisaModel:
             return []
         prepared = [prepare_image(image, preprocessing, self.side_px) for image in images]
         squares = [sam_pixels(image, self.side_px) for image in prepared]
-        pixels = self._modules.clip_processor(images=list(prepared), return_tensors="pt")["pixel_values"]
+        pixels = clip_pixels(self._modules.clip_processor, prepared)
         with memory_errors("encoding pictures"):
             states = self._vision(pixels.to(self.device, self.dtype), output_hidden_states=True).hidden_states
             clip = states[self._modules.select_layer][:, 0 if self._modules.keep_class_token else 1 :]
@@ -367,6 +375,8 @@ class LisaModel:
         should_stop: Callable[[], bool] | None = None,
     ) -> list[LisaAnswer]:
         """Answer one prompt per encoded picture; as generate()."""
+        if max_new_tokens < 1:
+            raise ReasoningError(f"max_new_tokens: expected at least 1, got {max_new_tokens}")
         if not images:
             return []
         prompt_ids = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]

@@ -48,7 +48,8 @@ def pad(color: NDArray[np.uint8], side_px: int) -> torch.Tensor:
 def padded_size(height_px: int, width_px: int, side_px: int) -> tuple[int, int]:
     """Return height and width that a picture takes of a square which its longer side fills."""
     scale = side_px / max(height_px, width_px)
-    return int(height_px * scale + 0.5), int(width_px * scale + 0.5)
+    # A picture 2000 times as wide as high would have no row left.
+    return max(1, int(height_px * scale + 0.5)), max(1, int(width_px * scale + 0.5))
 
 
 def _normalized(picture: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:

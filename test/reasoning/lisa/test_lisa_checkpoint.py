@@ -112,11 +112,64 @@ def broken(small, tokenizer_file, folder, change):
     return write_checkpoint(folder, CONFIGURATION, weights, CLIP_CONFIGURATION, clip, tokenizer_file, "safetensors", 1)
 
 
+def test_the_whole_model_is_that_of_a_plain_reading_of_the_method(small, tokenizer_file, tmp_path):
+    """Grouped heads, stretched positions and a shared table, against matrix products alone."""
+    _, weights, clip = small
+    # Files of PyTorch keep that two names are one table.
+    weights = {**weights, "lm_head.weight": weights["model.embed_tokens.weight"]}
+    folder = write_checkpoint(
+        tmp_path / "m", {**CONFIGURATION, "tie_word_embeddings": True}, weights, CLIP_CONFIGURATION, clip,
+        tokenizer_file, "bin", 1,
+    )  # fmt: skip
+    model = LisaModel.load(folder)
+    found = answers_of(model)
+    encoded = model.encode([np.random.default_rng(5).integers(0, 256, (70, 90, 3), dtype=np.uint8)])
+    hidden = model._embed(encoded, [found.output_ids.tolist()], 0)[0][0]
+    wanted = plain_llama(weights, hidden, heads=6, key_heads=2, theta=20000.0, factor=2.0, epsilon=1e-6)
+    np.testing.assert_allclose(found.hidden_states, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.logits, wanted @ weights["model.embed_tokens.weight"].T, atol=1e-5)
+
+
+def plain_llama(weights, hidden, heads, key_heads, theta, factor, epsilon):
+    """Return the final states (L, D) of a LLaMA over (L, D) embeddings, without anything of transformers."""
+    length, width = hidden.shape[0], hidden.shape[1] // heads
+    angles = torch.outer(torch.arange(length) / factor, theta ** (-torch.arange(0, width, 2) / width)).repeat(1, 2)
+    future = torch.full((length, length), -torch.inf).triu(1)
+
+    def norm(states, name):
+        return states * (states.square().mean(-1, keepdim=True) + epsilon).rsqrt() * weights[f"{name}.weight"]
+
+    def turned(states):
+        halves = torch.cat([-states[..., width // 2 :], states[..., : width // 2]], -1)
+        return states * angles.cos() + halves * angles.sin()
+
+    for layer in range(3):
+        name = f"model.layers.{layer}"
+        states = norm(hidden, f"{name}.input_layernorm")
+        query, key, value = (
+            (states @ weights[f"{name}.self_attn.{kind}_proj.weight"].T).view(length, -1, width).transpose(0, 1)
+            for kind in "qkv"
+        )
+        key, value = (
+            turned(key).repeat_interleave(heads // key_heads, 0),
+            value.repeat_interleave(heads // key_heads, 0),
+        )
+        attention = (turned(query) @ key.transpose(1, 2) / width**0.5 + future).softmax(-1) @ value
+        hidden = hidden + attention.transpose(0, 1).flatten(1) @ weights[f"{name}.self_attn.o_proj.weight"].T
+        states = norm(hidden, f"{name}.post_attention_layernorm")
+        gate = torch.nn.functional.silu(states @ weights[f"{name}.mlp.gate_proj.weight"].T)
+        between = gate * (states @ weights[f"{name}.mlp.up_proj.weight"].T)
+        hidden = hidden + between @ weights[f"{name}.mlp.down_proj.weight"].T
+    return norm(hidden, "model.norm")
+
+
 @pytest.mark.parametrize(
     ("key", "named"),
     [
         ("model.layers.1.mlp.down_proj.weight", r"language model.*missing model\.layers\.1\.mlp\.down_proj\.weight"),
-        ("model.mm_projector.bias", None),
+        ("model.mm_projector.bias", r"projector.*missing 0\.bias"),
+        ("lm_head.weight", r"language model.*missing lm_head\.weight"),
+        ("model.visual_model.prompt_encoder.point_embeddings.3.weight", r"SAM.*missing prompt_encoder\.point_embed\.3"),
         ("model.text_hidden_fcs.0.2.weight", r"2\.weight"),
         ("model.visual_model.image_encoder.blocks.2.norm1.bias", r"SAM.*missing .*layers\.2\.layer_norm1\.bias"),
         ("model.visual_model.mask_decoder.output_upscaling.1.weight", r"missing mask_decoder\.upscale_layer_norm"),
@@ -125,17 +178,16 @@ def broken(small, tokenizer_file, folder, change):
 )
 def test_a_missing_key_is_named(small, tokenizer_file, tmp_path, key, named):
     folder = broken(small, tokenizer_file, tmp_path / "m", lambda weights: weights.pop(key))
-    if named is None:
-        # A linear layer without a bias is a linear layer.
-        assert LisaModel.load(folder)._projector[0].bias is None
-        return
     with pytest.raises(ReasoningError, match=named):
         LisaModel.load(folder)
 
 
 def test_an_unknown_key_is_reported_by_name(small, tokenizer_file, tmp_path, caplog):
     folder = broken(
-        small, tokenizer_file, tmp_path / "m", lambda weights: weights.update({"model.new_thing.weight": torch.ones(2)})
+        small,
+        tokenizer_file,
+        tmp_path / "m",
+        lambda weights: weights.update({"model.new_thing.weight\n": torch.ones(2)}),
     )
     assert LisaModel.load(folder).report.unexpected == ("model.new_thing.weight",)
     assert "model.new_thing.weight" in caplog.text
@@ -155,9 +207,40 @@ def test_a_configuration_that_contradicts_the_weights_is_refused(small, tokenize
         ({"num_attention_heads": None}, "num_attention_heads: expected a positive whole number, got None"),
         ({"num_attention_heads": 7}, "does not divide"),
         ({"seg_token_idx": 9}, "seg_token_idx is 9"),
+        ({"num_key_value_heads": 6}, "num_key_value_heads is 6, the weights have 2"),
+        ({"tie_word_embeddings": True}, "another table"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings: expected one of False, True, got 'no'"),
+        ({"rope_scaling": {"type": "linear"}}, "factor: expected a positive number, got None"),
+        ({"rope_scaling": {"type": "spiral"}}, "expected a type of default, linear"),
+        ({"rope_scaling": "linear"}, "rope_scaling: expected an object"),
+        ({"rope_theta": "high"}, "rope_theta: expected a positive number"),
+        ({"rms_norm_eps": 0}, "rms_norm_eps: expected a positive number"),
+        ({"hidden_act": "sharp"}, "hidden_act: expected one of silu"),
+        ({"max_sequence_length": "long"}, "max_sequence_length: expected a positive whole number"),
+        ({"mm_vision_select_layer": 4}, "mm_vision_select_layer: expected a layer from -4 to 3, got 4"),
+        ({"mm_vision_select_feature": "all"}, "expected one of patch, cls_patch"),
+        ({"mm_use_im_start_end": "no"}, "mm_use_im_start_end: expected one of True, False"),
     ):
         (folder / "config.json").write_text(json.dumps({**CONFIGURATION, **change}))
         with pytest.raises(ReasoningError, match=message):
+            LisaModel.load(folder)
+    (folder / "config.json").write_text(
+        json.dumps({**CONFIGURATION, "hidden_act": None, "seg_token_idx": None, "new_field": {"of": ["another", 1]}})
+    )
+    assert LisaModel.load(folder).side_px == 96
+    for change, message in (
+        ({"num_attention_heads": 5}, "num_attention_heads 5 does not divide 24"),
+        ({"hidden_act": "sharp"}, "hidden_act"),
+        ({"layer_norm_eps": "small"}, "layer_norm_eps: expected a positive number"),
+    ):
+        vision = {**CLIP_CONFIGURATION["vision_config"], **change}
+        (folder / "clip" / "config.json").write_text(json.dumps(vision))
+        with pytest.raises(ReasoningError, match=message):
+            LisaModel.load(folder)
+    (folder / "clip" / "config.json").write_text(json.dumps(CLIP_CONFIGURATION))
+    for content in ("[]", '{"crop_size": 224}', '{"image_mean": "x"}', '{"size": {"a": 1}}'):
+        (folder / "clip" / "preprocessor_config.json").write_text(content)
+        with pytest.raises(ReasoningError, match=r"preprocessor_config\.json: (cannot be used|expected)"):
             LisaModel.load(folder)
     (folder / "config.json").write_text("[1]")
     with pytest.raises(ReasoningError, match=r"config\.json: expected a JSON object"):
@@ -217,11 +300,41 @@ def test_an_index_names_files_beside_it_that_are_there(tmp_path):
             read_weights(tmp_path)
 
 
-def test_weights_are_mapped_and_not_read(tmp_path):
+def test_numbered_files_need_no_index_but_must_be_complete(tmp_path):
+    for number, name in ((1, "a"), (2, "b")):
+        torch.save({name: torch.ones(number)}, tmp_path / f"pytorch_model-{number:05d}-of-00002.bin")
+    assert {name: len(weight) for name, weight in read_weights(tmp_path).items()} == {"a": 1, "b": 2}
+    (tmp_path / "pytorch_model-00001-of-00002.bin").unlink()
+    with pytest.raises(ReasoningError, match=r"pytorch_model-00001-of-00002\.bin missing"):
+        read_weights(tmp_path)
+
+
+def test_a_file_that_was_cut_off_is_named(tmp_path):
+    from safetensors.torch import save_file
+
+    torch.save({"a": torch.ones(1000)}, tmp_path / "pytorch_model.bin")
+    save_file({"a": torch.ones(1000)}, tmp_path / "model.safetensors")
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        whole = (tmp_path / name).read_bytes()
+        for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+            (tmp_path / name).write_bytes(whole[:length])
+            with pytest.raises(ReasoningError, match=name):
+                read_weights(tmp_path)
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("form", ["bin", "safetensors"])
+def test_weights_are_mapped_and_not_read(tmp_path, form):
     """Loading a shard takes no memory of its own: the pages belong to the file."""
     import resource
 
-    torch.save({"a": torch.ones(12_000_000)}, tmp_path / "pytorch_model.bin")
+    from safetensors.torch import save_file
+
+    weights = {"a": torch.ones(12_000_000)}
+    if form == "bin":
+        torch.save(weights, tmp_path / "pytorch_model.bin")
+    else:
+        save_file(weights, tmp_path / "model.safetensors")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     weights = read_weights(tmp_path)
     assert weights["a"].shape == (12_000_000,)

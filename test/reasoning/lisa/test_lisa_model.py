@@ -15,8 +15,10 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
 pytest.importorskip("transformers", reason="transformers is not installed here")
 
 from lira_ros.reasoning.contracts import ReasoningError  # noqa: E402
+from lira_ros.reasoning.lisa.assembly import clip_pixels, clip_processor  # noqa: E402
+from lira_ros.reasoning.lisa.images import sam_pixels  # noqa: E402
 from lira_ros.reasoning.lisa.model import LisaModel  # noqa: E402
-from lira_ros.reasoning.lisa.tokenizer import LisaTokenizer  # noqa: E402
+from lira_ros.reasoning.lisa.tokenizer import IMAGE_ID, LisaTokenizer  # noqa: E402
 
 # What re-implementations differ by in float32 is below 2e-5 (README of the golden data); its own bound is this.
 TOLERANCE = 1e-4
@@ -58,10 +60,32 @@ def close(first, second, tolerance=TOLERANCE):
     np.testing.assert_allclose(first, second, rtol=0, atol=tolerance)
 
 
+def states_of(model, encoded, rows):
+    """Return the states of whole sequences of ids, with IMAGE_ID for the picture: the same without a detour over text,
+    which would join pieces again."""
+    embeddings, mask = model._embed(encoded, rows, 0)
+    with torch.inference_mode():
+        return model._run(embeddings, mask).float().cpu().numpy()
+
+
+def seg_places(model, ids, picture_tokens):
+    """Return 1 for the expanded positions that a [SEG] follows, as the original's mask of them has it."""
+    row = list(ids)
+    place = row.index(IMAGE_ID)
+    expanded = row[:place] + [IMAGE_ID] * picture_tokens + row[place + 1 :]
+    return [int(number == model.tokenizer.seg_id) for number in expanded[1:]]
+
+
 def check_case_a(model, tolerance=TOLERANCE):
     case = golden_case("case_a_evaluate")
     prompt = golden_settings()["prompts"]["case_a_b"]
     answer = model.generate([case["image_u8"]], [prompt], 20, keep_logits=True)[0]
+    assert model.tokenizer.encode_prompt(prompt) == case["input_ids"][0].tolist()
+    encoded = model.encode([case["image_u8"]])
+    states = states_of(model, encoded, [answer.output_ids[:-1].tolist()])
+    close(states, case["hidden_states"], tolerance)
+    assert seg_places(model, answer.output_ids, len(encoded[0].clip)) == case["seg_token_mask"][0].tolist()
+    close(states[0][case["seg_token_mask"][0].astype(bool)], answer.seg_hidden, tolerance)
     np.testing.assert_array_equal(answer.output_ids, case["output_ids"][0])
     close(answer.logits, case["logits_from_prompt_end"][0], tolerance)
     close(answer.seg_hidden, case["seg_hidden"], tolerance)
@@ -82,6 +106,19 @@ def check_case_b(model, tolerance=TOLERANCE):
         assert (case["output_ids"][row][count:] == model.tokenizer.pad_id).all()
         close(answer.logits, case["logits_from_prompt_end"][row][: len(answer.logits)], tolerance)
         assert len(answer.low_res_masks) == case["seg_counts"][row]
+        ids = model.tokenizer.encode_prompt(prompt)
+        assert ids == case["input_ids"][row].tolist()
+    encoded = model.encode(list(case["images_u8"]), "squash")
+    close(np.stack([image.sam.cpu() for image in encoded]), case["sam_image_embeddings"], tolerance)
+    close(states_of(model, encoded, case["output_ids"][:, :-1].tolist()), case["hidden_states"], tolerance)
+    places = [seg_places(model, row, len(encoded[0].clip)) for row in case["output_ids"]]
+    np.testing.assert_array_equal(places, case["seg_token_mask"])
+    # LIRA's features of pictures: at the size of the keyframe, then at an eighth of 480 x 640.
+    wide = torch.nn.functional.interpolate(torch.stack([image.sam for image in encoded]), (256, 256), mode="bilinear")
+    small = torch.nn.functional.interpolate(wide, (60, 80), mode="bilinear")
+    close(small.cpu(), case["img_feats_60x80"], tolerance)
+    close(np.concatenate([item.embeddings for item in answers]), case["pred_embeddings"], tolerance)
+    close(np.concatenate([item.mask_qualities for item in answers]), case["iou_predictions"][:, 0], tolerance)
     close(np.concatenate([item.seg_hidden for item in answers]), case["text_feats"], tolerance)
     close(np.concatenate([item.low_res_masks for item in answers]), case["low_res_masks"][:, 0], tolerance)
     masks = np.concatenate([item.mask_logits for item in answers]) > 0
@@ -100,9 +137,31 @@ def test_image_features_equal_the_original(golden):
     case = golden_case("case_a_evaluate")
     encoded = golden.encode([case["image_u8"]])[0]
     close(encoded.clip, case["clip_features"][0])
+    close(golden._projector(encoded.clip), case["projected_features"][0])
     close(encoded.sam, case["sam_image_embeddings"][0])
+    close(golden._positions, case["sam_dense_pe"])
     assert (encoded.size, encoded.filled) == ((150, 200), (192, 256))
     assert encoded.bytes == 4 * (encoded.clip.numel() + encoded.sam.numel())
+
+
+def test_pictures_equal_those_of_the_original():
+    side_px, processor = golden_settings()["sam_config"]["image_size"], clip_processor(None, 224)
+    mean, deviation = np.array(processor.image_mean), np.array(processor.image_std)
+    for name, images, clip_input in (
+        ("case_a_evaluate", "image_u8", "clip_pixel_values"),
+        ("case_b_parallel", "images_u8", None),
+    ):
+        case = golden_case(name)
+        pictures = case[images].reshape(-1, *case[images].shape[-3:])
+        pixels = clip_pixels(processor, list(pictures)).numpy()
+        if clip_input:
+            close(pixels, case[clip_input], 1e-6)
+        bytes_ = (pixels.transpose(0, 2, 3, 1) * deviation + mean).transpose(0, 3, 1, 2) * 255
+        np.testing.assert_array_equal(np.rint(bytes_), case["clip_input_u8"])
+    case = golden_case("case_a_evaluate")
+    square, filled = sam_pixels(case["image_u8"], side_px)
+    close(square, case["sam_pixel_values"][0], 1e-6)
+    assert filled == case["sam_resized_u8"].shape[:2]
 
 
 def test_given_answers_equal_the_original(golden):
@@ -111,6 +170,10 @@ def test_given_answers_equal_the_original(golden):
     first_logits = case["hidden_states"].shape[1] - case["logits_last24"].shape[1]
     for row, answer in enumerate(answers):
         count = len(answer.hidden_states)
+        assert count == case["attention_mask"][row].sum() + len(golden.encode([image])[0].clip) - 1
+        assert answer.output_ids.tolist() == case["input_ids"][row][case["attention_mask"][row].astype(bool)].tolist()
+        places = seg_places(golden, answer.output_ids, 256)
+        assert places == case["seg_token_mask"][row][: len(places)].tolist()
         close(answer.hidden_states, case["hidden_states"][row][:count])
         if count > first_logits:
             close(answer.logits[first_logits:], case["logits_last24"][row][: count - first_logits])
@@ -188,12 +251,8 @@ def test_generation_with_kept_keys_equals_reading_the_whole_text(small):
     """Logits and [SEG] states of every step are those of one pass over prompt and answer."""
     image, prompt = pictures(1)[0], PROMPT.format("where is the sink?")
     answer = small.generate([image], [prompt], 10, keep_logits=True)[0]
-    # The same ids without a detour over text, which would join pieces again.
-    ids = [int(number) for number in answer.output_ids]
-    embeddings, mask = small._embed(small.encode([image]), [ids], 0)
-    with torch.inference_mode():
-        states = small._run(embeddings, mask)
-        logits = small._language.lm_head(states)[0]
+    states = states_of(small, small.encode([image]), [answer.output_ids.tolist()])[0]
+    logits = small._language.lm_head(torch.from_numpy(states))
     close(answer.logits, logits[-11:-1], 1e-5)
 
 
@@ -209,9 +268,7 @@ def test_the_seg_state_is_that_before_or_at_the_token(tokenizer, offset):
     image, prompt = pictures(1)[0], PROMPT.format("where?")
     answer = model.generate([image], [prompt], 3)[0]
     assert list(answer.generated_ids) == [tokenizer.seg_id] * 3
-    embeddings, mask = model._embed(model.encode([image]), [[int(i) for i in answer.output_ids]], 0)
-    with torch.inference_mode():
-        states = model._run(embeddings, mask)[0]
+    states = states_of(model, model.encode([image]), [answer.output_ids.tolist()])[0]
     place = len(states) - 3 + offset
     close(answer.seg_hidden, states[place : place + 3], 1e-5)
     forced = model.teacher_forced([image], [prompt + " [SEG]"])[0]
@@ -247,6 +304,18 @@ def test_a_squashed_keyframe_fills_the_square_and_its_masks_come_back(small):
     assert answer.mask_logits.shape[1:] == image.shape[:2]
     with pytest.raises(ReasoningError, match="pad, squash"):
         small.encode([image], "stretch")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (3, 40), (900, 2)])
+@pytest.mark.parametrize("preprocessing", ["pad", "squash"])
+def test_a_picture_of_any_size_is_seen_as_its_larger_copy(small, size, preprocessing):
+    """Few rows are not taken for channels, and no picture is so narrow that nothing of it is left."""
+    image = np.broadcast_to(np.array([200, 90, 30], dtype=np.uint8), (*size, 3))
+    encoded = small.encode([image, np.ascontiguousarray(np.broadcast_to(image[:1, :1], (60, 60, 3)))], preprocessing)
+    close(encoded[0].clip, encoded[1].clip, 1e-5)
+    assert min(encoded[0].filled) >= 1
+    answer = small.teacher_forced([image], [PROMPT.format("x") + " [SEG]"], preprocessing)[0]
+    assert answer.mask_logits.shape == (1, *size)
 
 
 def test_an_answer_is_bounded_and_counted(small):
@@ -291,6 +360,8 @@ def test_impossible_calls_are_refused(small):
         small.generate(pictures(2), [PROMPT.format("x")])
     with pytest.raises(ReasoningError, match="uint8"):
         small.encode([np.zeros((4, 4, 3), dtype=np.float32)])
+    with pytest.raises(ReasoningError, match="max_new_tokens"):
+        small.generate(pictures(1), [PROMPT.format("x")], 0)
     assert small.generate([], []) == []
 
 

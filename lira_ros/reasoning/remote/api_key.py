@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
@@ -10,13 +9,13 @@ from pathlib import Path
 
 from lira_ros.reasoning.contracts import ReasoningError
 
-_LOGGER = logging.getLogger(__name__)
-
 # What a header may carry (RFC 9110, section 5.5): visible ASCII, so that a key can end neither the line nor the header.
 _KEY = re.compile(r"[\x21-\x7e]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Longer than any token in use (a JWT has about 1 kB), short enough that a wrong file is told at once.
 MAX_KEY_BYTES = 16384
+# A shorter one may be part of ordinary words and numbers of an answer: it could not be blotted out of what is shown.
+MIN_KEY_CHARACTERS = 8
 
 
 class ApiKey:
@@ -24,6 +23,7 @@ class ApiKey:
 
     def __init__(self, key: str = "", source: str = "") -> None:
         self._key = key
+        self._echo = _echo_of(key) if key else None
         self.source = source
         self.warning = ""
 
@@ -38,8 +38,8 @@ class ApiKey:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     def hide(self, text: str) -> str:
-        """Return the text with the key blotted out, should a server send it back."""
-        return text.replace(self._key, "[key]") if self._key else text
+        """Return the text with the key blotted out, should a server send it back, as it is or escaped."""
+        return self._echo.sub("[key]", text) if self._echo is not None else text
 
 
 def read_api_key(variable: str, file: str, prefix: str) -> ApiKey:
@@ -79,16 +79,25 @@ def _read_file(path: Path, name: str) -> ApiKey:
     key = _checked(content.decode("utf-8", "replace").rstrip("\r\n"), f"file {path}", name)
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         key.warning = f"{path} with the key can be used by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600"
-        _LOGGER.warning("%s: %s", name, key.warning)
     return key
 
 
 def _checked(key: str, source: str, name: str) -> ApiKey:
     if not key:
         raise ReasoningError(f"{name}: the {source} is empty")
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise ReasoningError(
+            f"{name}: expected a key of at least {MIN_KEY_CHARACTERS} characters, the {source} has {len(key)}"
+        )
     if len(key) > MAX_KEY_BYTES or not _KEY.fullmatch(key):
         raise ReasoningError(
             f"{name}: the {source} does not hold a key: expected visible ASCII characters without blanks, line "
             f"breaks and control characters"
         )
     return ApiKey(key, source)
+
+
+def _echo_of(key: str) -> re.Pattern[str]:
+    """Return what the key looks like in a body: escaped as in JSON or in an address, with what is not shown between."""
+    codes = ((re.escape(character), f"(?i:{ord(character):02x})") for character in key)
+    return re.compile(r"[^\x21-\x7e]*".join(rf"(?:\\*{plain}|\\+u00{code}|%{code})" for plain, code in codes))

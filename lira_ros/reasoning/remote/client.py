@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.remote.api_key import read_api_key
 from lira_ros.reasoning.remote.circuit import Circuit
 from lira_ros.reasoning.remote.configuration import ServerConfiguration
+
+_LOGGER = logging.getLogger(__name__)
 
 # An answer with boxes of a whole room has some 10 kB, one with long thoughts 100 kB.
 MAX_ANSWER_BYTES = 2 << 20
@@ -118,11 +121,18 @@ class ChatClient:
         self._extra = _checked_extra(configuration.extra_fields, f"{prefix}extra_fields")
         self._tls = _tls_context(self._url.scheme, configuration.ca_file, f"{prefix}ca_file")
         self._connections = connections
-        self.address = f"{self._url.hostname}:{self._url.port or (443 if self._url.scheme == 'https' else 80)}"
+        host = f"[{self._url.hostname}]" if ":" in self._url.hostname else self._url.hostname
+        self.address = f"{host}:{self._url.port or (443 if self._url.scheme == 'https' else 80)}"
+        self._key_warnings = [self._key.warning] if self._key.warning else []
+        if self._key and self._url.scheme == "http" and not _is_this_machine(self._url.hostname):
+            self._key_warnings.append(f"the key goes to {self.address} unencrypted: use https")
+        for warning in self._key_warnings:
+            _LOGGER.warning("%s: %s", prefix.rstrip("."), warning)
         self.circuit = circuit or Circuit()
         self.model = configuration.model
         self._form = AnswerForm.JSON_SCHEMA
         self._form_is_proven = False
+        self._answers_others = False
         self._requests = self._failed = 0
         self._http = self._make_http()
         self._closing = threading.Lock()
@@ -135,8 +145,8 @@ class ChatClient:
         """Return what the model answers to the question that ``write`` makes for a model of that name.
 
         The name is known once the server is there; write() is called in the thread of the requests and must be quick.
-        Raises ServerUnavailable when the server is away, hangs or asks to wait, and ReasoningError when it refuses
-        this question or answers with something else than a chat completion.
+        Raises ServerUnavailable when the server is away, hangs, asks to wait or fails at whatever it is asked, and
+        ReasoningError when it refuses this question, or answered the one before and fails at this one.
         """
         with self._closing:  # whatever is handed to the loop comes before its end, and is cancelled there
             if self._closed:
@@ -154,7 +164,7 @@ class ChatClient:
         status = self.circuit.status
         found: dict[str, object] = {
             "server": self.address,
-            "server model": plain_text(self.model, MAX_MODEL_NAME_CHARACTERS) or "not known yet",
+            "server model": self.shown_model or "not known yet",
             "server circuit": status.state,
             "server circuit since [s]": round(time.monotonic() - status.since_s, 1),
             "server answers as": self._form.value if self._form_is_proven else f"{self._form.value}, not tried yet",
@@ -164,9 +174,14 @@ class ChatClient:
         }
         if status.reason:
             found["server circuit reason"] = status.reason
-        if self._key.warning:
-            found["server key"] = self._key.warning
+        if self._key_warnings:
+            found["server key"] = "; ".join(self._key_warnings)
         return found
+
+    @property
+    def shown_model(self) -> str:
+        """Return the name of the model for a person, "" while it is not known."""
+        return plain_text(self._key.hide(self.model), MAX_MODEL_NAME_CHARACTERS)
 
     def close(self) -> None:
         """Give up what is on its way and end the thread; may be called again."""
@@ -206,17 +221,21 @@ class ChatClient:
             self._failed += 1
             reason = f"{self.address}: {failure}"
             self.circuit.failed(attempt, reason, failure.retry_after_s, at_once=failure.at_once)
-            if failure.looked_at and not attempt.trying:
+            # A server that answers other questions has a problem with this one; one that answers none is away.
+            answers_others, self._answers_others = self._answers_others, False
+            if failure.looked_at and answers_others and not attempt.trying:
                 raise ReasoningError(reason) from None
             raise ServerUnavailable(reason, self.circuit.wait_s()) from None
         except ReasoningError:
             self.circuit.succeeded()  # it is there, and this question is not for it
+            self._answers_others = True
             self._failed += 1
             raise
         except BaseException:
             self.circuit.abandoned()
             raise
         self.circuit.succeeded()
+        self._answers_others = True
         return reply
 
     async def _ask_now(self, write: Callable[[str], Question], *, probe: bool) -> Reply:
@@ -227,11 +246,12 @@ class ChatClient:
         began_s = time.monotonic()
         question = write(self.model)
         body = {
+            "temperature": 0.0,
             **self._extra,
             "model": self.model,
             "messages": question.messages,
-            "temperature": 0.0,
             "max_tokens": self._configuration.max_answer_tokens,
+            "stream": False,  # what some servers do unless they are told
         }
         status, content = await self._complete(body, question)
         text, cut = self._read_completion(status, content)
@@ -241,8 +261,10 @@ class ChatClient:
         """Post a chat in the strictest form that the server takes, and remember which that is."""
         forms = list(AnswerForm)
         for form in forms[forms.index(self._form) :]:
+            # In ASCII: a lone half of a character, which a server may put into a name, has no other encoding.
+            encoded = json.dumps({**body, **_response_format(form, question)}).encode("ascii")
             status, content = await self._request(
-                "POST", "/chat/completions", json={**body, **_response_format(form, question)}
+                "POST", "/chat/completions", content=encoded, headers={"Content-Type": "application/json"}
             )
             if status == 200:
                 self._form, self._form_is_proven = form, True
@@ -296,7 +318,7 @@ class ChatClient:
         try:
             async with self._http.stream(method, self._url.geturl() + path, **arguments) as response:
                 status = response.status_code
-                if response.is_redirect or 300 <= status < 400:
+                if 300 <= status < 400:
                     raise _Failure(
                         f"redirects to {self._redirect_target(response)} (HTTP {status}); redirects are not followed: "
                         f"set {self._prefix}url to where the server is",
@@ -348,25 +370,23 @@ class ChatClient:
         answer = self._parsed(content)
         try:
             choice = answer["choices"][0]
-            said = choice["message"].get("content")
+            said = _text_of(choice["message"])
+            cut = choice.get("finish_reason") == "length"
         except (KeyError, IndexError, TypeError, AttributeError):
             said = None
-            choice = {}
-        if isinstance(said, list):  # some servers answer in parts, as they are asked
-            said = "".join(str(part.get("text", "")) for part in said if isinstance(part, dict))
-        if not isinstance(said, str):
+        if said is None:
             raise _Failure(
-                f"expected a chat completion with choices[0].message.content, got {self._shown(_start(content))!r}",
+                f"expected a chat completion with choices[0].message.content, got {self._start(content)!r}",
                 looked_at=True,
             )
-        return said, choice.get("finish_reason") == "length"
+        return said, cut
 
     def _parsed(self, content: bytes) -> Any:
         """Return the JSON of a body; raises _Failure when it is none."""
         try:
             return json.loads(content)
         except (ValueError, RecursionError):  # the latter for thousands of brackets
-            raise _Failure(f"expected JSON, got {self._shown(_start(content))!r}", looked_at=True) from None
+            raise _Failure(f"expected JSON, got {self._start(content)!r}", looked_at=True) from None
 
     def _refusal(self, status: int, content: bytes) -> str:
         said = self._message_of(content)
@@ -377,22 +397,28 @@ class ChatClient:
         try:
             found = self._parsed(content)
         except _Failure:
-            return self._shown(_start(content))
+            return self._start(content)
         for field in ("error", "message", "detail"):
             if isinstance(found, dict) and field in found:
                 found = found[field]
-        return self._shown(found if isinstance(found, str) else json.dumps(found)[: 10 * MAX_ERROR_CHARACTERS])
+        return self._shown(found if isinstance(found, str) else json.dumps(found))
+
+    def _start(self, content: bytes) -> str:
+        return self._shown(content[:MAX_ERROR_BYTES].decode("utf-8", "replace"))
 
     def _shown(self, text: str) -> str:
+        # First the key, then the cut: a part of a long key would not be found.
         return plain_text(self._key.hide(text), MAX_ERROR_CHARACTERS)
 
     def _redirect_target(self, response: Any) -> str:
         location = response.headers.get("location", "")
         try:
             target = urlsplit(location)
-            return self._shown(f"{target.scheme}://{target.netloc.rpartition('@')[2]}") if target.netloc else "itself"
         except ValueError:
             return "nowhere"
+        if not location:
+            return "nowhere"
+        return self._shown(f"{target.scheme}://{target.netloc.rpartition('@')[2]}") if target.netloc else "itself"
 
     def _timed_out(self) -> _Failure:
         limit = f"{self._configuration.timeout_s:g} s ({self._prefix}timeout_s)"
@@ -430,6 +456,8 @@ class ChatClient:
             # The time limit of the whole request is set where it is made.
             timeout=httpx.Timeout(None, connect=self._configuration.connect_timeout_s),
             headers={"Accept-Encoding": "identity", "User-Agent": "lira_ros", **self._key.headers()},
+            # None is kept: a server could fill the memory with them.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
         )
@@ -465,15 +493,19 @@ def _checked_extra(text: str, name: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ReasoningError(f"{name}: expected a JSON object: {error}") from error
     if not isinstance(fields, dict):
         raise ReasoningError(f"{name}: expected a JSON object, got {type(fields).__name__}")
-    taken = sorted({"messages", "response_format", "stream"} & set(fields))
+    taken = sorted({"max_tokens", "messages", "model", "response_format", "stream"} & set(fields))
     if taken:
         raise ReasoningError(f"{name}: {', '.join(taken)} cannot be set, the back end sets or needs it")
     return fields
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 def _tls_context(scheme: str, ca_file: str, name: str) -> ssl.SSLContext:
@@ -488,17 +520,17 @@ def _tls_context(scheme: str, ca_file: str, name: str) -> ssl.SSLContext:
 
 def _proxy_of(scheme: str, host: str) -> str | None:
     """Return the proxy of the environment for a host, None for this machine and for hosts that need none."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return None
-    try:
-        if ip_address(host).is_loopback:
-            return None
-    except ValueError:
-        pass  # a name
-    if urllib.request.proxy_bypass(host):
+    if _is_this_machine(host) or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(scheme) or proxies.get("all")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _response_format(form: AnswerForm, question: Question) -> dict[str, Any]:
@@ -512,8 +544,27 @@ def _response_format(form: AnswerForm, question: Question) -> dict[str, Any]:
     return {}
 
 
-def _start(content: bytes) -> str:
-    return content[: 4 * MAX_ERROR_CHARACTERS].decode("utf-8", "replace")
+def _text_of(message: Mapping[str, Any]) -> str | None:
+    """Return what a message says: its content, else why the model refused, else a thought that never ended.
+
+    None when it is no message of a chat. One without any text, such as a call of tools, is empty: an answer, and one
+    that cannot be used.
+    """
+    said = message.get("content")
+    if isinstance(said, list):  # some servers answer in parts, as they are asked
+        texts = (part.get("text") for part in said if isinstance(part, dict))
+        said = "".join(text for text in texts if isinstance(text, str))
+    if isinstance(said, str) and said.strip():
+        return said
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        return refusal
+    # Where thoughts are read up to an end that never comes, all is there, the answer too (vLLM issues 19222, 50948).
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(thought := message.get(name), str) and thought:
+            return f"<think>{thought}"
+    if said is None and "content" in message:
+        return ""
+    return said if isinstance(said, str) else None
 
 
 def _retry_after_s(text: str) -> float:

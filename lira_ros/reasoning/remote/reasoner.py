@@ -27,9 +27,8 @@ from lira_ros.reasoning.contracts import (
     ServerUnavailable,
 )
 from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
-from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.relevance import Relevance
-from lira_ros.reasoning.remote.client import MAX_MODEL_NAME_CHARACTERS, ChatClient, Question
+from lira_ros.reasoning.remote.client import ChatClient, Question
 from lira_ros.reasoning.remote.configuration import RemoteConfiguration
 from lira_ros.reasoning.remote.picture import choose_units, encode_picture
 from lira_ros.reasoning.segmentation.configuration import SegmentationConfiguration
@@ -99,7 +98,7 @@ class RemoteReasoner(Reasoner):
         try:
             with self._turn_of(instruction.id):
                 answer = self._ask(keyframe, instruction, exchanges)
-            model = plain_text(self._client.model, MAX_MODEL_NAME_CHARACTERS)
+            model = self._client.shown_model
             masks, embeddings = self._look_closer(keyframe, answer)
         except ServerUnavailable as error:
             raise ServerUnavailable(str(error), error.retry_after_s, tuple(exchanges)) from error

@@ -77,6 +77,7 @@ def test_a_question_and_its_answer(serve, connect):
         "messages": MESSAGES,
         "temperature": 0.0,
         "max_tokens": 77,
+        "stream": False,
         "response_format": {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
@@ -111,6 +112,11 @@ def ten_megabytes(connection, request):
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(160):
         connection.sendall(b"10000\r\n" + 65536 * b"a" + b"\r\n")
+
+
+def hints(connection, request):
+    while True:
+        connection.sendall(500 * b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
 
 
 def answers(content):
@@ -156,7 +162,9 @@ HOSTILE = {
     "answers with one number": (says(http(200, 100_000 * b"9")), "expected JSON"),
     "answers with null": (says(http(200, b"null")), "expected a chat completion"),
     "makes no choice": (says(http(200, b'{"choices": []}')), "expected a chat completion"),
-    "has no content": (says(http(200, completion(None))), "expected a chat completion"),
+    "has no message": (says(http(200, b'{"choices": [{"message": {"text": "[]"}}]}')), "expected a chat completion"),
+    "streams": (says(http(200, b'data: {"choices": []}\n\ndata: [DONE]\n\n')), "expected JSON, got 'data: {"),
+    "has hints without end": (hints, "did not answer completely within 0.4 s"),
     "has a number for content": (says(http(200, completion(7))), "expected a chat completion"),
     "refuses the question": (says(http(413, b'{"message": "image too large"}')), "HTTP 413: image too large"),
     "wants another key": (says(http(401, b"")), "HTTP 401 (the key is missing or wrong)"),
@@ -223,13 +231,17 @@ def test_the_key_is_nowhere_to_be_seen(serve, connect, monkeypatch, caplog, tmp_
     file.chmod(0o640)
     answers = [http(400, KEY.encode()), http(200, completion(f"[{KEY}]")), http(307, b"", f"Location: http://{KEY}/")]
     answers += [f"HTTP/1.1 {KEY} {KEY}\r\n\r\n".encode(), http(200, KEY.encode())]
+    escaped = "".join(f"\\u{ord(character):04x}" for character in KEY)
+    for form in (KEY.replace("-", "\\-"), "\0".join(KEY), escaped, KEY.replace("-", "%2D"), f"\\{escaped}"):
+        answers.append(http(400, f"no {form} here".encode()))
 
     def echo(connection, request):
         assert request[2]["authorization"] == f"Bearer {KEY}"
         connection.sendall(answers[0])
         raise ConnectionAbortedError
 
-    client = connect(serve(echo), api_key_file=str(file))
+    server = serve(echo)
+    client = connect(server, api_key_file=str(file))
     seen = [repr(client._key), repr(client._configuration)]
     while answers:
         try:
@@ -240,6 +252,7 @@ def test_the_key_is_nowhere_to_be_seen(serve, connect, monkeypatch, caplog, tmp_
         answers.pop(0)
         client.circuit.succeeded()
     assert "[[key]]" in seen  # the answer of the model
+    assert seen.count(f"127.0.0.1:{server.port}: refuses the question: HTTP 400: no [key] here") == 5
     assert KEY not in "".join(seen)
     assert KEY not in caplog.text
     assert f"{file} with the key can be used by others (mode 0640): chmod 600" in caplog.text
@@ -251,6 +264,7 @@ def test_the_key_is_nowhere_to_be_seen(serve, connect, monkeypatch, caplog, tmp_
         (f"{KEY}\nX-Evil: 1", "does not hold a key"),
         (f"{KEY}\x1b[31m", "does not hold a key"),
         (f"{KEY} two", "does not hold a key"),
+        ("EMPTY", "at least 8 characters, the .* has 5"),
         (f"ключ-{KEY}", "does not hold a key"),
         ("", "is empty"),
         ("\n", "is empty"),
@@ -294,6 +308,8 @@ def test_where_a_key_may_come_from(connect, monkeypatch, tmp_path):
         ({"extra_fields": "[1]"}, "expected a JSON object, got list"),
         ({"extra_fields": "{"}, "expected a JSON object"),
         ({"extra_fields": '{"stream": true}'}, "stream cannot be set"),
+        ({"extra_fields": '{"model": "big", "max_tokens": 9}'}, "max_tokens, model cannot be set"),
+        ({"extra_fields": '{"top_p": NaN}'}, "NaN is no number in JSON"),
         ({"ca_file": "/nowhere.pem"}, "reasoner.remote.ca_file: /nowhere.pem"),
     ],
 )
@@ -332,6 +348,17 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(serve, connect, certif
     assert "its certificate is not trusted" in str(refusal(other_name))
 
 
+def test_a_key_on_its_way_unencrypted_is_told(connect, monkeypatch, caplog):
+    monkeypatch.setenv("LIRA_TEST_KEY", KEY)
+    words = "the key goes to gpu.example:8000 unencrypted: use https"
+    client = connect(url="http://gpu.example:8000/v1", api_key_variable="LIRA_TEST_KEY")
+    assert client.diagnose()["server key"] == words
+    assert f"reasoner.remote: {words}" in caplog.text
+    for url in ("http://localhost:8000/v1", "http://[::1]:8000/v1", "https://gpu.example/v1"):
+        assert "server key" not in connect(url=url, api_key_variable="LIRA_TEST_KEY").diagnose()
+    assert connect(url="http://[::1]:8000/v1").address == "[::1]:8000"
+
+
 def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(serve, connect, monkeypatch):
     proxy = serve(says(http(418, b"I am the proxy")))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -347,6 +374,37 @@ def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(serve, conne
 
 
 # ---- the form of the answer ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": [{"type": "text", "text": "[1"}, {"type": "text", "text": None}, 7, {"text": "]"}]}, "[1]"),
+        ({"content": None, "reasoning_content": "Hm. [1]"}, "<think>Hm. [1]"),
+        ({"content": " ", "reasoning": "Hm. [1]"}, "<think>Hm. [1]"),
+        ({"content": "[1]", "reasoning_content": "Hm. [2]"}, "[1]"),
+        ({"content": None, "refusal": "I cannot look at that."}, "I cannot look at that."),
+        ({"content": None, "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]}, ""),
+        ({"content": ""}, ""),
+    ],
+)
+def test_where_the_text_of_an_answer_may_stand(message, text, serve, connect):
+    content = json.dumps({"choices": [{"message": message, "finish_reason": "length"}]}).encode()
+    reply = connect(serve(says(http(200, content)))).ask(lambda model: QUESTION)
+    assert (reply.text, reply.cut) == (text, True)
+
+
+def test_nothing_that_a_server_says_makes_a_question_that_cannot_be_sent(serve, connect):
+    """Half a character in the name of a model, and cookies that are never given back."""
+    server = serve(well("[]", model="half\ud800"))
+    client = connect(server, model="", extra_fields='{"user": "\\ud800", "temperature": 0.6}')
+    assert ask(client) == "[]"
+    assert [(body["model"], body["temperature"]) for body in server.posts()] == [("half\ud800", 0.6)]
+    assert client.diagnose()["server model"] == "half"
+    server.behave = answers(http(200, completion("[1]"), "Set-Cookie: a=" + 4000 * "b"))
+    ask(client)
+    ask(client)
+    assert not any("cookie" in headers for _, _, headers, _ in server.requests)
 
 
 def picky(accepts, status=400, message="response_format is not supported"):
@@ -444,6 +502,20 @@ def test_only_one_question_tries_whether_the_server_is_back(serve, connect):
     trying.join()
     assert len(server.posts()) == 2
     assert client.diagnose()["server circuit"] == "closed"
+
+
+def test_a_server_that_fails_at_everything_is_away_and_one_that_answers_others_fails_at_a_question(serve, connect):
+    """So no question is given up for an outage, and none is asked for ever."""
+    server = serve(well("[]"))
+    client = connect(server)
+    for failure in (says(http(500, b"broken")), says(http(200, b"<html>"))):
+        server.behave = well("[]")
+        client.circuit.succeeded()
+        ask(client)
+        server.behave = failure
+        assert not isinstance(refusal(client), ServerUnavailable)
+        client.circuit.succeeded()
+        assert isinstance(refusal(client), ServerUnavailable)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lira_ros.fusion.conforming_map import ConformingMap
 from lira_ros.fusion.contracts import Instance
@@ -21,6 +21,8 @@ POSITION_STEP_M, SIZE_STEP_M = 0.25, 0.1
 CLOSE_TIMEOUT_S = 2.0
 # A server that is away is not asked more often than this, whatever it says.
 LEAST_PAUSE_S = 0.5
+# A table that the judge failed at is given to it once more: as with keyframes, a second failure is not bad luck.
+MAX_ATTEMPTS = 2
 
 
 def instance_table(instances: Sequence[Instance]) -> tuple[TableRow, ...]:
@@ -34,6 +36,7 @@ class _Request:
     instruction: Instruction
     table: tuple[TableRow, ...]
     resets: int
+    failures: int = 0
 
 
 def create_table_judging(
@@ -97,8 +100,8 @@ class TableJudging:
                 if name not in known or known[name].table != table:
                     known[name] = _Request(instruction, table, self._resets)
                     self._waiting[name] = known[name]  # the newest table wins
+            self._offered = known
             self._condition.notify_all()
-        self._offered = known
 
     def diagnose(self) -> dict[str, object]:
         """Return how often the judge answered, and what it says of itself; from any thread."""
@@ -120,7 +123,7 @@ class TableJudging:
             self._resets = self._map.resets
             self._waiting.clear()
             self._due_s.clear()
-        self._offered.clear()
+            self._offered = {}
         self._revision = -1
 
     def _run(self) -> None:
@@ -148,12 +151,17 @@ class TableJudging:
 
     def _failed(self, request: _Request, error: Exception) -> None:
         self._failures += 1
-        if isinstance(error, ServerUnavailable):
-            with self._condition:
-                # Asked again with this table, unless a newer one has come.
+        with self._condition:
+            if isinstance(error, ServerUnavailable):
                 self._pause_until_s = time.monotonic() + max(LEAST_PAUSE_S, error.retry_after_s)
-                if request.resets == self._resets:
-                    self._waiting.setdefault(request.instruction.id, request)
+            else:
+                request = replace(request, failures=request.failures + 1)
+            # Asked again with this table, unless a newer one has come or the instruction went.
+            newest = self._offered.get(request.instruction.id)
+            same = newest is not None and newest.table is request.table and newest.instruction is request.instruction
+            if same and request.failures < MAX_ATTEMPTS:
+                self._waiting.setdefault(request.instruction.id, request)
+                self._condition.notify_all()
         expected = isinstance(error, ReasoningError)
         said = f"{request.instruction.id}: the judge did not answer: {error if expected else repr(error)}"
         self._hand_over(functools.partial(self._on_failure, said))

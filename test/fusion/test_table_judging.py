@@ -155,24 +155,29 @@ def test_answers_about_what_is_no_more_are_dropped(change, start, wait_for):
         assert len(subject.opinions) == 1
 
 
-def test_a_server_that_was_away_is_asked_again_and_other_failures_wait_for_a_new_table(start, wait_for):
+def test_a_server_that_was_away_is_asked_again_and_other_failures_once_more(start, wait_for, monkeypatch):
+    monkeypatch.setattr("lira_ros.fusion.table_judging.LEAST_PAUSE_S", 0.01)
     subject = FakeMap(THIRSTY)
     judging, judge, tasks, failures = start(subject)
-    judge.errors = [ServerUnavailable("away", 0.0), ReasoningError("gibberish"), ValueError("a bug")]
+    away = ServerUnavailable("away", 0.0)
+    judge.errors = [away, away, ReasoningError("gibberish"), away, ValueError("a bug"), ReasoningError("again")]
     subject.show(instance(1))
     judging.offer()
-    wait_for(lambda: len(tasks) == 2)  # away, then gibberish
+    wait_for(lambda: len(tasks) == 5)
     while tasks:
         tasks.pop(0)()
-    assert failures == ["drink: the judge did not answer: away", "drink: the judge did not answer: gibberish"]
+    said = ("away", "away", "gibberish", "away", "ValueError('a bug')")
+    assert failures == [f"drink: the judge did not answer: {text}" for text in said]
     judging.offer()
-    assert len(judge.asked) == 2
+    assert judging.diagnose()["judge tables waiting"] == 0  # given up
     subject.show(instance(1), instance(2))
     judging.offer()
-    wait_for(lambda: tasks)
-    tasks.pop()()
-    assert failures[-1] == "drink: the judge did not answer: ValueError('a bug')"
-    assert judging.diagnose()["judge failures"] == 3
+    wait_for(lambda: len(tasks) == 2)  # fails once more, and is answered
+    while tasks:
+        tasks.pop(0)()
+    assert judging.diagnose()["judge failures"] == 6
+    assert subject.opinions == [("drink", {1: Opinion(1.0), 2: Opinion(1.0)})]
+    assert judge.asked == [("drink", (1,))] * 5 + [("drink", (1, 2))] * 2
 
 
 def test_close_ends_the_thread_while_the_judge_thinks(start, wait_for):

@@ -14,9 +14,11 @@ from lira_ros.reasoning.answers.loose_json import loose_values
 from lira_ros.reasoning.answers.prompts import quoted
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS, Instruction, Opinion, ReasoningError
+from lira_ros.reasoning.knowledge import find_class, kinds
+from lira_ros.reasoning.language.lexicon import HYPERNYM_HEADS
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.relevance import is_open
-from lira_ros.reasoning.remote.client import MAX_MODEL_NAME_CHARACTERS, ChatClient, Question
+from lira_ros.reasoning.remote.client import ChatClient, Question
 from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 
 # A row has some 60 tokens: 100 of them leave room in a context of 8192 tokens, the smallest in use.
@@ -73,8 +75,18 @@ class TableRow:
 
 
 def wants_judge(constraint: Constraint) -> bool:
-    """Return whether an instruction states a need or describes freely, so that neither names nor measures decide."""
-    return is_open(constraint.phrase) or any(wants_judge(alternative) for alternative in constraint.alternatives)
+    """Return whether neither names nor measures can decide what an instruction wants.
+
+    It states a need or describes freely, it says of a thing what is neither measured nor a relation ("the mug that my
+    sister gave me"), or it uses a name that no list knows.
+    """
+    phrase = constraint.phrase
+    words = phrase.text.split()
+    clause = bool(phrase.head) and words[-1:] != [phrase.head]
+    unknown = find_class(phrase.text) is None and phrase.head not in kinds() | HYPERNYM_HEADS
+    if words and (clause or unknown or is_open(phrase)):
+        return True
+    return any(wants_judge(alternative) for alternative in constraint.alternatives)
 
 
 def create_judge(configuration: JudgeConfiguration, prefix: str = "judge.") -> TargetJudge | None:
@@ -136,11 +148,12 @@ class TargetJudge:
 
     def _opinions(self, text: str, ids: Sequence[int]) -> dict[int, Opinion]:
         named = _find_targets(text)
-        model = plain_text(self._client.model, MAX_MODEL_NAME_CHARACTERS)
+        known = frozenset(ids)
+        model = self._client.shown_model
         opinions: dict[int, Opinion] = {}
         for item in named:
             number = _number(item.get("id")) if isinstance(item, dict) else _number(item)
-            if number is None or number not in ids:
+            if number is None or number not in known:
                 self.unknown_ids += 1
                 continue
             fields = item if isinstance(item, dict) else {}
@@ -180,20 +193,27 @@ def _unchanged(question: Question, model: str) -> Question:
 
 
 def _find_targets(text: str) -> list[Any]:
-    """Return the list of targets in an answer; raises AnswerError without one, and for an empty one that breaks off."""
-    usable: list[list[Any]] = []
+    """Return the list of targets in an answer; raises AnswerError without one, and for an empty one that breaks off.
+
+    An object that was asked for counts before a bare list, which may only tell what was looked at, and one with targets
+    before an empty one.
+    """
+    objects: list[list[Any]] = []
+    lists: list[list[Any]] = []
     for found in loose_values(text):
         if found is None:
-            usable.clear()
+            objects.clear()
+            lists.clear()
             continue
         value = found.value
+        named = None
         if isinstance(value, dict):
-            value = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), value)
-        if isinstance(value, dict):
+            named = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
             value = [value] if "id" in value else None
-        if isinstance(value, list) and (value or (found.whole and not found.thought)):
-            usable.append(value)
-    chosen = next((value for value in usable if value), usable[0] if usable else None)
+        for kept, targets in ((objects, named), (lists, value)):
+            if isinstance(targets, list) and (targets or (found.whole and not found.thought)):
+                kept.append(targets)
+    chosen = next((targets for kept in (objects, lists) for targets in sorted(kept, key=lambda one: not one)), None)
     if chosen is None:
         excerpt = plain_text(text, MAX_EXCERPT_CHARACTERS)
         raise AnswerError(f'expected a JSON object {{"targets": [...]}}, got {excerpt!r}')

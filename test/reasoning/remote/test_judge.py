@@ -86,6 +86,9 @@ def test_the_table_is_asked_about_and_every_row_gets_an_opinion(judge_by):
         ("<think>[12]</think>[3, 7]", {3: 1.0, 7: 1.0, 12: 0.0}, 0),
         ("```json\n{'targets': [{'id': 7, 'confidence': 0.5}, {'id': 1", {3: 0.0, 7: 0.5, 12: 0.0}, 0),
         ('{"id": 7, "confidence": NaN}', {3: 0.0, 7: 1.0, 12: 0.0}, 0),
+        (f"Of [3, 7, 12] I take {said({'id': 7})}", {3: 0.0, 7: 1.0, 12: 0.0}, 0),
+        ('Of [3, 7, 12] I take {"targets": []}', {3: 0.0, 7: 0.0, 12: 0.0}, 0),
+        (said({"id": 10**400}, {"id": 7, "confidence": "1e999"}), {3: 0.0, 7: 1.0, 12: 0.0}, 1),
     ],
 )
 def test_answers_are_read_tolerantly_and_checked(text, confidences, unknown, judge_by):
@@ -136,6 +139,12 @@ def test_a_server_that_is_away(judge_by):
     [
         ("I am thirsty.", True),
         ("Where can I warm up my soup?", True),
+        ("Find the mug that my sister gave me.", True),
+        ("Find the zandersnatch.", True),
+        ("A chair or something to gronkle on.", True),
+        ("Find all furniture.", False),
+        ("Find the office chairs.", False),
+        ("Find the cup on the table.", False),
         ("Find the red mug.", False),
         ("Find the largest chair next to the table.", False),
     ],

@@ -29,11 +29,15 @@ class MapChange:
 
 @dataclass(frozen=True)
 class ReasoningProgress:
-    """How far the reasoning is with an instruction, as it says itself; failure is its last error, "" for none."""
+    """How far the reasoning is with an instruction, as it says itself.
+
+    failure: why it could not answer, "" when it could. waiting: why no answer has come yet, "" when not known.
+    """
 
     answered: int
     pending: int
     failure: str = ""
+    waiting: str = ""
 
 
 # Every new keyframe is pending for a moment. A search that has found nothing in all others does not begin anew for
@@ -278,6 +282,8 @@ class ConformingMap:
         progress = self._progress.get(search.instruction.id)
         if progress is not None and progress.failure and judgement.state != SearchState.FOUND and answered == 0:
             return replace(judgement, state=SearchState.FAILED, reason=f"The reasoner failed: {progress.failure}")
+        if progress is not None and progress.waiting and judgement.state == SearchState.PENDING:
+            return replace(judgement, reason=progress.waiting)
         return judgement
 
     def _counts(self, search: _Search) -> tuple[int, int]:

@@ -168,8 +168,12 @@ class FusionNode(LiraNode):
     def _take_progress(self, message: InstructionStatusArray) -> None:
         for item in message.statuses:
             status = status_from_message(item)
-            failure = status.reason if status.state == SearchState.FAILED else ""
-            progress = ReasoningProgress(status.keyframes_answered, status.keyframes_pending, failure)
+            progress = ReasoningProgress(
+                status.keyframes_answered,
+                status.keyframes_pending,
+                failure=status.reason if status.state == SearchState.FAILED else "",
+                waiting=status.reason if status.state == SearchState.PENDING else "",
+            )
             self._map.note_progress(status.instruction_id, progress)
 
     def _add_keyframe(self, message: KeyframeMessage) -> None:

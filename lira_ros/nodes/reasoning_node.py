@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sensor_msgs.msg import Image
 
@@ -36,12 +36,17 @@ from lira_ros.ros.conversions.instruction import (
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.errors import plain_trace
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
+from lira_ros.ros.search_status import SLOW_S, search_status, trouble
 from lira_ros.ros.sessions import MappingSessions
 
+# Of more instructions than these the diagnostics do not say what is wrong; list_instructions does.
+MAX_TROUBLES = 16
 # Keyframes wait as messages (about 0.3 MB each) until the worker takes them into the store.
 KEYFRAME_QUEUE = 200
 # Nothing else may happen while a server is away; this often it is looked whether it is time to ask again.
 ASK_PERIOD_S = 0.2
+# How often it is said for how long answers have been coming.
+SLOW_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class ReasoningNode(LiraNode):
         # Idle work comes after everything that came in: the newest keyframe is there to be asked about.
         worker.set_idle_work(self._ask)
         worker.add_periodic("ask again", ASK_PERIOD_S, self._ask)
+        worker.add_periodic("publish slow", SLOW_PERIOD_S, self._publish_slow)
 
     def activate(self) -> None:
         """Listen for keyframes, and for what fusion makes of the answers."""
@@ -118,8 +124,13 @@ class ReasoningNode(LiraNode):
     def cleanup(self) -> None:
         """End the threads that ask, and close the back end."""
         questioner, self._questioner = self._questioner, None
-        if questioner is not None and not questioner.close():
-            self.get_logger().warning(f"{questioner.reasoner.name} is still thinking, its thread is left behind")
+        if questioner is None:
+            return
+        try:
+            if not questioner.close():
+                self.get_logger().warning(f"{questioner.reasoner.name} is still thinking, its thread is left behind")
+        except Exception as error:  # the node ends or begins anew without it either way
+            self.get_logger().error(f"{questioner.reasoner.name} could not be closed:\n{plain_trace(error)}")
 
     def shut_down(self) -> None:
         """End the threads that ask besides everything else."""
@@ -133,7 +144,9 @@ class ReasoningNode(LiraNode):
         """Return how much is asked and stored, and what the back end says of itself."""
         assert self._questioner is not None
         reasoner = self._questioner.reasoner
-        progress = [self._scheduler.progress(item.id) for item in self._book.active]
+        progress = {item.id: self._scheduler.progress(item.id) for item in self._book.active}
+        thinking_s = self._questioner.longest_s
+        troubles = [(name, said) for name, item in progress.items() if (said := trouble(item, thinking_s))]
         return {
             "session": self._sessions.current,
             "reasoner": reasoner.name,
@@ -142,9 +155,12 @@ class ReasoningNode(LiraNode):
             "keyframe image bytes": self._scheduler.keyframe_bytes,
             "keyframes forgotten": self._scheduler.forgotten_keyframes,
             "questions in flight": self._questioner.in_flight,
-            "questions pending": sum(item.pending for item in progress),
-            "questions skipped, nothing new in sight": sum(item.skipped for item in progress),
-            "oldest question s": f"{self._questioner.longest_s:.1f}",
+            "questions pending": sum(item.pending for item in progress.values()),
+            "questions skipped, nothing new in sight": sum(item.skipped for item in progress.values()),
+            "questions given up": sum(item.failed for item in progress.values()),
+            "oldest question s": f"{max((item.oldest_s for item in progress.values()), default=0.0):.1f}",
+            "longest call s": f"{thinking_s:.1f}",
+            **{f"trouble of {name}": said for name, said in troubles[:MAX_TROUBLES]},
             **{f"{reasoner.name} {name}": value for name, value in reasoner.diagnose().items()},
         }
 
@@ -211,18 +227,23 @@ class ReasoningNode(LiraNode):
         self._overlay.publish(image_to_message(picture, "rgb8", task.keyframe.frame.stamp_ns, self._sessions.map_frame))
 
     def _own_status(self, instruction_id: str) -> InstructionStatus:
-        progress = self._scheduler.progress(instruction_id)
-        if progress.failed and not progress.answered:
-            state, reason = SearchState.FAILED, progress.last_failure
-        elif progress.answered:
-            state, reason = SearchState.SEARCHING, f"{progress.answered} keyframes answered, {progress.pending} to go."
-        else:
-            state, reason = SearchState.PENDING, f"No keyframe was answered yet. {progress.last_failure}".rstrip()
-        if progress.skipped:
-            reason += f" {progress.skipped} keyframes show nothing new."
-        if progress.failed and progress.answered:
-            reason += f" {progress.failed} keyframes could not be answered: {progress.last_failure}"
-        return InstructionStatus(instruction_id, state, reason, progress.answered, progress.pending)
+        return search_status(instruction_id, self._scheduler.progress(instruction_id), self._thinking_s())
+
+    def _listed_status(self, instruction_id: str) -> InstructionStatus:
+        """Return what fusion says of an instruction, and what keeps answers from coming, which it cannot know."""
+        judged = self._judged.get(instruction_id)
+        if judged is None or judged.state in (SearchState.PENDING, SearchState.FAILED):
+            return self._own_status(instruction_id)
+        said = trouble(self._scheduler.progress(instruction_id), self._thinking_s())
+        return replace(judged, reason=f"{judged.reason} {said}".rstrip())
+
+    def _thinking_s(self) -> float:
+        return self._questioner.longest_s if self._questioner is not None else 0.0
+
+    def _publish_slow(self) -> None:
+        """Say how long answers have been coming; nothing else happens while a model hangs or a server is away."""
+        if any(self._scheduler.progress(item.id).oldest_s >= SLOW_S for item in self._book.active):
+            self._publish_status()
 
     def _publish_status(self) -> None:
         statuses = [self._own_status(item.id) for item in self._book.active]
@@ -275,9 +296,7 @@ class ReasoningNode(LiraNode):
         response.success = True
         response.code = ListInstructions.Response.OK
         response.instructions = [instruction_to_message(item) for item in self._book.active]
-        response.statuses = [
-            status_to_message(self._judged.get(item.id) or self._own_status(item.id)) for item in self._book.active
-        ]
+        response.statuses = [status_to_message(self._listed_status(item.id)) for item in self._book.active]
         response.message = f"{len(response.instructions)} active: {self._active_ids()}"
 
     def _active_ids(self) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
+import numpy as np
+
+from lira_ros.reasoning.contracts import Candidate, CandidateSet, Instruction, Reasoner, ReasoningError, Task
+
+LARGEST_ID = 2**32 - 1  # lira_msgs/Candidate
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,9 @@ class Outcome:
 def ask(reasoner: Reasoner, tasks: Sequence[Task]) -> tuple[CandidateSet | ReasoningError, ...]:
     """Ask about some tasks in one call and check that there is an answer to each.
 
-    Raises whatever the reasoner raises besides the errors that it returns. An answer to another question, and answers
-    of another number than there are tasks, become a ReasoningError: a back end that mixes them up must not spoil a map.
+    Raises whatever the reasoner raises besides the errors that it returns. An answer to another question, one with a
+    mask of another size or a number out of its range, and answers of another number than there are tasks become a
+    ReasoningError: a back end that is wrong, or a record that was changed, must not spoil a map.
     """
     answers = reasoner.propose_batch(tasks)
     if len(answers) != len(tasks):
@@ -92,7 +98,8 @@ class Questioner:
     def close(self, timeout_s: float = 2.0) -> bool:
         """Ask no more, close the reasoner and wait for its threads; calls in hand have no outcome any more.
 
-        Returns False when a call did not end in time: its thread is a daemon and is left behind.
+        Returns False when a call, or the closing, did not end in time: its thread is a daemon and is left behind.
+        Whatever the reasoner raises while it closes is raised.
         """
         with self._condition:
             if self._closed:
@@ -104,10 +111,21 @@ class Questioner:
         # A call that ends by itself is not disturbed; closing the reasoner then cuts connections that still wait.
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - time.monotonic()))
-        self.reasoner.close()
-        for thread in self._threads:
+        raised: list[Exception] = []
+        # It may wait for a lock that a call which never ends holds.
+        closing = threading.Thread(target=self._close_reasoner, args=(raised,), name="closing", daemon=True)
+        closing.start()
+        for thread in (closing, *self._threads):
             thread.join(max(0.0, deadline_s + timeout_s / 2 - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        if raised:
+            raise raised[0]
+        return not any(thread.is_alive() for thread in (closing, *self._threads))
+
+    def _close_reasoner(self, raised: list[Exception]) -> None:
+        try:
+            self.reasoner.close()
+        except Exception as error:
+            raised.append(error)
 
     def _run(self, number: int) -> None:
         while True:
@@ -140,4 +158,24 @@ def _checked(reasoner: Reasoner, task: Task, answer: CandidateSet | ReasoningErr
     answered = (answer.keyframe_id, answer.instruction_id)
     if answered != asked:
         return ReasoningError(f"{reasoner.name}: was asked about {asked}, answered about {answered}")
+    for candidate in answer.candidates:
+        wrong = _wrong_value(candidate, task)
+        if wrong:
+            return ReasoningError(f"{reasoner.name}: candidate {candidate.id}: expected {wrong}")
     return answer
+
+
+def _wrong_value(candidate: Candidate, task: Task) -> str:
+    """Return which value of a candidate is not what it must be, "" when all are."""
+    mask, shape = candidate.mask, task.keyframe.frame.depth_m.shape
+    if mask.shape != shape or mask.dtype != np.bool_:
+        return f"a mask of {shape} bool, got {mask.shape} {mask.dtype}"
+    if not 0 <= candidate.id <= LARGEST_ID:
+        return f"an id in [0, {LARGEST_ID}]"
+    for name in ("score", "label_confidence", "target_confidence"):
+        value = getattr(candidate, name)
+        if not (0.0 <= value <= 1.0 or (math.isnan(value) and name == "target_confidence")):
+            return f"{name} in [0, 1], got {value}"
+    if candidate.embedding.ndim != 1 or not np.isfinite(candidate.embedding).all():
+        return f"a finite embedding of one dimension, got {candidate.embedding.shape}"
+    return ""

@@ -35,6 +35,7 @@ from lira_ros.reasoning.contracts import (
 )
 
 SCHEMA = 1
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 # A model that does not stop to talk is cut off here; its prompt and its answer are kept for people.
 MAX_TEXT_CHARACTERS = 100_000
 
@@ -249,6 +250,7 @@ def _number(values: Mapping[str, Any], name: str) -> float:
     value = values.get(name, "")
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # Messages hold single precision; a whole number may be longer than any float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
         raise ValueError(f"{name}: expected a number or null, got {str(value)[:40]!r}")
     return float(value)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
 from lira_ros.geometry.frame import Keyframe
-from lira_ros.reasoning.contracts import Instruction, ServerUnavailable, Task
+from lira_ros.reasoning.contracts import MAX_REASON_CHARACTERS, Instruction, ServerUnavailable, Task
 from lira_ros.reasoning.coverage import MAX_VOXELS, Coverage, Surface, SurfaceIndex
+from lira_ros.reasoning.plain_text import plain_text
 
 # One retry: a second failure of the same keyframe is the model's or the input's fault, not bad luck.
 MAX_ATTEMPTS = 2
@@ -60,13 +61,17 @@ class Progress:
     """How far an instruction is with its keyframes, and the last failure, "" for none.
 
     pending: still to be answered, those in flight included. failed: given up. skipped: show too little that is new.
+    failures: questions without an answer, those that are asked again included. oldest_s: for how long the one that is
+    pending longest has been, since its keyframe or the instruction came, 0 without any.
     """
 
     answered: int
     pending: int
     failed: int
     skipped: int
+    failures: int
     last_failure: str
+    oldest_s: float
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,12 @@ class _Search:
         self.failed_once: dict[int, float] = {}  # asked again when nothing else waits
         self.in_flight: dict[int, tuple[Task, Surface]] = {}
         self.attempts: dict[int, int] = {}
+        self.since_s: dict[int, float] = {}  # of those that wait or are in flight
         self.newest_asked = 0
         self.paused_until_s = float("-inf")
         self.answered = 0
         self.failed = 0
+        self.failures = 0
         self.last_failure = ""
 
 
@@ -123,8 +130,10 @@ class ReasoningScheduler:
             return
         self._keyframes[keyframe.id] = _Stored(keyframe, self._surfaces.add(keyframe))
         self.keyframe_bytes += _image_bytes(keyframe)
+        now_s = self._monotonic_s()
         for search in self._searches.values():
             search.waiting[keyframe.id] = 1.0
+            search.since_s[keyframe.id] = now_s
         maximum_bytes = self._configuration.max_keyframe_mib << 20
         while len(self._keyframes) > self._configuration.max_keyframes or (
             len(self._keyframes) > 1 and self.keyframe_bytes > maximum_bytes
@@ -135,6 +144,8 @@ class ReasoningScheduler:
             for search in self._searches.values():
                 search.waiting.pop(oldest, None)
                 search.failed_once.pop(oldest, None)
+                if oldest not in search.in_flight:
+                    search.since_s.pop(oldest, None)
         if len(self._surfaces) > MAX_VOXELS:
             self._forget_surfaces()
 
@@ -143,6 +154,7 @@ class ReasoningScheduler:
         self.remove_instruction(instruction.id)
         search = self._searches[instruction.id] = _Search(instruction)
         search.waiting = dict.fromkeys(self._keyframes, 1.0)
+        search.since_s = dict.fromkeys(self._keyframes, self._monotonic_s())
 
     def remove_instruction(self, instruction_id: str) -> None:
         """Stop asking about an instruction; unknown ids are ignored."""
@@ -184,6 +196,7 @@ class ReasoningScheduler:
             return False
         search.answered += 1
         del search.in_flight[task.keyframe.id]
+        del search.since_s[task.keyframe.id]
         return True
 
     def report_failed(self, task: Task, error: Exception) -> bool:
@@ -200,7 +213,8 @@ class ReasoningScheduler:
         # What others show of this surface is new again: their bounds no longer hold.
         search.waiting = dict.fromkeys(search.waiting, 1.0)
         search.failed_once = dict.fromkeys(search.failed_once, 1.0)
-        search.last_failure = str(error) or type(error).__name__
+        search.failures += 1
+        search.last_failure = plain_text(str(error), MAX_REASON_CHARACTERS) or type(error).__name__
         held = keyframe_id in self._keyframes
         if isinstance(error, ServerUnavailable):
             search.paused_until_s = self._monotonic_s() + max(MIN_PAUSE_S, error.retry_after_s)
@@ -212,14 +226,25 @@ class ReasoningScheduler:
             search.failed_once[keyframe_id] = 1.0
             return True
         search.failed += 1
+        del search.since_s[keyframe_id]
         return False
 
     def progress(self, instruction_id: str) -> Progress:
         """Return how far an instruction is; raises KeyError for an unknown id."""
         search = self._searches[instruction_id]
-        due = sum(self._shows_enough(search, queue, name) for queue in _queues(search) for name in queue)
+        due = [name for queue in _queues(search) for name in queue if self._shows_enough(search, queue, name)]
         waiting = len(search.waiting) + len(search.failed_once)
-        return Progress(search.answered, due + len(search.in_flight), search.failed, waiting - due, search.last_failure)
+        pending = [*due, *search.in_flight]
+        oldest_s = self._monotonic_s() - min(search.since_s[name] for name in pending) if pending else 0.0
+        return Progress(
+            answered=search.answered,
+            pending=len(pending),
+            failed=search.failed,
+            skipped=waiting - len(due),
+            failures=search.failures,
+            last_failure=search.last_failure,
+            oldest_s=oldest_s,
+        )
 
     def pause_s(self) -> float | None:
         """Return after which time an instruction that pauses may be asked again, None when none pauses."""

@@ -12,12 +12,14 @@ from lira_msgs.msg import CandidateArray, InstructionArray, InstructionStatus, I
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
 from lira_ros.nodes import reasoning_node
+from lira_ros.reasoning.asking import Questioner
 from lira_ros.reasoning.contracts import Reasoner, ReasoningError, ServerUnavailable
 from lira_ros.reasoning.relevance import Relevance
-from lira_ros.ros import qos
+from lira_ros.ros import qos, search_status
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.image import color_from_image
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
+from lira_ros.ros.diagnostics import to_status
 
 CODE = SubmitInstruction.Response
 
@@ -272,7 +274,7 @@ def test_a_reasoner_that_fails_is_asked_once_more(reasoning, keyframes, submit, 
     submit("Find the red mug.", "mug")
     keyframes(2)
     wait_for(lambda: statuses and statuses[-1].statuses[0].state == InstructionStatus.FAILED, what="the failure")
-    assert statuses[-1].statuses[0].reason == "the model is out of memory"
+    assert statuses[-1].statuses[0].reason == "2 failures, 1 keyframe given up, the last: the model is out of memory"
     assert listed().statuses[0].state == InstructionStatus.FAILED
     assert problem(node, "fake/1: keyframe 2 for mug is given up: the model is out of memory")
     keyframes(1)
@@ -283,8 +285,66 @@ def test_a_reasoner_that_fails_is_asked_once_more(reasoning, keyframes, submit, 
     wait_for(lambda: problem(node, "keyframe 3 for mug is given up: ZeroDivisionError"), what="the mistake")
     keyframes(4)
     wait_for(lambda: statuses[-1].statuses[0].keyframes_answered == 2, what="the answer after the mistake")
-    assert "2 keyframes could not be answered" in statuses[-1].statuses[0].reason
+    assert "5 failures, 2 keyframes given up, the last: a mistake in the back end" in statuses[-1].statuses[0].reason
     assert node.statistics.problems()["reasoner failed"].count == 5
+
+
+EVIL = "\x1b]0;owned\x07\u202e\n[ERROR] [0.0] [mapping_node]: forged %s {0.__class__}"
+
+
+def test_what_a_back_end_raises_forges_no_log_and_moves_no_cursor(
+    reasoning, keyframes, submit, collect, reasoner, wait_for, capfd
+):
+    logged = []
+    node = reasoning()
+    statuses = collect(InstructionStatusArray, "reasoning_status", qos.latched())
+    reasoner.errors = {1: [ReasoningError(EVIL), KeyError(EVIL)]}
+    reasoner.diagnose = lambda: {"server": EVIL}
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: statuses and statuses[-1].statuses[0].state == InstructionStatus.FAILED, what="the failure")
+    assert "forged %s {0.__class__}" in statuses[-1].statuses[0].reason
+    shown = [item.text for item in node.statistics.problems().values()]
+    status = to_status("node", "active", node.statistics, [], "", node.diagnose())
+    shown += [statuses[-1].statuses[0].reason, status.message, *(pair.value for pair in status.values)]
+    assert all(text.isprintable() for text in shown)
+    wait_for(lambda: "KeyError" in (logged.append(capfd.readouterr().err) or "".join(logged)), what="the trace")
+    lines = "".join(logged).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("[ERROR] [0.0]") for line in lines)
+
+
+def test_a_model_that_hangs_is_named_and_left_behind(
+    reasoning, keyframes, submit, collect, reasoner, listed, wait_for, monkeypatch
+):
+    """Its closing hangs as well: the node ends, and another model begins, without it."""
+    hanging = threading.Event()
+    reasoner.propose = lambda keyframe, instruction: hanging.wait(60)
+    reasoner.close = lambda: hanging.wait(60)
+    monkeypatch.setattr(search_status, "SLOW_S", 0.05)
+    monkeypatch.setattr(reasoning_node, "SLOW_S", 0.05)
+    monkeypatch.setattr(reasoning_node, "SLOW_PERIOD_S", 0.05)
+    monkeypatch.setattr(Questioner.close, "__defaults__", (0.1,))
+    node = reasoning()
+    statuses = collect(InstructionStatusArray, "reasoning_status", qos.latched())
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: node._questioner.in_flight == 1, what="the question")
+    submit("Find the sofa.", "seat")
+    wait_for(lambda: statuses and all("has been thinking for" in item.reason for item in statuses[-1].statuses))
+    assert "The oldest question has waited for" in listed().statuses[1].reason
+    assert "thinking" in node.diagnose()["trouble of seat"]
+    assert float(node.diagnose()["oldest question s"]) > 0
+    node.trigger_deactivate(), node.trigger_cleanup()
+    assert node._questioner is None
+    reasoner.propose = lambda keyframe, instruction: answer(keyframe.id, instruction.id)
+    reasoner.close = lambda: None
+    node.trigger_configure(), node.trigger_activate()
+    candidates = collect(CandidateArray, "candidates", qos.candidates())
+    submit("Find the red mug.", "mug")
+    keyframes(1)
+    wait_for(lambda: candidates, what="the answer of the model that was made anew")
+    hanging.set()
 
 
 def without_intrinsics(message):

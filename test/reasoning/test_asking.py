@@ -1,12 +1,14 @@
 """A reasoner in threads of its own: what comes back, in which thread, and that nothing of it dies."""
 
+import dataclasses
 import threading
 
+import numpy as np
 import pytest
 from wall_strip import instruction, wall_view
 
 from lira_ros.reasoning.asking import Questioner, ask
-from lira_ros.reasoning.contracts import CandidateSet, Reasoner, ReasoningError, Task
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Reasoner, ReasoningError, Role, Task
 
 
 def task(number=1):
@@ -125,8 +127,8 @@ def test_closing_cuts_off_a_call_and_drops_its_outcome(start, wait_for):
 
 def test_a_call_that_never_ends_is_left_behind(wait_for):
     class Hanging(Fake):
-        def close(self):
-            pass
+        def close(self):  # waits for the call, as one that holds a lock does
+            self.may_answer.wait(20)
 
     reasoner = Hanging()
     reasoner.may_answer.clear()
@@ -161,3 +163,37 @@ def test_answers_that_do_not_belong_to_the_questions_are_failures():
     ):
         failed = ask(Confused(answers), (one, two))
         assert all(isinstance(item, ReasoningError) and expected in str(item) for item in failed), expected
+
+
+def test_an_answer_with_values_that_cannot_be_is_a_failure():
+    one = task(1)
+    shape = one.keyframe.frame.depth_m.shape
+    good = Candidate(1, np.ones(shape, dtype=bool), "cup", 0.5, 0.5, Role.TARGET, Attributes())
+    for changes, expected in (
+        ({}, None),
+        ({"target_confidence": 1.0, "embedding": np.ones(3, np.float32)}, None),
+        ({"mask": np.ones((2, 2), dtype=bool)}, "expected a mask of"),
+        ({"mask": np.ones(shape, dtype=np.uint8)}, "bool, got"),
+        ({"id": -1}, "expected an id in"),
+        ({"id": 2**32}, "expected an id in"),
+        ({"score": 1.5}, r"expected score in [0, 1], got 1.5"),
+        ({"label_confidence": float("nan")}, "expected label_confidence in [0, 1], got nan"),
+        ({"target_confidence": -0.1}, "expected target_confidence"),
+        ({"embedding": np.array([np.nan], np.float32)}, "expected a finite embedding"),
+    ):
+        said = dataclasses.replace(
+            answer(one.keyframe, one.instruction), candidates=(dataclasses.replace(good, **changes),)
+        )
+        (outcome,) = ask(Confused([said]), (one,))
+        assert outcome is said if expected is None else expected in str(outcome), changes
+
+
+def test_what_a_reasoner_raises_while_it_closes_is_raised_and_its_threads_end(wait_for):
+    class Broken(Fake):
+        def close(self):
+            raise OSError("the pipe is broken")
+
+    questioner = Questioner(Broken(), lambda outcome: None)
+    with pytest.raises(OSError, match="the pipe is broken"):
+        questioner.close(timeout_s=0.1)
+    wait_for(lambda: not any(thread.is_alive() for thread in questioner._threads))

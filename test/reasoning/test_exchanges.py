@@ -227,6 +227,8 @@ def test_a_line_that_is_no_exchange_is_named_at_the_start(tmp_path, change, expe
         (lambda item: item.update(embedding="AAA"), "padding"),
         (lambda item: item.update(embedding="AAAA"), "buffer size"),
         (lambda item: item.update(score=float("inf")), "score: expected a number or null"),
+        (lambda item: item["attributes"].update(fill=10**400), "fill: expected a number or null"),
+        (lambda item: item["attributes"].update(fill=1e39), "fill: expected a number or null"),
         (lambda item: item["attributes"].update(size_m=[1.0]), "size_m: expected 3 numbers"),
         (lambda item: item["attributes"].pop("color"), "color: expected str"),
     ],

@@ -102,6 +102,35 @@ def test_a_failure_is_retried_once_and_then_reported():
     assert (progress.answered, progress.failed, progress.last_failure) == (0, 1, "no memory again")
 
 
+def test_progress_tells_failures_and_for_how_long_the_oldest_question_waits():
+    now_s = [100.0]
+    scheduler = ReasoningScheduler(SchedulerConfiguration(max_keyframes=3), lambda: now_s[0])
+    scheduler.add_keyframe(keyframe(1))
+    scheduler.add_instruction(instruction("a"))
+    now_s[0] += 5
+    scheduler.add_keyframe(keyframe(2))
+    assert scheduler.progress("a").oldest_s == 5.0  # since the instruction came
+    scheduler.report_answered(next_task(scheduler))
+    task = next_task(scheduler)
+    now_s[0] += 10
+    assert scheduler.progress("a").oldest_s == 15.0  # in flight
+    scheduler.report_failed(task, ReasoningError("no\nmemory \x1b[31m" + "!" * 9999))
+    progress = scheduler.progress("a")
+    assert (progress.failures, progress.failed, progress.oldest_s) == (1, 0, 15.0)
+    assert progress.last_failure.startswith("no memory [31m!")
+    assert len(progress.last_failure) == 500
+    scheduler.report_failed(next_task(scheduler), ReasoningError(""))
+    progress = scheduler.progress("a")
+    assert (progress.failures, progress.failed, progress.oldest_s) == (2, 1, 0.0)
+    assert progress.last_failure == "ReasoningError"
+    for number in (3, 4, 5, 6):  # the first of them is forgotten
+        now_s[0] += 1
+        scheduler.add_keyframe(keyframe(number))
+    assert scheduler.progress("a").oldest_s == 2.0
+    assert len(drain(scheduler)) == 3
+    assert scheduler.progress("a").oldest_s == 0.0
+
+
 def test_cancelled_and_replaced_instructions_take_no_late_answers():
     scheduler = ReasoningScheduler(SchedulerConfiguration())
     scheduler.add_instruction(instruction("a"))

@@ -19,14 +19,11 @@ from lira_ros.evaluation.segmentation_2d import run_lengths
 from lira_ros.geometry import mask as masks
 from lira_ros.reasoning.contracts import Candidate, CandidateSet, Exchange, Instruction
 from lira_ros.reasoning.language.parser import describe
-from lira_ros.reasoning.overlay import draw_overlay
-from lira_ros.reasoning.plain_text import plain_text
+from lira_ros.reasoning.overlay import draw_sheet
 
 # Rises when a field changes its meaning or goes; new fields may come at any time.
 FORMAT_VERSION = 1
 ANSWERS_NAME = "answers.json"
-# At the size in which overlays are written, about the width of a small picture.
-TITLE_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def write_picture_report(
     """Write an overlay PNG for each answer, and answers.json; return the paths.
 
     Boxes and masks are in pixels of the picture in its file, upright; masks are COCO run lengths, what was not
-    measured is null. The overlays have the size that the reasoner saw.
+    measured is null. The overlays show the picture as the reasoner saw it, with a title and a legend around it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     color = picture.keyframe.frame.color
@@ -55,9 +52,7 @@ def write_picture_report(
         overlay = None
         if answer.candidates is not None:
             overlay = folder / f"{instruction_stem(number, answer.instruction.text)}.png"
-            write_png(
-                overlay, draw_overlay(color, answer.candidates, plain_text(answer.instruction.text, TITLE_CHARACTERS))
-            )
+            write_png(overlay, draw_sheet(color, answer.candidates, answer.instruction.text))
             written.append(overlay)
         entries.append(_entry(answer, picture, overlay, with_exchanges))
     camera = picture.keyframe.frame.camera.scaled(picture.width_px, picture.height_px)

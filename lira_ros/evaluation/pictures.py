@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance, InstructionStatus, SearchState
@@ -26,6 +23,7 @@ from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.mask import intersection_over_union
 from lira_ros.geometry.pose import inverse, transform_points
 from lira_ros.geometry.rasterizer import rasterize
+from lira_ros.lettering import font
 from lira_ros.mapping.surface import Mesh
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import CandidateSet
@@ -58,12 +56,6 @@ STATE_WORDS = {
 SAME_MASK_IOU = 0.35
 # Two lines hold the reasons of about this many instances.
 SHOWN_REASONS = 3
-
-
-@lru_cache
-def _font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
 
 
 def _belongs(points: NDArray[np.floating], instance: Instance) -> NDArray[np.bool_]:
@@ -241,7 +233,7 @@ def _draw_name(
     placed: list[tuple[float, float, float, float]],
 ) -> None:
     text = f"#{instance.id} {instance.label or 'thing'}"
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=_font(15, True))
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font(15, True))
     width, height = right - left + 12, bottom - top + 10
     x = float(np.clip(pixels[:, 0].mean() - width / 2, 2, camera.width_px - width - 2))
     y = float(np.clip(pixels[:, 1].min() - height - 6, 2, camera.height_px - height - 2))
@@ -252,7 +244,7 @@ def _draw_name(
         y += 4
     placed.append((x, y, x + width, y + height))
     draw.rounded_rectangle((x, y, x + width, y + height), radius=5, fill=color)
-    draw.text((x + 6 - left, y + 5 - top), text, font=_font(15, True), fill=(255, 255, 255))
+    draw.text((x + 6 - left, y + 5 - top), text, font=font(15, True), fill=(255, 255, 255))
 
 
 def _best_mask(keyframe: Keyframe, instance: Instance, candidates: CandidateSet | None) -> NDArray[np.bool_]:
@@ -324,13 +316,13 @@ def _draw_header(draw: ImageDraw.ImageDraw, text: str, status: InstructionStatus
     chip = STATE_WORDS[status.state]
     if status.state == SearchState.FOUND:
         chip = f"found {status.instances_found}"
-    chip_width = draw.textlength(chip, font=_font(18, True)) + 24
+    chip_width = draw.textlength(chip, font=font(18, True)) + 24
     draw.rounded_rectangle((MARGIN_PX, 16, MARGIN_PX + chip_width, 46), radius=15, fill=STATE_COLORS[status.state])
-    draw.text((MARGIN_PX + 12, 20), chip, font=_font(18, True), fill=(255, 255, 255))
+    draw.text((MARGIN_PX + 12, 20), chip, font=font(18, True), fill=(255, 255, 255))
     quoted = textwrap.shorten(text, 100, placeholder=" ...")
-    draw.text((MARGIN_PX + chip_width + 14, 17), f"“{quoted}”", font=_font(21, True), fill=INK)
+    draw.text((MARGIN_PX + chip_width + 14, 17), f"“{quoted}”", font=font(21, True), fill=INK)
     lines = textwrap.wrap(reason, int((width - 2 * MARGIN_PX) / 7.6))[:2]
-    draw.multiline_text((MARGIN_PX, 54), "\n".join(lines), font=_font(14), fill=MUTED, spacing=4)
+    draw.multiline_text((MARGIN_PX, 54), "\n".join(lines), font=font(14), fill=MUTED, spacing=4)
 
 
 def _unit_color(color: tuple[int, int, int]) -> tuple[float, float, float]:

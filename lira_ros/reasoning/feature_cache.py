@@ -7,8 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from lira_ros.geometry.frame import Keyframe
 
 Value = TypeVar("Value")
@@ -70,5 +68,5 @@ def keyframe_key(keyframe: Keyframe) -> tuple[int, int, int]:
     return (
         keyframe.id,
         keyframe.frame.stamp_ns,
-        zlib.crc32(np.ascontiguousarray(keyframe.frame.color[::_STRIDE_PX, ::_STRIDE_PX])),
+        zlib.crc32(keyframe.frame.color[::_STRIDE_PX, ::_STRIDE_PX].tobytes()),
     )

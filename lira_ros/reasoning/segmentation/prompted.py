@@ -91,8 +91,8 @@ class PromptedSegmenter(Segmenter):
         return answers
 
     def _features(self, keyframes: Sequence[Keyframe]) -> list[Features]:
-        known: dict[tuple[int, int], Features] = {}
-        missing: dict[tuple[int, int], Keyframe] = {}
+        known: dict[tuple[int, int, int], Features] = {}
+        missing: dict[tuple[int, int, int], Keyframe] = {}
         keys = [keyframe_key(keyframe) for keyframe in keyframes]
         # Several instructions may ask about one keyframe in the same batch.
         for key, keyframe in dict(zip(keys, keyframes, strict=True)).items():

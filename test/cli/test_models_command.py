@@ -150,7 +150,14 @@ def test_an_interrupted_fetch_goes_on(hub, card):
     hub.stall_after = 300_000
     command = [sys.executable, "-m", "lira_ros.cli.main", "models", "fetch", str(card)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background lets all that it starts ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert hub.stalled.wait(60)
     folder = card.parent / "models" / "toy"
     while not any(path.stat().st_size == 300_000 for path in folder.glob(".weights.bin.*.partial")):

@@ -59,6 +59,8 @@ class LisaTokenizer:
         for name in _APPENDED:
             if name not in ids:
                 ids[name] = max([self._pieces.get_piece_size() - 1, *ids.values()]) + 1
+        if "" in ids or min(ids.values()) < 0 or len(set(ids.values())) < len(ids):
+            raise ReasoningError(f"{model}: expected added tokens with names and an id of its own for each, got {ids}")
         flags = flags or {}
         self._added = {name: _AddedToken(number, *flags.get(name, (True, True))) for name, number in ids.items()}
         # The special pieces of the model are split off too and leave the white space beside them alone.

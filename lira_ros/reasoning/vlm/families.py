@@ -73,13 +73,13 @@ class Eyes(ABC):
 class QwenEyes(Eyes):
     """Qwen-VL: a picture of any size, scaled to whole patches.
 
-    The resizing is the library's without torchvision; its Processor, which needs torchvision for videos, is not used.
+    The library's Processor, which needs torchvision, is not used.
     """
 
     def __init__(self, folder: Path, model_configuration: Any, budget: VisualBudget) -> None:
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+        from lira_ros.reasoning.vlm.qwen_pictures import QwenImageProcessor
 
-        self._processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        self._processor = QwenImageProcessor.from_pretrained(folder, local_files_only=True)
         side_px = self._processor.patch_size * self._processor.merge_size
         size = dict(self._processor.size)
         if budget.min_tokens:

@@ -87,3 +87,7 @@ def test_broken_files_are_named(model_file, tmp_path):
     (tmp_path / "added_tokens.json").write_text('{"[SEG]": "many"}')
     with pytest.raises(ReasoningError, match="added tokens"):
         LisaTokenizer.load(tmp_path)
+    for added in ({"[SEG]": -200}, {"": 500}, {"[SEG]": 500, "<im_start>": 500}):
+        (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+        with pytest.raises(ReasoningError, match="an id of its own"):
+            LisaTokenizer.load(tmp_path)

@@ -11,6 +11,7 @@ if sys.version_info < (3, 11):
 
 import tiny_vision_models as tiny
 import torch
+from recorded_pixels import check_recorded, patterned
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
@@ -20,7 +21,14 @@ from lira_ros.reasoning.segmentation.configuration import SegmentationConfigurat
 from lira_ros.reasoning.segmentation.contracts import RegionPrompt
 from lira_ros.reasoning.segmentation.creation import create_mask_tracker, create_segmenter
 from lira_ros.reasoning.segmentation.depth import DepthSegmenter
-from lira_ros.reasoning.segmentation.image_preprocessing import SAM3_MEAN, SAM3_STD, pad, squash
+from lira_ros.reasoning.segmentation.image_preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SAM3_MEAN,
+    SAM3_STD,
+    pad,
+    squash,
+)
 from lira_ros.reasoning.segmentation.sam import SamSegmenter
 from lira_ros.reasoning.segmentation.sam2 import Sam2Segmenter
 
@@ -164,6 +172,24 @@ def test_sam2_and_sam3_pictures_are_those_of_the_library(family):
         expected = Sam3ImageProcessor()(color, return_tensors="pt")["pixel_values"][0]
         own = squash(color, 1008, SAM3_MEAN, SAM3_STD)
     assert torch.allclose(own, expected, atol=1e-5)
+
+
+# Of Sam2ImageProcessor and Sam3ImageProcessor with a size of 64 px.
+RECORDED = [
+    (IMAGENET_MEAN, IMAGENET_STD, (90, 131), [-1.689785, -0.251306, 0.348061, 1.395658, 0.065126, 0.391634, 0.618214],
+     0.228262, 0.523477),
+    (SAM3_MEAN, SAM3_STD, (90, 131), [-0.803922, -0.145098, 0.129412, 0.537255, -0.058824, -0.011765, 0.090196],
+     0.00077, 0.227927),
+    (IMAGENET_MEAN, IMAGENET_STD, (37, 20), [-2.117904, 0.365185, 0.142564, -0.390056, -0.670168, -0.932985, -0.497255],
+     0.230359, 0.836072),
+    (SAM3_MEAN, SAM3_STD, (37, 20), [-1.0, 0.137255, 0.035294, -0.262745, -0.388235, -0.607843, -0.411765],
+     0.00163, 0.371135),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("center", "spread", "size", "numbers", "mean", "deviation"), RECORDED)
+def test_squashed_pictures_have_the_pixels_that_torchvision_makes(center, spread, size, numbers, mean, deviation):
+    check_recorded(squash(patterned(*size), 64, center, spread), (3, 64, 64), numbers, mean, deviation)
 
 
 @pytest.mark.parametrize("kind", ["sam", "sam2"])

@@ -71,7 +71,8 @@ def kind_bars(by_kind: Mapping[str, Any], scores: Sequence[str] = ("f1@0.25", "f
                 va="center",
                 color=MUTED,
             )
-    axes.set_yticks(rows, [f"{name} ({by_kind[name]['pairs']})" for name in names])
+    # The kinds are names in a file of questions: "$" in them is no formula.
+    axes.set_yticks(rows, [f"{name} ({by_kind[name]['pairs']})" for name in names], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 108)
     axes.set_xlabel("percent (whiskers: confidence interval; in brackets: instructions)", fontsize=9, color=MUTED)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lira_ros.evaluation.results import PairResult
 from lira_ros.evaluation.strict_protocol import IOU_THRESHOLDS, Counts, count_matches
+from lira_ros.reasoning.plain_text import plain_text
 
 TEXT_WIDTH = 62
 SHOWN_LABELS = 4
@@ -20,7 +21,7 @@ def format_pairs(pairs: Sequence[PairResult]) -> str:
         counts = {iou: count_matches(pair.answer, iou) for iou in IOU_THRESHOLDS}
         for iou, count in counts.items():
             right[iou] += count.exact
-        text = pair.text if len(pair.text) <= TEXT_WIDTH else pair.text[: TEXT_WIDTH - 3] + "..."
+        text = plain_text(pair.text, TEXT_WIDTH)  # a recording brings it
         labels = ", ".join(item.label or "thing" for item in pair.answer.predictions[:SHOWN_LABELS]) or "-"
         rows.append((text, pair.state, *(_cell(counts[iou]) for iou in IOU_THRESHOLDS), labels))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

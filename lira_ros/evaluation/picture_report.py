@@ -67,7 +67,9 @@ def write_picture_report(
         "answers": entries,
     }
     path = folder / ANSWERS_NAME
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    # Half a character, in what a model said or in the name of the file, is written as JSON escapes it.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     return [*written, path]
 
 

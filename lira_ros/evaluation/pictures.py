@@ -357,9 +357,11 @@ def timeline_figure(record: RunRecord) -> Figure:
                     (4, 11),
                     textcoords="offset points",
                     fontsize=8,
+                    parse_math=False,  # "$" in a name or an instruction is no formula
                 )
             lower.plot(publication.seen_s, 1e3 * publication.delay_s, "o", color=color, markeredgecolor="black")
-    upper.set_yticks(range(len(names)), [textwrap.fill(record.instructions[n].text, 34) for n in names], fontsize=9)
+    asked = [textwrap.fill(record.instructions[name].text, 34) for name in names]
+    upper.set_yticks(range(len(names)), asked, fontsize=9, parse_math=False)
     upper.invert_yaxis()
     upper.set_title("What was found when", loc="left", fontweight="bold")
     states = [state for state in SearchState if any(change.state == state for change in record.states)]

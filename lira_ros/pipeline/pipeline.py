@@ -24,8 +24,16 @@ from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper, MapperUpdate
 from lira_ros.pipeline.latency import LatencyRecord
 from lira_ros.reasoning.asking import ask
-from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, ReasoningError, Task
+from lira_ros.reasoning.contracts import (
+    MAX_REASON_CHARACTERS,
+    CandidateSet,
+    Instruction,
+    Reasoner,
+    ReasoningError,
+    Task,
+)
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 from lira_ros.reasoning.remote.judge import TargetJudge, create_judge, wants_judge
@@ -155,9 +163,12 @@ class Pipeline:
                 failure = error
             else:
                 return self.scheduler.report_answered(task)
-        self.failures.append(f"keyframe {task.keyframe.id}, {task.instruction.id}: {failure}")
+        self._note_failure(f"keyframe {task.keyframe.id}, {task.instruction.id}: {failure}")
         self.scheduler.report_failed(task, failure)
         return False
+
+    def _note_failure(self, sentence: str) -> None:
+        self.failures.append(plain_text(sentence, MAX_REASON_CHARACTERS))
 
     def _judge_table(self, judge: TargetJudge) -> None:
         table = instance_table(self.map.fusion.instances())
@@ -166,7 +177,7 @@ class Pipeline:
                 try:
                     self.map.set_opinions(instruction.id, judge.judge(table, instruction))
                 except ReasoningError as error:
-                    self.failures.append(f"judge, {instruction.id}: {error}")
+                    self._note_failure(f"judge, {instruction.id}: {error}")
 
     def _judge(self) -> tuple[MapChange, ...]:
         with self.latency.measure("judge instances"):

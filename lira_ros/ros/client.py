@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from lira_msgs.msg import InstanceMap, InstructionStatus
 from lira_msgs.srv import CancelInstruction, GetInstanceMap, ListInstructions, SaveMap, SubmitInstruction
 from lira_ros.ros.dds import configure_dds
-from lira_ros.ros.errors import ServiceError
+from lira_ros.ros.errors import ServiceError, plain_sentence
 
 STATE_NAMES = {
     InstructionStatus.PENDING: "pending",
@@ -112,7 +112,8 @@ class InstructionClient:
         lines = [response.message]
         for instruction, status in zip(response.instructions, response.statuses, strict=True):
             state = STATE_NAMES.get(status.state, str(status.state))
-            lines.append(f'  {instruction.id:<12} {state:<13} "{instruction.text}": {status.reason}')
+            said = f'"{plain_sentence(instruction.text)}": {plain_sentence(status.reason)}'
+            lines.append(f"  {plain_sentence(instruction.id):<12} {state:<13} {said}")
         return Reply(response.success, "\n".join(lines))
 
     def fetch_map(self, instruction_id: str, include_rejected: bool = False) -> InstanceMap:

@@ -31,7 +31,7 @@ class FakeReasoner(Reasoner):
     name = "fake/model"
 
     def propose(self, keyframe, instruction):
-        exchange = Exchange("look\x1b[31m", '[{"label": "mug"}]', latency_s=0.5)
+        exchange = Exchange("look\x1b[31m\ud800", '[{"label": "mug"}]', latency_s=0.5)
         if "moon" in instruction.text:
             raise ReasoningError("the model fell silent", (Exchange("look", "", "nothing came"),))
         mask = np.zeros(keyframe.frame.depth_m.shape, bool)
@@ -119,7 +119,7 @@ def test_exchanges_are_shown_and_written_on_request_and_a_failure_leaves_the_oth
     assert moon["exchanges"][0]["problem"] == "nothing came"
     assert mug["problem"] == ""
     assert mug["exchanges"] == [
-        {"prompt": "look\x1b[31m", "answer": '[{"label": "mug"}]', "problem": "", "latency_s": 0.5}
+        {"prompt": "look\x1b[31m\ud800", "answer": '[{"label": "mug"}]', "problem": "", "latency_s": 0.5}
     ]
     assert (out / "02-the-mug.png").is_file()
 

@@ -11,6 +11,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from visualization_msgs.msg import Marker
 
 from lira_msgs.msg import CandidateArray, InstanceMapUpdate
+from lira_msgs.msg import Instruction as InstructionMessage
 from lira_ros.fusion.contracts import (
     Conformity,
     Instance,
@@ -20,6 +21,7 @@ from lira_ros.fusion.contracts import (
     Verdict,
 )
 from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Role
+from lira_ros.reasoning.language.parser import InstructionError
 from lira_ros.ros.conversions.candidate import candidates_from_message, candidates_to_message
 from lira_ros.ros.conversions.instance import (
     DetectionLabels,
@@ -30,7 +32,7 @@ from lira_ros.ros.conversions.instance import (
     map_to_message,
     update_to_message,
 )
-from lira_ros.ros.conversions.instruction import status_from_message, status_to_message
+from lira_ros.ros.conversions.instruction import instruction_from_message, status_from_message, status_to_message
 from lira_ros.ros.errors import ConversionError
 
 ATTRIBUTES = Attributes("red", (0.5, 0.25, 0.125), 0.75, 0.875, 0.5, 1.0, float("nan"), 2.0, 0.75, "surface")
@@ -209,3 +211,43 @@ def test_an_empty_candidate_list_is_an_answer():
     message = candidates_to_message(sent, 1, "map")
     assert isinstance(message, CandidateArray)
     assert candidates_from_message(message, "candidates").candidates == ()
+
+
+EVIL = "\x1b[2J\u202e\u200b\r\n[ERROR] forged %s {0.__class__}"
+
+
+def test_texts_from_another_node_become_one_line_without_control_characters():
+    sent = candidates_to_message(
+        CandidateSet(1, 0, "find-1", "m", 0.0, (make_candidate(np.ones((2, 2), bool)),)), 1, ""
+    )
+    sent.model = sent.candidates[0].label = sent.candidates[0].reason = sent.candidates[0].attributes.color = EVIL
+    taken = candidates_from_message(through_the_wire(sent), "candidates")
+    (candidate,) = taken.candidates
+    shown = [taken.model, candidate.label, candidate.reason, candidate.attributes.color]
+    sent = instance_to_message(make_instance())
+    sent.label = sent.attributes.supported_by = sent.verdicts[0].reason = EVIL
+    instance = instance_from_message(through_the_wire(sent), "instance_map")
+    shown += [instance.label, *instance.names, instance.attributes.supported_by]
+    shown += [verdict.reason for verdict in instance.verdicts.values()]
+    sent = status_to_message(InstructionStatus("find-1", SearchState.FAILED, EVIL))
+    shown.append(status_from_message(through_the_wire(sent)).reason)
+    assert len(shown) == 9
+    assert all(text.isprintable() and "forged %s {0.__class__}" in text for text in shown)
+
+
+@pytest.mark.parametrize("name", ["../../etc/x", "a/b", "", "a\nb", "x" * 65, "\u202e"])
+def test_ids_of_instructions_that_are_none_are_refused(name):
+    with pytest.raises(ConversionError, match="keyframe 1: expected the id of an instruction, got"):
+        candidates_from_message(CandidateArray(keyframe_id=1, instruction_id=name), "candidates")
+    with pytest.raises(InstructionError, match="expected 1 to 64 letters"):
+        instruction_from_message(InstructionMessage(id=name, text="Find the sofa."))
+
+
+def test_a_mask_that_is_larger_than_any_picture_is_refused_before_it_is_decoded():
+    sent = candidates_to_message(
+        CandidateSet(1, 0, "find-1", "m", 0.0, (make_candidate(np.ones((2, 2), bool)),)), 1, ""
+    )
+    sent.candidates[0].mask.height = sent.candidates[0].mask.width = 2**16 - 1
+    sent.candidates[0].mask.counts = [0, (2**16 - 1) ** 2]
+    with pytest.raises(ConversionError, match="expected at most 67108864 pixels, got 65535 x 65535"):
+        candidates_from_message(sent, "candidates")

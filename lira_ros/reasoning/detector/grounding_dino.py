@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.compute import ComputeConfiguration
 from lira_ros.reasoning.contracts import ReasoningError
 from lira_ros.reasoning.detector.detections import Detection, Detector, choose, corners
+from lira_ros.reasoning.feature_cache import FeatureCache
 from lira_ros.reasoning.models.pretrained import place
 
 REMEMBERED_TEXTS = 32
@@ -22,7 +23,8 @@ REMEMBERED_TEXTS = 32
 class GroundingDinoDetector(Detector):
     """Around a GroundingDinoForObjectDetection of transformers, its tokenizer and its image processor.
 
-    The text of an instruction is read once, whatever the number of keyframes. Weights stay in float32.
+    The text of an instruction is read once, whatever the number of keyframes, and a picture is encoded once, whatever
+    the number of names and, within ``feature_cache_mib``, of instructions. Weights stay in float32.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class GroundingDinoDetector(Detector):
         image_processor: Any,
         compute: ComputeConfiguration,
         score_threshold: float,
+        feature_cache_mib: int,
         name: str = "grounding-dino",
     ) -> None:
         self.name = name
@@ -42,12 +45,19 @@ class GroundingDinoDetector(Detector):
         self._processor = image_processor
         self.text_reads = _RememberedText(self._model.model.text_backbone)
         self._model.model.text_backbone = self.text_reads
+        self.cache: FeatureCache[_Picture] = FeatureCache(feature_cache_mib << 20, lambda picture: picture.size_bytes)
+        self._pictures = _RememberedPictures(self._model.model.backbone.conv_encoder, self.cache)
+        self._model.model.backbone.conv_encoder = self._pictures
 
     @torch.inference_mode()
     def detect(self, keyframes: Sequence[Keyframe], phrases: Sequence[str]) -> list[list[Detection]]:
         """Return what is found of each phrase in each keyframe, best first, all keyframes in one batch."""
         if not keyframes or not phrases:
             return [[] for _ in keyframes]
+        with self._pictures.of(keyframes):
+            return self._detect(keyframes, phrases)
+
+    def _detect(self, keyframes: Sequence[Keyframe], phrases: Sequence[str]) -> list[list[Detection]]:
         groups = self._texts(phrases)
         pictures = self._processor(
             [keyframe.frame.color for keyframe in keyframes], input_data_format="channels_last", return_tensors="pt"
@@ -66,6 +76,7 @@ class GroundingDinoDetector(Detector):
                         token_type_ids=torch.zeros_like(text),
                     )
             except torch.OutOfMemoryError as error:
+                self.cache.clear()
                 raise ReasoningError(f"{self.name}: the memory of the {self._device} is not enough: {error}") from error
             tokens = output.logits.float().sigmoid().cpu().numpy()
             for number, keyframe in enumerate(keyframes):
@@ -144,3 +155,63 @@ class _RememberedText(torch.nn.Module):
         self._known.move_to_end(key)
         known = self._known[key]
         return BaseModelOutput(last_hidden_state=known.expand(len(input_ids), *known.shape[1:]))
+
+
+class _Picture(NamedTuple):
+    """What the picture encoder makes of a picture that was padded to a size: feature map and mask of each level."""
+
+    padded_px: torch.Size
+    levels: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.numel() * part.element_size() for level in self.levels for part in level)
+
+
+class _RememberedPictures(torch.nn.Module):
+    """A picture encoder that encodes each keyframe once within the budget of a cache, and once for a call in any case.
+
+    What other pictures of a batch pad it to changes the features of a picture, so it is known for one size.
+    """
+
+    def __init__(self, encoder: torch.nn.Module, cache: FeatureCache[_Picture]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self._cache = cache
+        self._keyframes: Sequence[Keyframe] = ()
+        self._answer: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @contextlib.contextmanager
+    def of(self, keyframes: Sequence[Keyframe]) -> Iterator[None]:
+        """Say whose pictures are encoded meanwhile, in the order of the batch."""
+        self._keyframes = keyframes
+        try:
+            yield
+        finally:
+            self._keyframes, self._answer = (), []
+
+    def forward(self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        if not self._answer:
+            pictures = self._encode(pixel_values, pixel_mask)
+            levels = zip(*(picture.levels for picture in pictures), strict=True)
+            self._answer = [
+                (torch.stack([features for features, _ in level]), torch.stack([mask for _, mask in level]))
+                for level in levels
+            ]
+        return list(self._answer)
+
+    def _encode(self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor) -> list[_Picture]:
+        size = pixel_values.shape[-2:]
+        kept = [self._cache.get(keyframe) for keyframe in self._keyframes]
+        pictures = {
+            number: picture for number, picture in enumerate(kept) if picture is not None and picture.padded_px == size
+        }
+        missing = [number for number in range(len(kept)) if number not in pictures]
+        if missing:
+            levels = self.encoder(pixel_values[missing], pixel_mask[missing])
+            for row, number in enumerate(missing):
+                # Cloned: a view would keep the features of the whole batch in memory.
+                parts = tuple((features[row].clone(), mask[row].clone()) for features, mask in levels)
+                pictures[number] = _Picture(size, parts)
+                self._cache.put(self._keyframes[number], pictures[number])
+        return [pictures[number] for number in range(len(kept))]

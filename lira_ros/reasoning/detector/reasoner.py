@@ -91,7 +91,7 @@ def load_detector(
     tokenizer, processor = load_part("AutoTokenizer", folder), load_part("GroundingDinoImageProcessorPil", folder)
     from lira_ros.reasoning.detector.grounding_dino import GroundingDinoDetector
 
-    return GroundingDinoDetector(model, tokenizer, processor, compute, threshold, card.name)
+    return GroundingDinoDetector(model, tokenizer, processor, compute, threshold, masks.feature_cache_mib, card.name)
 
 
 class DetectorReasoner(Reasoner):

@@ -48,11 +48,11 @@ def parts(family):
     return tiny.grounding_dino(), tiny.bert_tokenizer(words), GroundingDinoImageProcessorPil(size=size)
 
 
-def detector(family, threshold=0.0):
+def detector(family, threshold=0.0, cache_mib=10):
     model, tokenizer, processor = parts(family)
     if family == "owlv2":
-        return Owlv2Detector(model, tokenizer, processor, CPU, threshold, 10), model
-    return GroundingDinoDetector(model, tokenizer, processor, CPU, threshold), model
+        return Owlv2Detector(model, tokenizer, processor, CPU, threshold, cache_mib), model
+    return GroundingDinoDetector(model, tokenizer, processor, CPU, threshold, cache_mib), model
 
 
 def library_answer(family, picture):
@@ -129,19 +129,55 @@ def test_names_are_encoded_once(family, monkeypatch):
     assert len(reads) == 1
 
 
-def test_owlv2_encodes_a_picture_once():
-    detecting, _ = detector("owlv2")
+def seen_by(family, model, monkeypatch):
+    """Return a list to which the picture encoder adds how many pictures it is given."""
+    part = model.owlv2.vision_model if family == "owlv2" else model.model.backbone.conv_encoder.encoder
+    seen, original = [], part.forward
+
+    def counted(*arguments, **options):
+        seen.append(len(arguments[0] if arguments else options["pixel_values"]))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(part, "forward", counted)
+    return seen
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_picture_is_encoded_once_within_the_budget(family, monkeypatch):
+    detecting, model = detector(family)
+    seen = seen_by(family, model, monkeypatch)
     detecting.detect([keyframe(1)], PHRASES)
-    detecting.detect([keyframe(1)], ("sofa",))
+    found = detecting.detect([keyframe(1), keyframe(2), keyframe(3)], ("lamp",))
+    assert seen == [1, 2]
     assert detecting.cache.hits == 1
-    assert detecting.cache.held_bytes > 0
+    fresh, model = detector(family, cache_mib=0)
+    seen = seen_by(family, model, monkeypatch)
+    for ours, theirs in zip(found, fresh.detect([keyframe(1), keyframe(2), keyframe(3)], ("lamp",)), strict=True):
+        assert np.allclose([item.box_px for item in ours], [item.box_px for item in theirs], atol=0.05)
+    fresh.detect([keyframe(1)], ("lamp",))
+    assert seen == [3, 1]
+    assert (fresh.cache.held_bytes, fresh.cache.hits) == (0, 0)
 
 
-def test_more_names_than_a_text_holds_are_asked_in_several():
+def test_a_picture_that_others_pad_is_encoded_anew():
     detecting, _ = detector("grounding_dino")
+    wide = keyframe(2, rows=40, columns=80)
+    (alone,) = detecting.detect([keyframe(1)], PHRASES)
+    padded, _ = detecting.detect([keyframe(1), wide], PHRASES)
+    (again,) = detecting.detect([keyframe(1)], PHRASES)
+    wanted, _ = detector("grounding_dino")[0].detect([keyframe(1), wide], PHRASES)
+    for ours, theirs in ((again, alone), (padded, wanted)):
+        assert [item.phrase for item in ours] == [item.phrase for item in theirs]
+        assert np.allclose([item.box_px for item in ours], [item.box_px for item in theirs], atol=0.05)
+
+
+def test_more_names_than_a_text_holds_are_asked_in_several(monkeypatch):
+    detecting, model = detector("grounding_dino", cache_mib=0)
+    seen = seen_by("grounding_dino", model, monkeypatch)
     many = tuple(f"red chair {'lamp ' * number}".strip() for number in range(1, 12))
     (found,) = detecting.detect([keyframe(1)], many)
     assert detecting.text_reads.count > 1
+    assert seen == [1]
     assert {item.phrase for item in found} <= set(many)
 
 

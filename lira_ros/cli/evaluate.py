@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lira_ros.evaluation.comparison import compare_results, format_comparison
 from lira_ros.evaluation.experiment import Data, Experiment, description, fingerprint, run_experiments
 from lira_ros.evaluation.experiment_unit import Scene, Task, Unit, compared_outcome
 from lira_ros.evaluation.experiment_workers import Processes, RayWorkers, ThisProcess, Workers
+from lira_ros.evaluation.file_names import folder_name
 from lira_ros.evaluation.load import LoadSampler
 from lira_ros.evaluation.pair_table import format_pairs
 from lira_ros.evaluation.progress import ProgressBar
@@ -54,6 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         metavar="N",
         help=f"{SCENES_OF_A_SPLIT} generated homes that nobody has tuned to, from this seed on (from 3000); for --data",
     )
+    parser.add_argument(
+        "--pictures",
+        metavar="SPEC",
+        help="score the masks that a reasoner draws into annotated pictures instead: a folder in the form of ReasonSeg "
+        "(NAME.json beside NAME.jpg), or reasonrecon:ROOT[:SPLIT]",
+    )
     parser.add_argument("--questions", type=Path, metavar="FILE", help="JSON of instructions with text and ids")
     parser.add_argument("--alone", action="store_true", help="a run of its own for every instruction, as LIRA does")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="all", help="which scores to print (default: all)")
@@ -78,11 +84,18 @@ def run(options: argparse.Namespace) -> int:
         return live.run(options)
     if options.recording[:1] == [COMPARE]:
         return _compare(options)
+    if options.pictures is not None:
+        from lira_ros.cli import evaluate_pictures
+
+        return evaluate_pictures.run(options)
     given = [*options.recording, *([] if options.data is None else [options.data])]
     if options.seed is not None:
         given.append(f"rooms:{options.seed}-{options.seed + SCENES_OF_A_SPLIT - 1}")
     if len(given) != 1:
-        print(f"lira evaluate: name one RECORDING, or --data SPEC, or --seed N, or {COMPARE} A B", file=sys.stderr)
+        print(
+            f"lira evaluate: name one RECORDING, or --data SPEC, or --seed N, or --pictures SPEC, or {COMPARE} A B",
+            file=sys.stderr,
+        )
         return 2
     data = _data(options, given[0])
     directory, experiment = _experiment(options, data)
@@ -109,8 +122,8 @@ def _data(options: argparse.Namespace, spec: str) -> Data:
 def _experiment(options: argparse.Namespace, data: Data) -> tuple[Path, Experiment]:
     configuration = read_configuration(options)
     experiment = Experiment("evaluation", Path(), configuration)
-    words = f"{data.spec}-{configuration.reasoner.backend}-{configuration.fusion.method}"
-    name = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[-60:] + ("-nodes" if options.nodes else "")
+    name = folder_name(f"{data.spec}-{configuration.reasoner.backend}-{configuration.fusion.method}")
+    name += "-nodes" if options.nodes else ""
     directory = options.out or OUTPUT / f"{name}-{fingerprint(experiment, data)}"
     return directory, Experiment("evaluation", directory, configuration)
 

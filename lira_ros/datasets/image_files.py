@@ -29,6 +29,9 @@ MAX_SIDE_PX = 2**15 - 2
 # Tables of numbers: 200000 poses of 16 numbers with all their digits, two hours at 30 Hz, take 64 MiB.
 MAX_TEXT_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 16
+# The tag by which cameras say how they were held, and its values for pictures that lie on a side (EXIF 2.3, 4.6.4).
+EXIF_ORIENTATION = 0x0112
+LYING_ORIENTATIONS = (5, 6, 7, 8)
 # Parsed JSON takes up to 30 times the memory of its text.
 MAX_JSON_BYTES = 16 << 20
 # Folders, separated as in PATH, that links in a recording may lead to although they are outside of it.

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lira_ros.datasets.image_files import check_plain, checked_camera, read_depth, read_intrinsic_matrix
+from lira_ros.datasets.image_files import (
+    EXIF_ORIENTATION,
+    check_plain,
+    checked_camera,
+    read_depth,
+    read_intrinsic_matrix,
+)
 from lira_ros.datasets.sequence import SequenceError
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
@@ -23,8 +29,6 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_ASKED_SIDE_PX = 2048
 # Colour camera of the Intel RealSense D435 (data sheet, 69 x 42 degrees), taken where no intrinsics are given.
 ASSUMED_FIELD_OF_VIEW_DEG = 69.0
-# Upright in the file; the others of EXIF turn or mirror the picture.
-_EXIF_ORIENTATION = 0x0112
 
 
 class PictureError(SequenceError):
@@ -81,7 +85,7 @@ def _read_upright(path: Path, *, with_depth: bool) -> NDArray[np.uint8]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
         with image:
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) not in (0, 1)
             if turned and with_depth:
                 raise PictureError(
                     f"{path}: its EXIF data turn it, and the depth image does not say whether it is to be turned too; "

@@ -500,6 +500,11 @@ class ReasonReconPictures:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the annotations, without the ending of their files."""
+        return tuple(name.removesuffix(".json") for name in self._names)
+
     def __iter__(self) -> Iterator[AnnotatedPicture]:
         """Read all pictures whose image is there; raises SequenceError that names a broken file."""
         self.skipped.clear()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
 RunLengths = dict[str, Any]
+
+# From here on a mask counts as found (PASCAL VOC; Everingham et al., IJCV 2010).
+MATCH_IOU = 0.5
 
 # Longest phrase that counts for BLEU (specification, 6.3), and what method 1 of Chen and Cherry adds to a count of 0.
 BLEU_WORDS = 3
@@ -61,7 +64,8 @@ class SegmentationScores:
     g_iou_per_mask: mean IoU over the masks of samples that have some (LIRA). g_iou_per_sample: mean over the samples
     of the IoU of all masks together, 1 for an empty answer where there is none (LISA, GRES). c_iou: all intersections
     by all unions, over the masks. n_acc: share of the samples without a mask whose answer has none; never measured
-    teacher-forced.
+    teacher-forced. c_iou_per_sample: all intersections by all unions, of all masks of a sample together (LISA).
+    precision_50, recall_50: share of the drawn and of the right masks that have a partner with IoU 0.5 or more.
     """
 
     samples: int
@@ -70,6 +74,9 @@ class SegmentationScores:
     g_iou_per_sample: float | None
     c_iou: float | None
     n_acc: float | None
+    c_iou_per_sample: float | None = None
+    precision_50: float | None = None
+    recall_50: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, the inverse of from_dict()."""
@@ -95,12 +102,18 @@ def _ratio(intersection: int, union: int) -> float:
     return intersection / union if union else 1.0
 
 
+def _sample_terms(answer: ImageAnswer) -> tuple[int, int]:
+    """Return intersection and union of all masks of a sample together."""
+    if not answer.truth or not answer.predicted:
+        masks = [*answer.truth, *answer.predicted]
+        return 0, int(coco.area(coco.merge(masks))) if masks else 0
+    return _intersection_and_union(coco.merge(list(answer.truth)), coco.merge(list(answer.predicted)))
+
+
 def _sample_iou(answer: ImageAnswer) -> float:
     if not answer.truth:
         return float(not answer.predicted)
-    if not answer.predicted:
-        return 0.0
-    return _ratio(*_intersection_and_union(coco.merge(list(answer.truth)), coco.merge(list(answer.predicted))))
+    return _ratio(*_sample_terms(answer)) if answer.predicted else 0.0
 
 
 def _free_terms(answer: ImageAnswer) -> list[tuple[int, int]]:
@@ -126,6 +139,8 @@ class SegmentationCounts:
 
     sample_iou: sum of the IoU of all masks of a sample together. empty_right: samples without a mask whose answer has
     none; None teacher-forced, where nobody asked. masks, mask_iou: terms of the mean over masks and their sum.
+    sample_intersection, sample_union: of all masks of a sample together. drawn, wanted, matched: masks that a model
+    drew, those that are right, and pairs of them with an IoU of MATCH_IOU or more; all 0 teacher-forced.
     """
 
     samples: int = 0
@@ -136,6 +151,11 @@ class SegmentationCounts:
     mask_iou: float = 0.0
     intersection: int = 0
     union: int = 0
+    sample_intersection: int = 0
+    sample_union: int = 0
+    drawn: int = 0
+    wanted: int = 0
+    matched: int = 0
 
     def __add__(self, other: SegmentationCounts) -> SegmentationCounts:
         """Add up; teacher-forced sums stay so."""
@@ -149,6 +169,11 @@ class SegmentationCounts:
             self.mask_iou + other.mask_iou,
             self.intersection + other.intersection,
             self.union + other.union,
+            self.sample_intersection + other.sample_intersection,
+            self.sample_union + other.sample_union,
+            self.drawn + other.drawn,
+            self.wanted + other.wanted,
+            self.matched + other.matched,
         )
 
     def scores(self) -> SegmentationScores:
@@ -160,6 +185,9 @@ class SegmentationCounts:
             self.sample_iou / self.samples if self.samples else None,
             self.intersection / self.union if self.union else None,
             self.empty_right / self.empty_samples if self.empty_samples and self.empty_right is not None else None,
+            self.sample_intersection / self.sample_union if self.sample_union else None,
+            self.matched / self.drawn if self.drawn else None,
+            self.matched / self.wanted if self.wanted else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,6 +210,7 @@ def _counts(answer: ImageAnswer, terms: Sequence[tuple[int, int]], empty_right: 
         sum(_ratio(i, u) for i, u in terms) if answer.truth else 0.0,
         sum(i for i, _ in terms),
         sum(u for _, u in terms),
+        *_sample_terms(answer),
     )
 
 
@@ -194,7 +223,11 @@ def free_running_counts(answers: Iterable[ImageAnswer]) -> SegmentationCounts:
     """
     total = SegmentationCounts()
     for answer in answers:
-        total += _counts(answer, _free_terms(answer), int(not answer.truth and not answer.predicted))
+        terms = _free_terms(answer)
+        counts = _counts(answer, terms, int(not answer.truth and not answer.predicted))
+        # Masks that are left over have an intersection of 0, so every term that is this good is a pair.
+        matched = sum(i > 0 and _ratio(i, u) >= MATCH_IOU for i, u in terms)
+        total += replace(counts, drawn=len(answer.predicted), wanted=len(answer.truth), matched=matched)
     return total
 
 

@@ -449,7 +449,7 @@ class ChatClient:
                 proxy=proxy,
                 socket_options=options,
             )
-        except (ValueError, ImportError, httpx.HTTPError) as error:
+        except (ValueError, ImportError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise ReasoningError(f"{self._prefix}url: the proxy of the environment cannot be used: {error}") from error
         return httpx.AsyncClient(
             transport=transport,
@@ -587,6 +587,8 @@ def _problem_of(error: Exception) -> str:
         causes.append(causes[-1].__cause__ or causes[-1].__context__)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "its certificate is not trusted (ca_file names authorities of your own)"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "no https there"
     if isinstance(error, httpx.ConnectError):
         return "no connection"
     if isinstance(error, httpx.RemoteProtocolError):

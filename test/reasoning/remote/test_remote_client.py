@@ -348,6 +348,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(serve, connect, certif
     assert "its certificate is not trusted" in str(refusal(other_name))
 
 
+def test_https_where_there_is_none(connect):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = threading.Thread(target=lambda: listener.accept()[0].sendall(http(400, b"no HTTP")), daemon=True)
+        answering.start()
+        error = refusal(connect(url=f"https://127.0.0.1:{listener.getsockname()[1]}/v1"))
+        answering.join(5)
+    assert "no https there" in str(error)
+
+
 def test_a_key_on_its_way_unencrypted_is_told(connect, monkeypatch, caplog):
     monkeypatch.setenv("LIRA_TEST_KEY", KEY)
     words = "the key goes to gpu.example:8000 unencrypted: use https"
@@ -371,6 +380,11 @@ def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(serve, conne
     assert len(proxy.requests) == 1
     assert "robot.example" in str(refusal(connect(url="http://robot.example:1/v1")))
     assert len(proxy.requests) == 1
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://user:secret@127.0.0.1:bad")
+    with pytest.raises(ReasoningError, match="the proxy of the environment cannot be used") as caught:
+        connect(url="http://far.example:8000/v1")
+    assert "secret" not in str(caught.value)
 
 
 # ---- the form of the answer ---------------------------------------------------------------------------------------

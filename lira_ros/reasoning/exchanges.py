@@ -22,15 +22,15 @@ class ExchangeFile:
     """Lines that are appended whole, by any number of threads and processes.
 
     A process that is killed while it writes leaves a line without an end: readers leave it out and the next writer
-    cuts it off. Raises ReasoningError when the file cannot be opened for writing.
+    cuts it off. name: of the parameter, for messages. Raises ReasoningError when the file cannot be opened for writing.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, name: str = "reasoner.record_exchanges") -> None:
         self.path = Path(path).expanduser()
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise ReasoningError(f"reasoner.record_exchanges: cannot write {self.path}: {error.strerror}") from error
+            raise ReasoningError(f"{name}: cannot write {self.path}: {error.strerror}") from error
         self._lock = threading.Lock()
 
     def append(self, line: bytes) -> None:

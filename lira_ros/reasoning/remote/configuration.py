@@ -76,3 +76,9 @@ class JudgeConfiguration(ServerConfiguration):
     period_s: float = parameter(
         2.0, "Least time between two questions about one instruction [s]", minimum=0.1, maximum=3600.0
     )
+    record_exchanges: str = parameter(
+        "", "File, of its own, to which every exchange with the judge is appended; empty = none"
+    )
+    replay_exchanges: str = parameter(
+        "", "File of recorded exchanges that answers instead of a server; empty = a server is asked"
+    )

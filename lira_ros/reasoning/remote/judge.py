@@ -14,10 +14,12 @@ from lira_ros.reasoning.answers.loose_json import loose_values
 from lira_ros.reasoning.answers.prompts import quoted
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS, Instruction, Opinion, ReasoningError
+from lira_ros.reasoning.exchanges import ExchangeFile
 from lira_ros.reasoning.knowledge import find_class, kinds
 from lira_ros.reasoning.language.lexicon import HYPERNYM_HEADS
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.relevance import is_open
+from lira_ros.reasoning.remote.chat_record import Chat, RecordedChat, ReplayedChat
 from lira_ros.reasoning.remote.client import ChatClient, Question
 from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 
@@ -93,17 +95,33 @@ def create_judge(configuration: JudgeConfiguration, prefix: str = "judge.") -> T
     """Return the judge that is configured, None for never; raises ReasoningError when a parameter cannot be."""
     if configuration.when == "never":
         return None
-    return TargetJudge(ChatClient(configuration, prefix))
+    recorded, replayed = configuration.record_exchanges, configuration.replay_exchanges
+    if not recorded:
+        return TargetJudge(_create_chat(configuration, prefix))
+    file = ExchangeFile(recorded, f"{prefix}record_exchanges")
+    try:
+        if replayed and file.is_same(replayed):
+            raise ReasoningError(f"{prefix}record_exchanges: {recorded} is the file that is replayed")
+        return TargetJudge(RecordedChat(_create_chat(configuration, prefix), file))
+    except ReasoningError:
+        file.close()
+        raise
+
+
+def _create_chat(configuration: JudgeConfiguration, prefix: str) -> Chat:
+    if configuration.replay_exchanges:
+        return ReplayedChat(configuration.replay_exchanges, f"{prefix}replay_exchanges")
+    return ChatClient(configuration, prefix)
 
 
 class TargetJudge:
-    """Asks a server which rows of a table an instruction wants. Its client is closed with it; one thread at a time.
+    """Asks which rows of a table an instruction wants. What answers is closed with it; one thread at a time.
 
     unknown_ids: how many rows were named so far that were not in the table.
     """
 
-    def __init__(self, client: ChatClient) -> None:
-        self._client = client
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
         self.unknown_ids = self.unreadable = 0
 
     def judge(self, table: Sequence[TableRow], instruction: Instruction) -> dict[int, Opinion]:
@@ -124,32 +142,32 @@ class TargetJudge:
         for last in (False, True):
             messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": prompt + again}]
             question = Question(messages, judge_schema(ids), "targets")
-            reply = self._client.ask(functools.partial(_unchanged, question))
+            reply = self._chat.ask(functools.partial(_unchanged, question))
             try:
                 return self._opinions(reply.text, ids)
             except AnswerError as error:
                 self.unreadable += 1
                 if last:
-                    raise ReasoningError(f"{self._client.address}: asked twice: {error}") from error
+                    raise ReasoningError(f"{self._chat.address}: asked twice: {error}") from error
                 again = f"\nAn earlier answer could not be used: {quoted(str(error), 2 * MAX_EXCERPT_CHARACTERS)}."
         raise AssertionError("the second answer is returned or raised")
 
     def diagnose(self) -> dict[str, object]:
         """Return the state of the connection, and what of the answers was of no use."""
         return {
-            **self._client.diagnose(),
+            **self._chat.diagnose(),
             "answers that could not be read": self.unreadable,
             "ids that are not in the table": self.unknown_ids,
         }
 
     def close(self) -> None:
         """Give up what is on its way and let go of the connection."""
-        self._client.close()
+        self._chat.close()
 
     def _opinions(self, text: str, ids: Sequence[int]) -> dict[int, Opinion]:
         named = _find_targets(text)
         known = frozenset(ids)
-        model = self._client.shown_model
+        model = self._chat.shown_model
         opinions: dict[int, Opinion] = {}
         for item in named:
             number = _number(item.get("id")) if isinstance(item, dict) else _number(item)

@@ -38,21 +38,27 @@ _CODE = re.compile(
     r"\\u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|\\u(?P<long>[0-9a-fA-F]{4})|\\x(?P<short>[0-9a-fA-F]{2})"
 )
-_MARK = re.compile(r"<think>|</think>|<answer>|</answer>|[\[{]", re.IGNORECASE)
+# An object begins with a name or ends at once: other braces are passed over, which keeps a text full of them cheap.
+_MARK = re.compile(r"<think>|</think>|<answer>|</answer>|\[|\{(?=\s*[\"'A-Za-z_+}-])", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</think>", re.IGNORECASE)
+# What may stand before and behind an answer that is the answer alone.
+_BEFORE = re.compile(r"\s*(?:```\w*\s*)?")
+_BEHIND = re.compile(r"\s*(?:```\s*)?(?:\Z|</answer>)", re.IGNORECASE)
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
 @dataclass(frozen=True)
 class LooseValue:
-    """A list or an object of a text. whole: False when it was cut off or broken, and only its whole parts are here.
+    """A list or an object of a text; None where one begins of which nothing is whole.
 
-    thought: it stands in a thought that never ended.
+    whole: False when it was cut off or broken, and only its whole parts are here. thought: it stands in a thought that
+    never ended. alone: nothing but a fence stands around it.
     """
 
     value: Any
     whole: bool
     thought: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ def loose_values(text: str) -> Iterator[LooseValue | None]:
     """
     text = text[:MAX_ANSWER_CHARACTERS]
     position, thought = 0, False
+    # Where the answer begins, until something of it was read.
+    begin: int | None = 0
     while mark := _MARK.search(text, position):
         position = mark.end()
         found = mark.group().lower()
@@ -86,9 +94,9 @@ def loose_values(text: str) -> Iterator[LooseValue | None]:
             if end is None:
                 thought = True
             else:
-                position = end.end()
+                begin = position = end.end()
         elif found in ("</think>", "<answer>"):
-            thought = False
+            thought, begin = False, position
             yield None
         elif found == "</answer>":
             return
@@ -96,10 +104,13 @@ def loose_values(text: str) -> Iterator[LooseValue | None]:
             try:
                 read = _read(text, mark.start(), 0)
             except _Broken as broken:
-                position = max(position, broken.position)
+                position, begin = max(position, broken.position), None
+                yield LooseValue(None, False, thought)
                 continue
-            position = max(position, read.end)
-            yield LooseValue(read.value, read.whole, thought)
+            first = begin is not None and _BEFORE.fullmatch(text, begin, mark.start()) is not None
+            alone = first and _BEHIND.match(text, read.end) is not None
+            position, begin = max(position, read.end), None
+            yield LooseValue(read.value, read.whole, thought, alone)
 
 
 def _skip(text: str, position: int) -> int:
@@ -167,9 +178,10 @@ def _read_object(text: str, position: int, depth: int) -> _Read:
             if not values:
                 raise
             return _Read(values, broken.position, False)
-        # Of a name that comes twice the first counts, as what comes later may be the work of a quoted instruction.
-        if item.whole or isinstance(item.value, list | dict):
-            values.setdefault(key, item.value)
+        # Of a name that comes twice the first counts, as what comes later may be the work of a quoted instruction; but
+        # a list without anything says less than one with something.
+        if (item.whole or isinstance(item.value, list | dict)) and values.get(key, []) in ([], {}):
+            values[key] = item.value
         if not item.whole:
             return _Read(values, item.end, False)
         position = _skip(text, item.end)

@@ -97,15 +97,20 @@ def parse_answer(
 
 def _find_instances(text: str) -> tuple[list[Any], str, list[str]]:
     answers: list[tuple[LooseValue, list[Any], bool]] = []
+    # Whether all that was found says that nothing is there. Beside anything else, also what could not be read, an empty
+    # list may be a part of that; so it may in a thought that never ended, or by itself within other words.
+    nothing_there = True
     for found in loose_values(text):
         if found is None:
             answers.clear()
+            nothing_there = True
             continue
         shape = _instances_of(found.value)
         if shape is not None:
             answers.append((found, *shape))
-    # An empty list within a thought that never ended, or of an answer that broke off, is no statement.
-    usable = [answer for answer in answers if answer[1] or (answer[0].whole and not answer[0].thought)]
+        stated = found.alone if isinstance(found.value, list) else found.whole and not found.thought
+        nothing_there = nothing_there and shape is not None and not shape[0] and stated
+    usable = [answer for answer in answers if answer[1] or nothing_there]
     if not usable:
         excerpt = plain_text(text, _MAX_EXCERPT_CHARACTERS)
         where = f" in its first {MAX_ANSWER_CHARACTERS} characters" if len(text) > MAX_ANSWER_CHARACTERS else ""
@@ -130,23 +135,25 @@ def _find_instances(text: str) -> tuple[list[Any], str, list[str]]:
 
 def _instances_of(value: Any) -> tuple[list[Any], bool] | None:
     """Return the list of instances in a value and whether it is a single bare one, None when it is no answer."""
-    # An answer is wrapped twice at most: {"answer": {"objects": [...]}}, [[...]].
+    # An answer is wrapped twice at most: {"answer": {"objects": [...]}}, [[{...}]].
     for _ in range(3):
         if isinstance(value, list):
             if not value or any(isinstance(item, dict) for item in value):
                 return value, False
-            if len(value) != 1 or not isinstance(value[0], list):
+            if len(value) != 1 or not isinstance(value[0], list) or not value[0]:
                 return None
             value = value[0]
         elif isinstance(value, dict):
             if _get(value, _BOXES) is not None or _corners(value) is not None:
                 return [value], True
-            wrapped = _get(value, _LISTS)
-            if not isinstance(wrapped, list | dict):
+            lower = {str(key).strip().lower(): item for key, item in value.items()}
+            wrapped = [lower[name] for name in _LISTS if isinstance(lower.get(name), list | dict)]
+            if not wrapped:
                 return None
-            if isinstance(wrapped, list):
-                return (wrapped, False) if not wrapped or any(isinstance(item, dict) for item in wrapped) else None
-            value = wrapped
+            # Of several, one that says something.
+            value = next((item for item in wrapped if item), wrapped[0])
+            if isinstance(value, list):
+                return (value, False) if not value or any(isinstance(item, dict) for item in value) else None
     return None
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 
@@ -127,7 +128,17 @@ def test_one_broken_object_does_not_take_the_others_with_it():
     assert answer.problems
 
 
-@pytest.mark.parametrize("text", ["[]", "```json\n[]\n```", '{"objects": [], "reason": "none"}', "<think>x</think>[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "```json\n[]\n```",
+        '{"objects": [], "reason": "none"}',
+        "<think>x</think>[]",
+        "Let me see: [1] <answer> ```[]``` </answer> That is all.",
+        'There is no cup, so: {"objects": []}',
+    ],
+)
 def test_an_empty_list_means_that_nothing_is_there(text):
     answer = parse(text)
     assert answer.instances == ()
@@ -158,6 +169,15 @@ def test_an_empty_list_means_that_nothing_is_there(text):
         '[{"label": "cup", "bbox_2d": [0, 0, 100]}]',
         '[{"label": "cup", "bbox_2d": [2000, 0, 3000, 100]}]',
         '["cup", "chair"]',
+        "I see a cup [] on the table.",
+        "[[]]",
+        '{"objects": [[]]}',
+        '{"objects": {}}',
+        # An empty list that belongs to something else, of which the rest cannot be read.
+        '"label": "cup", "tags": []}], "reason": ""}',
+        '{"objects" [{"label": "cup", "tags": []}]}',
+        '{"objects": []} {"label" "cup", "bbox_2d": [0, 0, 100, 100]}',
+        '[] {"label": "cup"}',
     ],
 )
 def test_what_says_nothing_usable_is_an_error_and_never_nothing_there(text):
@@ -165,6 +185,26 @@ def test_what_says_nothing_usable_is_an_error_and_never_nothing_there(text):
         parse(text)
     assert isinstance(error.value, ReasoningError)
     assert error.value.args[0]
+
+
+def test_no_loss_of_characters_makes_nothing_of_something():
+    whole = '{"notes": [], "objects": [{"tags": [], "label": "cup", "bbox_2d": [1, 2, 300, 400], "parts": {}}]}'
+    for first in range(len(whole)):
+        for length in (1, 3, 9, 27):
+            with contextlib.suppress(AnswerError):
+                assert parse(whole[:first] + whole[first + length :]).instances
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"objects": [], "detections": [{"label": "cup", "bbox_2d": [0, 0, 100, 100]}]}',
+        '{"objects": [], "objects": [{"label": "cup", "bbox_2d": [0, 0, 100, 100]}]}',
+        '[] [{"label": "cup", "bbox_2d": [0, 0, 100, 100]}]',
+    ],
+)
+def test_what_is_named_beside_an_empty_list_counts(text):
+    assert [instance.label for instance in parse(text).instances] == ["cup"]
 
 
 def test_a_thought_that_never_ends_still_counts_when_it_names_something():

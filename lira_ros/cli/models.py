@@ -14,7 +14,6 @@ from lira_ros.reasoning.models.cards import ModelCard, find_card, load_cards
 from lira_ros.reasoning.models.files import (
     FOLDER_VARIABLE,
     OFFLINE_VARIABLES,
-    ModelMissing,
     Presence,
     format_bytes,
     locate,
@@ -55,9 +54,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         description="The hub is that of HF_ENDPOINT, the key for gated models that of HF_TOKEN. An "
         "interrupted download goes on where it broke when the same command is given again.",
     )
-    fetching.add_argument("name", metavar="NAME", help="name of a card (lira models list), or a .yaml file")
+    fetching.add_argument("names", nargs="+", metavar="NAME", help="name of a card (lira models list), or a .yaml file")
     fetching.add_argument(
-        "--revision", default="", help="branch, tag or commit of its first repository, instead of the card's"
+        "--revision",
+        default="",
+        help="branch, tag or commit of its first repository, instead of the card's; for one NAME",
     )
     fetching.add_argument(
         "--offline",
@@ -127,32 +128,56 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    card = find_card(options.name)
+    cards = _cards(options.names)
+    if options.revision and len(cards) > 1:
+        raise ReasoningError("--revision: is that of one model, several are named")
     if options.offline or offline():
         why = "--offline" if options.offline else f"{OFFLINE_VARIABLES[0]} or {OFFLINE_VARIABLES[1]}"
         print(f"The network is not touched ({why}).", file=sys.stderr)
-        print(f"{card.name}: all files are in {locate(card)}")
-        return 0
+        return max([_say_what_to_copy(card) for card in cards])
     # The other actions work without httpx.
-    from lira_ros.reasoning.models.fetching import fetch, plan_fetch
-    from lira_ros.reasoning.models.hub import Hub, HubUnreachable
+    from lira_ros.reasoning.models.hub import HubUnreachable
 
-    try:
-        with Hub() as hub:
-            plan = plan_fetch(card, hub, options.revision)
-            _show(plan)
-            with tqdm(total=plan.bytes, desc=card.name, unit="B", unit_scale=True, disable=None) as bar:
-                folder = fetch(plan, hub, bar.update)
-    except HubUnreachable as error:
-        print(f"lira models: {error}", file=sys.stderr)
-        _say_what_to_copy(card)
-        return 1
-    except KeyboardInterrupt:
-        print("lira: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    failed = []
+    for card in cards:
+        try:
+            _fetch_one(card, options.revision)
+        except HubUnreachable as error:
+            print(f"lira: {error}", file=sys.stderr)
+            rest = cards[cards.index(card) :]  # there is no way for the others, either
+            if any(presence(item) != Presence.HERE for item in rest):
+                print(
+                    "\nWithout a network: fetch on a computer that has one and copy the folders of the models into "
+                    f"{models_folder()}, or by hand:",
+                    file=sys.stderr,
+                )
+            return max([_say_what_to_copy(item) for item in rest])
+        except ReasoningError as error:
+            print(f"lira: {error}", file=sys.stderr)
+            failed.append(card.name)
+        except OSError as error:
+            where = f"{model_folder(card)} ({FOLDER_VARIABLE})"
+            print(f"lira: model {card.name}: cannot write into {where}: {error.strerror or error}", file=sys.stderr)
+            failed.append(card.name)
+        except KeyboardInterrupt:
+            print("lira: interrupted; the same command goes on from here", file=sys.stderr)
+            return 130
+    if failed and len(cards) > 1:
+        print(f"lira: not fetched: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _fetch_one(card: ModelCard, revision: str) -> None:
+    from lira_ros.reasoning.models.fetching import fetch, plan_fetch
+    from lira_ros.reasoning.models.hub import Hub
+
+    with Hub() as hub:
+        plan = plan_fetch(card, hub, revision)
+        _show(plan)
+        with tqdm(total=plan.bytes, desc=card.name, unit="B", unit_scale=True, disable=None) as bar:
+            folder = fetch(plan, hub, bar.update)
     locate(card)
     print(f"{card.name}: all files are in {folder}")
-    return 0
 
 
 def _show(plan: Plan) -> None:
@@ -164,17 +189,15 @@ def _show(plan: Plan) -> None:
     print(f"{len(plan.files)} files, {format_bytes(plan.bytes)}, into {plan.folder}", flush=True)
 
 
-def _say_what_to_copy(card: ModelCard) -> None:
+def _say_what_to_copy(card: ModelCard) -> int:
+    """Say what is missing of a model and return 1, or that nothing is and return 0."""
     try:
-        locate(card)
-    except ModelMissing as error:
-        print(
-            f"Without a network: fetch it on a computer that has one and copy its folder {card.name}/, or by hand:\n"
-            f"{error}",
-            file=sys.stderr,
-        )
-    else:
-        print(f"{card.name}: all files are in {model_folder(card)} already", file=sys.stderr)
+        folder = locate(card)
+    except ReasoningError as error:
+        print(f"lira: {error}", file=sys.stderr)
+        return 1
+    print(f"{card.name}: all files are in {folder}")
+    return 0
 
 
 def _cards(names: list[str]) -> list[ModelCard]:

@@ -136,11 +136,11 @@ def test_offline_nothing_is_asked_and_what_to_copy_is_said(card, way, monkeypatc
 
 def test_without_a_way_to_the_hub_what_to_copy_is_said(hub, card, monkeypatch, capsys):
     hub.close()
-    monkeypatch.setattr("lira_ros.reasoning.models.hub.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("lira_ros.reasoning.models.hub.FIRST_ATTEMPTS", 1)
     assert main(["models", "fetch", str(card)]) == 1
     error = capsys.readouterr().err
     assert f"127.0.0.1:{hub.port} cannot be reached" in error
-    assert "fetch it on a computer that has one and copy its folder toy/" in error
+    assert "fetch on a computer that has one and copy the folders" in error
     assert "  config.json (2 bytes)\n  weights.bin\n" in error
 
 
@@ -191,6 +191,10 @@ def test_verify_without_names_looks_at_what_is_here(card, capsys):
     ("arguments", "said"),
     [
         (["list", "gpt-9"], "model 'gpt-9' has no card; there are "),
+        (["list", "qwen3-vl"], "did you mean qwen3-vl-2b or qwen3-vl-4b or qwen3-vl-8b?"),
+        (["list", "Qwen/Qwen2.5-VL-7B-Instruct"], "did you mean qwen2.5-vl-7b?"),
+        (["fetch", "lirra-7b"], "did you mean lira-7b or "),
+        (["fetch", "lira-7b", "lisa-7b-v1", "--revision", "main"], "--revision: is that of one model"),
         (["verify", "/no/card.yaml"], "/no/card.yaml"),
         (["fetch", "../../etc"], "has no card"),
     ],
@@ -201,3 +205,32 @@ def test_mistakes_are_answered_with_one_sentence(card, arguments, said, capsys):
     assert error.startswith("lira: ")
     assert said in error
     assert "Traceback" not in error
+
+
+def test_several_are_fetched_and_one_that_fails_leaves_the_others(hub, card, monkeypatch, capsys):
+    content = yaml.safe_load(card.read_text())
+    content["name"] = "other"
+    content["repositories"][0]["hub_id"] = "someone/gated"
+    other = card.with_name("other.yaml")
+    other.write_text(yaml.safe_dump(content))
+    hub.repositories["someone/gated"] = hub.repositories["someone/toy"]
+    hub.gated = {"someone/gated"}
+    assert main(["models", "fetch", str(other), str(card)]) == 1
+    printed = capsys.readouterr()
+    assert f"toy: all files are in {card.parent}/models/toy" in printed.out
+    assert "the hub refuses it (401)" in printed.err
+    assert "not fetched: other" in printed.err
+    # Without a hub what is here is enough, and what is not here is said.
+    hub.close()
+    assert main(["models", "fetch", str(card)]) == 0
+    assert main(["models", "fetch", str(other), str(card)]) == 1
+    printed = capsys.readouterr()
+    assert "from someone/gated (revision main)" in printed.err
+    assert printed.out.count("toy: all files are in") == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(hub, card, monkeypatch, capsys):
+    (card.parent / "file").write_text("")
+    monkeypatch.setenv("LIRA_MODELS", str(card.parent / "file"))
+    assert main(["models", "fetch", str(card)]) == 1
+    assert f"cannot write into {card.parent}/file/toy (LIRA_MODELS): Not a directory" in capsys.readouterr().err

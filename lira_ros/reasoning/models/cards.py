@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Longer than any description that fits a table, short enough for a terminal.
 _MAX_TEXT_CHARACTERS = 400
+_MAX_SHOWN_NAME = 80
 
 
 class ModelCardError(ReasoningError):
@@ -99,8 +101,18 @@ def find_card(name: str) -> ModelCard:
         return read_card(Path(name).expanduser())
     cards = load_cards()
     if name not in cards:
-        raise ModelCardError(f"model {name!r} has no card; there are {', '.join(sorted(cards))}, or give a .yaml file")
+        shown, near = plain_text(name, _MAX_SHOWN_NAME), _names_like(name, sorted(cards))
+        said = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(cards))}."
+        raise ModelCardError(f"model {shown!r} has no card; {said} A card of your own is a file that ends in .yaml")
     return cards[name]
+
+
+def _names_like(name: str, names: list[str]) -> list[str]:
+    """Return names that hold what was typed ("qwen3" or "Qwen/Qwen3-VL-8B-Instruct"), else those that are near it."""
+    typed = re.sub(r"[^a-z0-9]", "", name.rpartition("/")[2].lower())
+    bare = {known: known.translate({ord(sign): None for sign in ".-_"}) for known in names}
+    holding = [known for known in names if typed and (typed in bare[known] or bare[known] in typed)]
+    return holding or [known for known in names if bare[known] in difflib.get_close_matches(typed, bare.values())]
 
 
 def read_card(path: Path) -> ModelCard:
@@ -141,8 +153,8 @@ def checked_path(value: Any, name: str) -> str:
 def _card(content: Mapping[str, Any]) -> ModelCard:
     if content["kind"] not in KINDS:
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {content['kind']!r}")
-    memory_gib = float(content["memory_gib"])
-    if not (math.isfinite(memory_gib) and memory_gib > 0):
+    memory_gib = content["memory_gib"]
+    if isinstance(memory_gib, bool) or not isinstance(memory_gib, (int, float)) or not 0 < memory_gib < math.inf:
         raise ValueError(f"memory_gib: expected a number above 0, got {content['memory_gib']!r}")
     options = content.get("options") or {}
     if not isinstance(options, dict):
@@ -158,7 +170,7 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
         family=_text(content["family"], "family"),
         description=_text(content["description"], "description"),
         license=_text(content["license"], "license"),
-        memory_gib=memory_gib,
+        memory_gib=float(memory_gib),
         repositories=repositories,
         options=dict(options),
     )

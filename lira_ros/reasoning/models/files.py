@@ -161,8 +161,9 @@ def presence(card: ModelCard) -> Presence:
 
 def copy_instructions(card: ModelCard, folder: Path, lacking: list[Lack]) -> str:
     """Return which files to copy from where to where, for people."""
+    are = "is" if len(lacking) == 1 else "are"
     lines = [
-        f"model {card.name}: {len(lacking)} of its files are not in {folder}. Copy there "
+        f"model {card.name}: {len(lacking)} of its files {are} not in {folder}. Copy there "
         f"(or set {FOLDER_VARIABLE} to the folder that has {card.name}/):"
     ]
     for repository in card.repositories:

@@ -31,6 +31,8 @@ TOKEN_VARIABLE = "HF_TOKEN"
 TIMEOUT_S = 15.0
 # Attempts in a row that bring no byte; the pauses between them double from one second.
 MAX_ATTEMPTS = 5
+# As long as nothing at all came from the hub: whoever has no network is told so at once.
+FIRST_ATTEMPTS = 2
 # A listing names files with sizes and hashes; the largest repositories stay far below.
 _MAX_LISTING_BYTES = 50_000_000
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -86,6 +88,7 @@ class Hub:
         self._has_token = bool(token)
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, follow_redirects=True)
         self._pause = pause
+        self._reached = False
 
     def __enter__(self) -> Hub:
         return self
@@ -173,6 +176,7 @@ class Hub:
             try:
                 headers = {"Range": f"bytes={held}-"} if held else {}
                 with self._client.stream("GET", url, headers=headers) as response:
+                    self._reached = True
                     if response.is_success or response.status_code == 416:
                         take(response)
                         return
@@ -191,7 +195,7 @@ class Hub:
             except httpx.InvalidURL as error:
                 raise HubError(f"{subject}: the hub leads to an impossible address ({error})") from error
             failures += 1
-            if failures >= MAX_ATTEMPTS:
+            if failures >= (MAX_ATTEMPTS if self._reached else FIRST_ATTEMPTS):
                 raise problem
             self._pause(min(_MAX_PAUSE_S, max(wait_s, 2.0 ** (failures - 1))))
 

@@ -70,7 +70,7 @@ def test_a_card_is_read_from_a_file(tmp_path):
         ("name", "a..b", "name: expected the form"),
         ("name", None, "name: expected the form"),
         ("kind", "robot", "kind: expected one of lisa, vision_language"),
-        ("memory_gib", "much", "could not convert"),
+        ("memory_gib", "much", "memory_gib: expected a number above 0"),
         ("memory_gib", -1, "memory_gib: expected a number above 0"),
         ("memory_gib", float("nan"), "memory_gib: expected a number above 0"),
         ("license", "", "license: expected a text"),

@@ -120,6 +120,25 @@ def test_a_depth_image_shows_the_instances_at_the_measured_depth():
     assert (layer.look_up_depth(noisy, *camera_at()) == ids)[:, :31].mean() > 0.99
 
 
+def test_a_camera_of_any_resolution_shows_thirty_instances_until_they_are_removed():
+    layer = InstanceLayer(0.02)
+    for number in range(30):
+        layer.set(number + 1, plate(100, 4 * number - 60, 4 * number - 56))
+    camera, T_map_camera = camera_at()
+    for factor in (1, 4):
+        other = camera.scaled(64 * factor, 48 * factor)
+        depth = np.full((48 * factor, 64 * factor), 2.0, np.float32)
+        ids = layer.look_up_depth(depth, other, T_map_camera)
+        left_m = -(np.arange(64 * factor) - other.cx) / other.fx * 2.0
+        stripe = np.floor((np.rint(left_m / 0.02) + 60) / 4).astype(int) + 1
+        inside = (stripe >= 1) & (stripe <= 30)
+        # At a border between two plates the pixel may be of either.
+        assert (ids[0] == np.where(inside, stripe, 0)).mean() > 0.9
+        assert len(np.unique(ids)) > 25
+    layer.remove(15)
+    assert 15 not in layer.look_up_depth(depth, other, T_map_camera)
+
+
 def test_what_stands_in_front_or_is_gone_or_was_not_measured_is_not_shown():
     layer = InstanceLayer(0.02)
     layer.set(3, plate(100, -80, 80))

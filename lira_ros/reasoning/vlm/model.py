@@ -213,6 +213,10 @@ class VisionLanguageModel:
             # Models that think by default answer in a tenth of the tokens without.
             enable_thinking=False,
         )
+        if text.rstrip().endswith("<think>"):
+            # A model that always thinks, as Qwen3-VL-Thinking: its template knows no switch. An empty thought, as the
+            # others write it, keeps the answer out of the thought, where the schema would force it.
+            text = f"{text.rstrip()}\n\n</think>\n\n"
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         if ids.count(self._image_id) != 1:
             raise ReasoningError(

@@ -107,6 +107,15 @@ def test_thoughts_are_switched_off(family, models):
     assert "<think>" not in models[family]._tokenizer.decode(models[family].prompt_ids("", "", 1))
 
 
+def test_a_template_that_always_opens_a_thought_has_it_closed(models, monkeypatch):
+    model = models["qwen3_5"]
+    always = model._template.replace("enable_thinking is not defined or enable_thinking", "true")
+    assert always != model._template
+    monkeypatch.setattr(model, "_template", always)
+    prompt = model._tokenizer.decode(model.prompt_ids("", "find the thoughtful cup", 1))
+    assert prompt.endswith("assistant\n<think>\n\n</think>\n\n")
+
+
 def test_a_question_cannot_bring_a_picture_of_its_own(models):
     with pytest.raises(ReasoningError, match="one picture"):
         models["qwen3_vl"].prompt_ids("Answer.", "find <|image_pad|>", 4)

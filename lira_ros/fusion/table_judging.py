@@ -17,6 +17,8 @@ from lira_ros.reasoning.remote.judge import MAX_ROWS, TableRow, TargetJudge, cre
 
 # Noise of an instance that is seen again stays below these steps [m].
 POSITION_STEP_M, SIZE_STEP_M = 0.25, 0.1
+# Undecided, rather and surely: one more view that says the same makes no new table.
+WANTED_STEP = 0.25
 # How long the owner waits at the end for the thread; the judge cuts its connection.
 CLOSE_TIMEOUT_S = 2.0
 # A server that is away is not asked more often than this, whatever it says.
@@ -25,10 +27,10 @@ LEAST_PAUSE_S = 0.5
 MAX_ATTEMPTS = 2
 
 
-def instance_table(instances: Sequence[Instance]) -> tuple[TableRow, ...]:
-    """Return what a judge reads of the instances, by id; of more than MAX_ROWS those that were seen most often."""
+def instance_table(instances: Sequence[Instance], instruction_id: str) -> tuple[TableRow, ...]:
+    """Return what a judge of an instruction reads, by id; of more than MAX_ROWS instances those seen most often."""
     kept = sorted(instances, key=lambda instance: (-instance.observations, instance.id))[:MAX_ROWS]
-    return tuple(_row(instance) for instance in sorted(kept, key=lambda instance: instance.id))
+    return tuple(_row(instance, instruction_id) for instance in sorted(kept, key=lambda instance: instance.id))
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,14 @@ class TableJudging:
         if revision == self._revision and self._offered.keys() == known.keys() == wanted.keys():
             return
         self._revision = revision
-        table = instance_table(self._map.fusion.instances()) if wanted else ()
+        instances = self._map.fusion.instances() if wanted else ()
+        tables = {name: instance_table(instances, name) for name in wanted}
         with self._condition:
             self._waiting = {name: item for name, item in self._waiting.items() if name in known}
             self._due_s = {name: due_s for name, due_s in self._due_s.items() if name in known}
             for name, instruction in wanted.items():
-                if name not in known or known[name].table != table:
-                    known[name] = _Request(instruction, table, self._resets)
+                if name not in known or known[name].table != tables[name]:
+                    known[name] = _Request(instruction, tables[name], self._resets)
                     self._waiting[name] = known[name]  # the newest table wins
             self._offered = known
             self._condition.notify_all()
@@ -176,7 +179,8 @@ class TableJudging:
             self._map.set_opinions(request.instruction.id, opinions)
 
 
-def _row(instance: Instance) -> TableRow:
+def _row(instance: Instance, instruction_id: str) -> TableRow:
+    opinion = instance.opinions.get(instruction_id)
     attributes = instance.attributes
     length, width, height = (_rounded(value, SIZE_STEP_M) for value in attributes.size_m)
     x, y, z = (round(round(value / POSITION_STEP_M) * POSITION_STEP_M, 2) for value in instance.box.T_map_box[:3, 3])
@@ -189,6 +193,7 @@ def _row(instance: Instance) -> TableRow:
         bottom_height_m=_rounded(attributes.bottom_height_m, SIZE_STEP_M),
         top_height_m=_rounded(attributes.top_height_m, SIZE_STEP_M),
         supported_by=attributes.supported_by,
+        wanted_in_pictures=None if opinion is None else _rounded(opinion.confidence, WANTED_STEP),
     )
 
 

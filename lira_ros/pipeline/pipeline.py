@@ -171,11 +171,12 @@ class Pipeline:
         self.failures.append(plain_text(sentence, MAX_REASON_CHARACTERS))
 
     def _judge_table(self, judge: TargetJudge) -> None:
-        table = instance_table(self.map.fusion.instances())
+        instances = self.map.fusion.instances()
         for instruction in self.book.active:
             if wants_judge(instruction.constraint):
                 try:
-                    self.map.set_opinions(instruction.id, judge.judge(table, instruction))
+                    opinions = judge.judge(instance_table(instances, instruction.id), instruction)
+                    self.map.set_opinions(instruction.id, opinions)
                 except ReasoningError as error:
                     self._note_failure(f"judge, {instruction.id}: {error}")
 

@@ -15,13 +15,14 @@ THIRSTY = Instruction("drink", "I am thirsty.", parse("I am thirsty."))
 MUG = Instruction("mug", "Find the red mug.", parse("Find the red mug."))
 
 
-def instance(number, label="mug", x=1.0, observations=2, **attributes):
+def instance(number, label="mug", x=1.0, observations=2, opinions=(), **attributes):
     T = np.eye(4)
     T[:3, 3] = (x, 0.0, 0.5)
     return SimpleNamespace(
         id=number,
         label=label,
         observations=observations,
+        opinions=dict(opinions),
         attributes=Attributes(**attributes),
         box=SimpleNamespace(T_map_box=T),
     )
@@ -86,15 +87,18 @@ def start():
 
 
 def test_the_table_says_what_is_known_and_steps_over_noise():
-    thing = instance(4, "mug", x=1.02, color="red", size_m=(0.11, 0.08, 0.12), supported_by="floor")
-    (row,) = instance_table([thing])
+    seen = {"drink": Opinion(0.83), "other": Opinion(0.1)}
+    thing = instance(4, "mug", x=1.02, opinions=seen, color="red", size_m=(0.11, 0.08, 0.12), supported_by="floor")
+    (row,) = instance_table([thing], "drink")
+    assert row.wanted_in_pictures == 0.75
+    assert instance_table([instance(4)], "drink")[0].wanted_in_pictures is None
     assert (row.id, row.label, row.color, row.supported_by) == (4, "mug", "red", "floor")
     assert row.position_m == (1.0, 0.0, 0.5)
     assert row.size_m == (0.1, 0.1, 0.1)
     assert row.bottom_height_m is None
-    assert instance_table([thing]) == (row,)  # what is not known is equal to itself
+    assert instance_table([thing], "drink") == (row,)  # what is not known is equal to itself
     many = [instance(number, observations=number) for number in range(1, MAX_ROWS + 51)]
-    assert [row.id for row in instance_table(many)] == list(range(51, MAX_ROWS + 51))
+    assert [row.id for row in instance_table(many, "drink")] == list(range(51, MAX_ROWS + 51))
 
 
 def test_opinions_come_back_to_the_owner_and_only_for_instructions_that_want_a_judge(start, wait_for):

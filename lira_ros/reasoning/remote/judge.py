@@ -35,7 +35,9 @@ _REASONS = ("reason", "explanation")
 _SYSTEM = "\n".join(
     (
         "You choose things for an indoor robot. You are given the request of a user as a JSON string, and a table of"
-        " the things in the building as a JSON list: lengths in metres, z is up, position is the centre.",
+        " the things in the building as a JSON list: lengths in metres, z is up, position is the centre. Where a model"
+        ' looked at pictures of a thing, "wanted in pictures" is how sure it was, from 0 to 1, that the request wants'
+        " it.",
         'Answer with one JSON object and nothing else: {"targets": [{"id": ..., "confidence": from 0 to 1, "reason": a'
         " few words}]}. Name every thing that the request wants, by the id of its row, surest first. When nothing in"
         ' the table serves the request, "targets" is [].',
@@ -49,7 +51,8 @@ _SYSTEM = "\n".join(
 class TableRow:
     """One instance as a judge reads it; lengths in metres, rounded so that noise makes no new table.
 
-    position_m: centre in the map. size_m: length, width, height. None = not known. supported_by: as in Attributes.
+    position_m: centre in the map. size_m: length, width, height. supported_by: as in Attributes. wanted_in_pictures:
+    how sure a model that saw it is that the instruction wants it (1) or not (0). None = not known.
     """
 
     id: int
@@ -60,6 +63,7 @@ class TableRow:
     bottom_height_m: float | None
     top_height_m: float | None
     supported_by: str
+    wanted_in_pictures: float | None
 
     def described(self) -> dict[str, Any]:
         """Return the row for a prompt; what is not known is left out."""
@@ -72,6 +76,7 @@ class TableRow:
             "bottom": self.bottom_height_m,
             "top": self.top_height_m,
             "stands on": self.supported_by,
+            "wanted in pictures": self.wanted_in_pictures,
         }
         return {name: value for name, value in fields.items() if value is not None and value != ""}
 

@@ -14,7 +14,7 @@ from lira_ros.reasoning.remote.judge import TableRow, create_judge
 KEY = "sk-0d4be1977c2f"
 NEED = Instruction("need", "Where can I gronkle?", parse("Where can I gronkle?"))
 TABLES = [
-    tuple(TableRow(number, label, "red", (1.0, 0.0, 0.5), None, None, None, "") for number in range(1, count))
+    tuple(TableRow(number, label, "red", (1.0, 0.0, 0.5), None, None, None, "", None) for number in range(1, count))
     for count, label in ((3, "mug"), (4, "chair"), (5, "lamp"))
 ]
 SAID = json.dumps({"targets": [{"id": 2, "confidence": 0.75, "reason": f"it is \ud800 {KEY}"}]})

@@ -23,11 +23,12 @@ def row(number, label="mug", **fields):
         "bottom_height_m": 0.7,
         "top_height_m": None,
         "supported_by": "surface",
+        "wanted_in_pictures": None,
     }
     return TableRow(number, label, **{**values, **fields})
 
 
-TABLE = (row(3), row(7, "chair", size_m=None), row(12, "glass"))
+TABLE = (row(3), row(7, "chair", size_m=None), row(12, "glass", wanted_in_pictures=0.75))
 
 
 @pytest.fixture
@@ -73,6 +74,7 @@ def test_the_table_is_asked_about_and_every_row_gets_an_opinion(judge_by):
         "stands on": "surface",
     }
     assert "size" not in rows[1]
+    assert rows[2]["wanted in pictures"] == 0.75
 
 
 @pytest.mark.parametrize(

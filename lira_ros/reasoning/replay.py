@@ -43,6 +43,8 @@ class ReplayReasoner(Reasoner):
         self._asked: Counter[tuple[int, str, str]] = Counter()
         self.name = "replay"
         self._replayed = ""
+        if self._path.exists() and not self._path.is_file():
+            raise ReasoningError(f"reasoner.replay.exchanges: {self._path} is not a file")
         try:
             self._file = self._path.open("rb")
         except OSError as error:

@@ -99,17 +99,17 @@ class InstructionClient:
         """Submit an instruction."""
         request = SubmitInstruction.Request(text=text, id=instruction_id, replace=replace)
         response = self.call(SubmitInstruction, "submit_instruction", request)
-        return Reply(response.accepted, response.message, response.id)
+        return Reply(response.accepted, plain_sentence(response.message), response.id)
 
     def cancel(self, instruction_id: str) -> Reply:
         """Cancel an instruction, or all with an empty id."""
         response = self.call(CancelInstruction, "cancel_instruction", CancelInstruction.Request(id=instruction_id))
-        return Reply(response.success, response.message)
+        return Reply(response.success, plain_sentence(response.message))
 
     def list(self) -> Reply:
         """List the active instructions, one line each with state and reason."""
         response = self.call(ListInstructions, "list_instructions", ListInstructions.Request())
-        lines = [response.message]
+        lines = [plain_sentence(response.message)]
         for instruction, status in zip(response.instructions, response.statuses, strict=True):
             state = STATE_NAMES.get(status.state, str(status.state))
             said = f'"{plain_sentence(instruction.text)}": {plain_sentence(status.reason)}'

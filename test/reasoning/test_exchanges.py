@@ -249,6 +249,9 @@ def test_files_that_cannot_answer_are_named(tmp_path, monkeypatch):
         ReplayReasoner(path)
     with pytest.raises(ReasoningError, match=r"cannot write .*nowhere/run.jsonl: No such file"):
         ExchangeFile(tmp_path / "nowhere" / "run.jsonl")
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
+    with pytest.raises(ReasoningError, match="pipe is not a file"):
+        ReplayReasoner(tmp_path / "pipe")
     path.write_bytes(b"")
     with pytest.raises(ReasoningError, match="holds no recorded exchange"):
         ReplayReasoner(path)

@@ -96,8 +96,9 @@ def _read_upright(path: Path, *, with_depth: bool) -> NDArray[np.uint8]:
             return _to_rgb(upright, path)
     except PictureError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"{path}: the picture is too large: {error}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise PictureError(f"{path}: the picture is too large; expected at most {limit:.0f} megapixels") from None
     except UnidentifiedImageError:
         raise PictureError(f"{path}: expected {kinds}, got something else") from None
     # The decoders raise what they like on broken data: OSError, SyntaxError, ValueError, IndexError.

@@ -110,7 +110,6 @@ ORDERS: dict[str, Callable[[], Order]] = {
     "every keyframe, oldest first": lambda: EveryKeyframe(newest_first=False),
     "every keyframe, newest first": lambda: EveryKeyframe(newest_first=True),
     "new surface first, all": lambda: scheduler(0.0),
-    "new surface of 1 % or more": lambda: scheduler(0.01),
     "new surface of 2 % or more": lambda: scheduler(0.02),
     "new surface of 5 % or more": lambda: scheduler(0.05),
     "new surface of 10 % or more": lambda: scheduler(0.1),
@@ -226,7 +225,7 @@ def draw(path: Path, times: NDArray[np.float64], curves: dict[float, dict[str, N
         axes.set_ylim(0, 102)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.annotate("late", (100 * LATE_SHARE - 3, 3), ha="right", fontsize=7, color="#696e76")
+        axes.annotate("late\ninstruction", (100 * LATE_SHARE - 3, 3), ha="right", fontsize=7, color="#696e76")
         axes.annotate("end of\nthe walk", (103, 3), fontsize=7, color="#696e76")
     panels[0].set_ylabel("share of the final map, %", fontsize=9)
     figure.legend(

@@ -220,6 +220,10 @@ def test_a_late_instruction_is_answered_for_what_was_seen_the_newest_first(
     assert sorted(reasoner.asked[4:]) == [(k, "seat") for k in (1, 2, 3, 4)]
 
 
+def elsewhere(message):
+    message.pose.position.x += 20.0
+
+
 def test_the_newest_keyframe_does_not_wait_for_old_ones(reasoning, keyframes, submit, reasoner, wait_for):
     node = reasoning()
     keyframes(*range(1, 11))
@@ -227,12 +231,13 @@ def test_the_newest_keyframe_does_not_wait_for_old_ones(reasoning, keyframes, su
     reasoner.may_answer.clear()
     submit("Find the red mug.", "mug")
     wait_for(lambda: node._questioner.in_flight == 1, what="the first question")
-    keyframes(11)
-    wait_for(lambda: node._scheduler.keyframe_count == 11, what="keyframe 11, while the reasoner thinks")
+    keyframes(11, change=elsewhere)
+    keyframes(12)
+    wait_for(lambda: node._scheduler.keyframe_count == 12, what="keyframes while the reasoner thinks")
     reasoner.may_answer.set()
-    wait_for(lambda: len(reasoner.asked) == 11, what="eleven answers")
+    wait_for(lambda: len(reasoner.asked) == 12, what="twelve answers")
     assert reasoner.asked[0] == (10, "mug")
-    assert reasoner.asked[1] == (11, "mug")
+    assert reasoner.asked[1] == (11, "mug")  # 12 shows little that 10 did not
 
 
 def test_a_new_session_clears_what_was_seen(reasoning, keyframes, submit, collect, reasoner, wait_for):

@@ -194,6 +194,20 @@ def test_what_shows_too_little_that_is_new_is_not_asked_and_not_pending():
     assert scheduler.progress("a").skipped == 2
 
 
+def test_the_newest_keyframe_waits_while_older_ones_show_more_but_is_asked():
+    scheduler = scheduler_of(2.0, 0.0)
+    scheduler.add_instruction(instruction("a"))
+    task = next_task(scheduler)
+    assert task.keyframe.id == 2
+    scheduler.add_keyframe(wall_view(3, 0.0))  # while 2 is being asked
+    scheduler.report_answered(task)
+    assert drain(scheduler) == [(1, "a"), (3, "a")]
+    scheduler.add_keyframe(wall_view(4, 0.1))  # 1 of 8 columns is new: more than a tenth
+    scheduler.add_keyframe(wall_view(5, 2.0))
+    assert drain(scheduler) == [(4, "a"), (5, "a")]
+    assert scheduler.progress("a").skipped == 0
+
+
 def test_new_surface_is_new_for_each_instruction():
     scheduler = scheduler_of(0.0, 0.0, min_new_surface=0.5)
     scheduler.add_instruction(instruction("a"))
@@ -256,9 +270,10 @@ def test_a_server_that_is_away_costs_no_attempt_and_pauses_one_instruction():
         assert scheduler.pause_s() == pytest.approx(3.0)
         now[0] += 3.0
     scheduler.add_instruction(instruction("b"))
-    assert scheduler.report_failed(next_task(scheduler), ServerUnavailable("away", 0.0))
-    assert next_task(scheduler).instruction.id == "a"  # the other one is not stopped
-    progress = scheduler.progress("b")
+    first = next_task(scheduler)
+    assert scheduler.report_failed(first, ServerUnavailable("away", 0.0))
+    assert {first.instruction.id, next_task(scheduler).instruction.id} == {"a", "b"}  # the other one is not stopped
+    progress = scheduler.progress(first.instruction.id)
     assert (progress.pending, progress.failed, progress.last_failure) == (1, 0, "away")
     assert scheduler.pause_s() == pytest.approx(MIN_PAUSE_S)
 

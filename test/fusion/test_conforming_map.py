@@ -124,6 +124,18 @@ def test_a_reasoner_that_fails_is_said():
     assert "no memory left" in subject.status("a").reason
 
 
+def test_why_no_answer_has_come_is_said_until_one_comes():
+    subject = make(asked("box", "a"))
+    subject.note_progress("a", ReasoningProgress(answered=0, pending=4, waiting="3 failures, the last: away"))
+    subject.refresh()
+    status = subject.status("a")
+    assert (status.state, status.reason) == (SearchState.PENDING, "3 failures, the last: away")
+    feed(subject, walk(BOXES, 2), "a")
+    subject.refresh()
+    assert subject.status("a").state == SearchState.FOUND
+    assert "away" not in subject.status("a").reason
+
+
 def test_queries_combine_text_id_label_and_place():
     subject = make(asked("box", "a"))
     feed(subject, walk(BOXES, 4), "a")

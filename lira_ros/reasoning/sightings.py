@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
-from lira_ros.reasoning.color import appearance
+from lira_ros.reasoning.color import appearance, color_name
 from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS, Candidate, Role
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.plain_text import plain_text
 
 # A sliver says nothing of a thing; the same bound as for annotated masks.
 MIN_PIXELS = 30
+# Enough pixels to tell which colour most of them have.
+COLOR_SAMPLES = 3000
 # What a model says of a thing; what was measured of it stands before it.
 MAX_SAID_CHARACTERS = 300
 
@@ -44,8 +46,8 @@ class Sighting:
 def candidates_from_sightings(keyframe: Keyframe, sightings: Sequence[Sighting]) -> tuple[Candidate, ...]:
     """Measure what was seen and number it from 1; masks of fewer than MIN_PIXELS pixels are left out.
 
-    Where the mask has depth, sizes, heights and shape are measured from it; without depth the colour alone is. A
-    colour that the model named stands in for the measured one only where nothing could be measured.
+    Where the mask has depth, sizes, heights, shape and colour are measured from it. Where it has none, the colour is
+    the one that the model named, for masks without depth may hold much of what is behind, else that of the pixels.
     """
     frame = keyframe.frame
     candidates: list[Candidate] = []
@@ -58,10 +60,10 @@ def candidates_from_sightings(keyframe: Keyframe, sightings: Sequence[Sighting])
             continue
         measured = mask & (frame.depth_m > 0)
         attributes = measure(points[measured], frame.color[measured], keyframe.up, keyframe.floor_height_m)
-        if not measured.any():
-            empty = np.zeros((np.count_nonzero(mask), 3))[:0]
-            attributes = measure(empty, frame.color[mask][:0], keyframe.up, keyframe.floor_height_m)
-            attributes = dataclasses.replace(attributes, color=plain_text(sighting.color, MAX_LABEL_CHARACTERS))
+        if not attributes.color:
+            pixels = frame.color[mask][:: max(1, np.count_nonzero(mask) // COLOR_SAMPLES)]
+            seen = plain_text(sighting.color, MAX_LABEL_CHARACTERS) or color_name(pixels)
+            attributes = dataclasses.replace(attributes, color=seen)
         embedding = np.asarray(sighting.embedding, dtype=np.float32)
         described = describe_attributes(attributes)
         said = plain_text(sighting.reason, MAX_SAID_CHARACTERS)

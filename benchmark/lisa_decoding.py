@@ -43,9 +43,7 @@ def tiny_model(folder: Path) -> LisaModel:
     from lisa_checkpoints import small_configurations, train_tokenizer, write_golden_checkpoint
 
     if GOLDEN.is_dir():
-        print("weights: golden")
         return LisaModel.load(write_golden_checkpoint(folder / "golden"))
-    print("weights: random")
     tokenizer = LisaTokenizer(train_tokenizer(folder / "tokenizer.model"))
     return LisaModel.random(*small_configurations(tokenizer.size), tokenizer)
 
@@ -66,7 +64,7 @@ def decode_without_cache(model: LisaModel, images: list[EncodedImage], prompts: 
 def decode_with_cache(model: LisaModel, images: list[EncodedImage], prompts: list[str], tokens: int) -> np.ndarray:
     """Return the (B, tokens) ids that ours generates."""
     embeddings, mask = model._embed(images, [model.tokenizer.encode_prompt(prompt) for prompt in prompts], tokens)
-    return model._decode(embeddings, mask, tokens, False, lambda: False)[0].numpy()
+    return model._decode(embeddings, mask, tokens, False, lambda: False)[0].cpu().numpy()
 
 
 def measure(model: LisaModel, batch: int, tokens: int, rounds: int) -> dict[str, float]:
@@ -101,6 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
+        print("weights:", "golden" if GOLDEN.is_dir() else "random")
         model = tiny_model(Path(folder))
     model.tokenizer.eos_id = ENDLESS
     for batch in arguments.batch:

@@ -1,14 +1,18 @@
 """Measure reasoning models of real sizes with random weights: memory, and time per keyframe in batches.
 
 Usage: python benchmark/reasoning_gpu.py [--shapes real|tiny] [--device auto|cuda|cpu] [--batch 1 4 9] [--tokens 60]
-       [--models lisa vlm sam sam2] [--compile] [--rounds 3] [--output FILE.jsonl]
+       [--models parity lisa vlm sam sam2] [--compile] [--rounds 3] [--output FILE.jsonl]
 
-Prints a line of JSON for every measurement. lisa: LISA-7B (LLaMA 7B, CLIP ViT-L/14, SAM ViT-H); its peer is the
-original's order of work in the same run: keys and values not kept, pictures through SAM one after the other. vlm:
-Qwen3-VL-8B, a picture of 640x480; its peer is generate() without a cache. sam, sam2: SAM ViT-H and SAM 2 large on eight
-boxes a keyframe; their peer is one box at a time, nothing kept. Weights are random: what is said and drawn means
-nothing, the work is that of the real models. --compile adds the vlm with a static cache under torch.compile, which uses
-CUDA graphs.
+Prints a line of JSON for every measurement. parity: a tiny LISA (with the weights of ../shared/golden/lisa where they
+are), Qwen3-VL, SAM and SAM 2 on the device in float32 and bfloat16, against the processor in float32. lisa: LISA-7B
+(LLaMA 7B, CLIP ViT-L/14, SAM ViT-H); its peer is the original's order of work in the same run: keys and values not
+kept, pictures through SAM one after the other. vlm: Qwen3-VL-8B, a picture of 640x480; its peer is generate() without a
+cache. sam, sam2: SAM ViT-H and SAM 2 large on eight boxes a keyframe; their peer is one box at a time, nothing kept.
+Weights are random: what is said and drawn means nothing, the work is that of the real models. What the memory of the
+device cannot hold is said in a line of its own.
+
+--compile adds what torch.compile makes of it, which uses CUDA graphs on a GPU: language models that write with a static
+cache, and SAM's image encoders.
 
 Shapes "tiny" are for a processor: they show that the script runs, and nothing else. Memory is the peak on the GPU; on a
 processor it is not known and left out. The time is the fastest of the rounds after one that warms up.
@@ -17,23 +21,27 @@ processor it is not known and left out. The time is the fastest of the rounds af
 from __future__ import annotations
 
 import argparse
+import contextlib
+import copy
+import gc
 import io
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sentencepiece
 import torch
-from lisa_decoding import ENDLESS, INSTRUCTION, decode_without_cache
+from lisa_decoding import ENDLESS, INSTRUCTION, decode_with_cache, decode_without_cache, tiny_model
 
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.reasoning.compute import ComputeConfiguration, choose_device
-from lira_ros.reasoning.lisa.model import LisaModel
+from lira_ros.reasoning.contracts import ReasoningError
+from lira_ros.reasoning.lisa.model import EncodedImage, LisaModel
 from lira_ros.reasoning.lisa.prompts import LisaStyle
 from lira_ros.reasoning.lisa.tokenizer import LisaTokenizer
 from lira_ros.reasoning.models.cards import find_card
@@ -41,6 +49,7 @@ from lira_ros.reasoning.segmentation.contracts import RegionPrompt
 from lira_ros.reasoning.segmentation.sam import SamSegmenter
 from lira_ros.reasoning.segmentation.sam2 import Sam2Segmenter
 
+MODELS = ("parity", "lisa", "vlm", "sam", "sam2")
 WIDTH_PX, HEIGHT_PX = 640, 480
 BOXES = 8
 # Vocabulary of LLaMA with LISA's tokens.
@@ -54,9 +63,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="bfloat16")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 9], help="keyframes at once")
     parser.add_argument("--tokens", type=int, default=60, help="tokens of an answer")
-    parser.add_argument("--models", nargs="+", default=["lisa", "vlm", "sam", "sam2"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="also the vlm with a static cache, compiled")
+    parser.add_argument("--compile", action="store_true", help="also under torch.compile")
     parser.add_argument("--output", type=Path, help="file to which the lines are written as well")
     return parser.parse_args(argv)
 
@@ -74,12 +83,27 @@ class Meter:
         """Print a measurement, and write it to the file that was asked for."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         line = json.dumps(
-            {**values, "shapes": self.options.shapes, "precision": self.options.precision, "device": device}
+            {"shapes": self.options.shapes, "precision": self.options.precision, "device": device, **values}
         )
         print(line, flush=True)
         self.lines.append(line)
         if self.options.output:
             self.options.output.write_text("\n".join(self.lines) + "\n")
+
+    @contextlib.contextmanager
+    def within_memory(self, **values: Any) -> Iterator[None]:
+        """Report what the memory of the device cannot hold, and go on with the next."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, ReasoningError) as error:
+            self.report(**values, problem=str(error)[:200])
+        self.free()
+
+    def free(self) -> None:
+        """Give the memory of what is used no longer back to the device."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def measure(self, work: Callable[[], object]) -> dict[str, float]:
         """Return the fastest time [s] and, on a GPU, the peak of its memory [GiB] since it was empty."""
@@ -185,6 +209,164 @@ def sam_huge() -> Any:
     return SamConfig(vision_config=vision)
 
 
+def parity(meter: Meter) -> None:
+    """Compare tiny models on the device with the processor in float32."""
+    exact = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    # Both cut float32 to 10 bits, which is not what is compared here.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, compare in (
+                ("lisa", lisa_on_device(Path(folder))),
+                ("qwen3-vl", vlm_on_device(Path(folder))),
+                ("sam", segmenter_on_device("sam")),
+                ("sam2", segmenter_on_device("sam2")),
+            ):
+                for precision in ("float32", "bfloat16"):
+                    found = compare(meter.device, precision)
+                    meter.report(model=f"parity {name}", **found, shapes="tiny", precision=precision)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = exact
+
+
+Compare = Callable[[torch.device, str], dict[str, float]]
+
+
+def lisa_on_device(folder: Path) -> Compare:
+    """Return what compares a LISA on a device: logits and masks of a given answer, and the tokens it writes."""
+    reference = tiny_model(folder)
+    pictures = [keyframe.frame.color for keyframe in keyframes(2)]
+    style = LisaStyle.from_card(find_card("lira-7b"))
+    prompts = [style.prompt(style.question.replace("{instruction}", text)) for text in (INSTRUCTION, "find the sink")]
+    given = [f"{prompt} white sink [SEG], beige curtain [SEG]." for prompt in prompts]
+
+    def answers(model: LisaModel) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
+        forced = model.teacher_forced(pictures, given, "squash")
+        written = model.generate(pictures, prompts, 20, "squash")
+        logits, masks = (
+            np.concatenate([getattr(answer, name).ravel() for answer in forced]) for name in ("logits", "mask_logits")
+        )
+        return logits, masks, [answer.generated_ids.tolist() for answer in written]
+
+    expected = answers(reference)
+
+    def compare(device: torch.device, precision: str) -> dict[str, float]:
+        model = copy.copy(reference)
+        for name in ("_language", "_vision", "_sam", "_projector", "_head"):
+            part = copy.deepcopy(getattr(reference, name)).to(device, getattr(torch, precision))
+            setattr(model, name, part)
+        # Phases stay in float32, as they do when a checkpoint is loaded.
+        model._language.model.rotary_emb = copy.deepcopy(reference._language.model.rotary_emb).to(device)
+        model._positions = reference._positions.to(device, getattr(torch, precision))
+        found = answers(model)
+        written = found[2], expected[2]
+        return {
+            "logits_difference": float(np.abs(found[0] - expected[0]).max()),
+            "mask_pixels_that_differ": float(np.mean((found[1] > 0) != (expected[1] > 0))),
+            "answers_with_the_same_tokens": float(np.mean([one == other for one, other in zip(*written, strict=True)])),
+        }
+
+    return compare
+
+
+@torch.no_grad()
+def stirred(model: Any) -> Any:
+    """Give a model weights with which it depends on what it sees: a fresh one says nearly the same of everything."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            weight.normal_(0.0, 0.15, generator=generator)
+    return model
+
+
+def vlm_on_device(folder: Path) -> Compare:
+    """Return what compares a Qwen3-VL on a device: logits of a prompt with a picture, and the tokens that follow."""
+    from transformers import Qwen3VLForConditionalGeneration
+
+    configuration = vlm_configuration("tiny")
+    reference = stirred(Qwen3VLForConditionalGeneration(configuration).eval())
+    reference.save_pretrained(folder / "vlm")
+    inputs = vlm_inputs(configuration, 2)
+
+    @torch.inference_mode()
+    def answers(model: Any, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+        placed = {name: value.to(device) for name, value in inputs.items()}
+        ids = model.generate(**placed, generation_config=vlm_generation(20))
+        return model(**placed).logits.float().cpu().numpy(), ids.cpu().numpy()
+
+    expected = answers(reference, torch.device("cpu"))
+
+    def compare(device: torch.device, precision: str) -> dict[str, float]:
+        model = Qwen3VLForConditionalGeneration.from_pretrained(folder / "vlm", dtype=precision).eval().to(device)
+        found = answers(model, device)
+        return {
+            "logits_difference": float(np.abs(found[0] - expected[0]).max()),
+            "answers_with_the_same_tokens": float(np.mean((found[1] == expected[1]).all(axis=1))),
+        }
+
+    return compare
+
+
+def segmenter_on_device(name: str) -> Compare:
+    """Return what compares a SAM or SAM 2 on a device: masks and their qualities."""
+    asked = [(keyframe, eight_boxes()) for keyframe in keyframes(2)]
+
+    def answers(device: torch.device, precision: str) -> tuple[np.ndarray, np.ndarray]:
+        found = segmenter(name, "tiny", ComputeConfiguration(device.type, precision)).segment(asked)
+        regions = [region for regions in found for region in regions]
+        return np.array([region.mask for region in regions]), np.array([region.quality for region in regions])
+
+    expected = answers(torch.device("cpu"), "float32")
+
+    def compare(device: torch.device, precision: str) -> dict[str, float]:
+        found = answers(device, precision)
+        return {
+            "mask_pixels_that_differ": float(np.mean(found[0] != expected[0])),
+            "share_of_masks": float(expected[0].mean()),
+            "quality_difference": float(np.abs(found[1] - expected[1]).max()),
+        }
+
+    return compare
+
+
+def encoder_times(meter: Meter, encoder: Any, side_px: int, count: int) -> dict[str, float]:
+    """Return the time of an image encoder as it is, and compiled where that is asked for."""
+    if not meter.options.compile:
+        return {}
+    dtype = next(encoder.parameters()).dtype
+    squares = torch.rand(count, 3, side_px, side_px, device=meter.device, dtype=dtype)
+    compiled = torch.compile(encoder, mode="reduce-overhead")
+    with torch.inference_mode():
+        return {
+            "encoder_s": meter.measure(lambda: encoder(squares))["time_s"],
+            "encoder_compiled_s": meter.measure(lambda: compiled(squares))["time_s"],
+        }
+
+
+@torch.inference_mode()
+def lisa_writing_times(
+    meter: Meter, model: LisaModel, encoded: list[EncodedImage], prompts: list[str]
+) -> dict[str, float]:
+    """Return the time of the language model alone, ours and with a static cache under torch.compile."""
+    if not meter.options.compile:
+        return {}
+    tokens = meter.options.tokens
+    settings = vlm_generation(tokens)
+    settings.cache_implementation = "static"
+
+    def compiled() -> object:
+        ids = [model.tokenizer.encode_prompt(prompt) for prompt in prompts]
+        embeddings, mask = model._embed(encoded, ids, tokens)
+        return model._language.generate(
+            inputs_embeds=embeddings, attention_mask=mask.long(), generation_config=settings
+        )
+
+    return {
+        "writing_s": meter.measure(lambda: decode_with_cache(model, encoded, prompts, tokens))["time_s"],
+        "writing_compiled_s": meter.measure(compiled)["time_s"],
+    }
+
+
 def lisa(meter: Meter) -> None:
     """Measure whole answers for keyframes, ours and in the original's order of work."""
     with tempfile.TemporaryDirectory() as folder:
@@ -212,10 +394,13 @@ def lisa(meter: Meter) -> None:
             time_per_keyframe_s=round(ours["time_s"] / count, 4), encoding_s=sight["time_s"],
             original_order_s=theirs["time_s"], original_peak_gib=theirs.get("peak_gib"),
             ratio=round(theirs["time_s"] / ours["time_s"], 1),
+            **lisa_writing_times(meter, model, model.encode(pictures, "squash"), prompts),
+            **encoder_times(meter, model._sam.vision_encoder, model.side_px, count),
         )  # fmt: skip
 
     for count in meter.options.batch:
-        measure_batch(count)
+        with meter.within_memory(model="lisa-7b", keyframes=count):
+            measure_batch(count)
 
 
 def vlm_configuration(shapes: str) -> Any:
@@ -245,63 +430,83 @@ def vlm_configuration(shapes: str) -> Any:
     )  # fmt: skip
 
 
+def vlm_inputs(configuration: Any, count: int) -> dict[str, torch.Tensor]:
+    """Return a picture of 640x480 and a prompt of 200 tokens, as often as asked for."""
+    vision = configuration.vision_config
+    rows, columns = HEIGHT_PX // vision.patch_size, WIDTH_PX // vision.patch_size  # two by two become a token
+    image_id = configuration.image_token_id
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(10, configuration.text_config.vocab_size - 10, (200,), generator=generator)
+    seen = [image_id] * (rows * columns // 4)
+    picture = torch.tensor([configuration.vision_start_token_id, *seen, configuration.vision_end_token_id])
+    ids = torch.cat([words[:100], picture, words[100:]])
+    channels = 3 * vision.temporal_patch_size * vision.patch_size**2
+    return {
+        "input_ids": ids.repeat(count, 1),
+        "attention_mask": torch.ones_like(ids).repeat(count, 1),
+        "mm_token_type_ids": (ids == image_id).int().repeat(count, 1),
+        "pixel_values": torch.rand(count * rows * columns, channels, generator=generator),
+        "image_grid_thw": torch.tensor([[1, rows, columns]] * count),
+    }
+
+
+def vlm_generation(tokens: int) -> Any:
+    """Return settings that write exactly so many tokens, the likeliest ones."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens, pad_token_id=0, eos_token_id=1
+    )
+
+
 @torch.inference_mode()
 def vlm(meter: Meter) -> None:
     """Measure greedy answers to a picture of 640x480 and a prompt of 200 tokens."""
-    from transformers import GenerationConfig, Qwen3VLForConditionalGeneration
+    from transformers import Qwen3VLForConditionalGeneration
 
     configuration = vlm_configuration(meter.options.shapes)
     torch.manual_seed(0)
     torch.set_default_dtype(meter.dtype)
-    with meter.device:
-        model = Qwen3VLForConditionalGeneration(configuration).eval()
-    torch.set_default_dtype(torch.float32)
-    rows, columns = HEIGHT_PX // 16, WIDTH_PX // 16  # patches; two by two become a token
-    seen = rows * columns // 4
-    image_id = configuration.image_token_id
-    generator = torch.Generator().manual_seed(0)
-    words = torch.randint(10, configuration.text_config.vocab_size - 10, (200,), generator=generator)
-    picture = torch.tensor([configuration.vision_start_token_id, *[image_id] * seen, configuration.vision_end_token_id])
-    ids = torch.cat([words[:100], picture, words[100:]]).to(meter.device)
+    try:
+        with meter.device:
+            model = Qwen3VLForConditionalGeneration(configuration).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
     weights_gib = round(sum(part.numel() * part.element_size() for part in model.parameters()) / 2**30, 2)
-    channels = 3 * configuration.vision_config.temporal_patch_size * configuration.vision_config.patch_size**2
-    for count in meter.options.batch:
-        inputs = {
-            "input_ids": ids.repeat(count, 1),
-            "attention_mask": torch.ones_like(ids).repeat(count, 1),
-            "mm_token_type_ids": (ids == image_id).int().repeat(count, 1),
-            "pixel_values": torch.rand(count * rows * columns, channels, device=meter.device, dtype=meter.dtype),
-            "image_grid_thw": torch.tensor([[1, rows, columns]] * count, device=meter.device),
-        }
 
-        def answer(inputs: dict[str, torch.Tensor] = inputs, **options: Any) -> object:
-            tokens = meter.options.tokens
-            settings = GenerationConfig(
-                do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens, pad_token_id=0, eos_token_id=1, **options
-            )
+    def measure_batch(count: int) -> None:
+        inputs = {name: value.to(meter.device) for name, value in vlm_inputs(configuration, count).items()}
+        inputs["pixel_values"] = inputs["pixel_values"].to(meter.dtype)
+
+        def answer(use_cache: bool = True, static: bool = False) -> object:
+            settings = vlm_generation(meter.options.tokens)
+            settings.use_cache, settings.cache_implementation = use_cache, "static" if static else None
             return model.generate(**inputs, generation_config=settings)
 
-        measured = {"kept": meter.measure(answer), "again": meter.measure(lambda: answer(use_cache=False))}
+        ours, again = meter.measure(answer), meter.measure(lambda: answer(use_cache=False))
+        compiled = {}
         if meter.options.compile:
-            measured["compiled"] = meter.measure(lambda: answer(cache_implementation="static"))
-        ours = measured["kept"]
+            compiled = {"compiled_s": meter.measure(lambda: answer(static=True))["time_s"]}
         meter.report(
             model="qwen3-vl-8b", keyframes=count, tokens=meter.options.tokens, weights_gib=weights_gib, **ours,
-            time_per_keyframe_s=round(ours["time_s"] / count, 4), without_cache_s=measured["again"]["time_s"],
-            ratio=round(measured["again"]["time_s"] / ours["time_s"], 1),
-            **({"compiled_s": measured["compiled"]["time_s"]} if "compiled" in measured else {}),
+            time_per_keyframe_s=round(ours["time_s"] / count, 4), without_cache_s=again["time_s"],
+            ratio=round(again["time_s"] / ours["time_s"], 1), **compiled,
         )  # fmt: skip
 
+    for count in meter.options.batch:
+        with meter.within_memory(model="qwen3-vl-8b", keyframes=count):
+            measure_batch(count)
 
-def segmenter(meter: Meter, name: str) -> SamSegmenter | Sam2Segmenter:
+
+def segmenter(name: str, shapes: str, compute: ComputeConfiguration) -> SamSegmenter | Sam2Segmenter:
     """Return SAM ViT-H or SAM 2 large of random weights that keeps no features, or a small one."""
     from transformers import Sam2Config, Sam2Model, SamModel
 
-    compute = ComputeConfiguration(meter.device.type, meter.options.precision)
     torch.manual_seed(0)
     if name == "sam":
-        configuration = sam_huge() if meter.options.shapes == "real" else lisa_configurations("tiny", 400)[2]
-        return SamSegmenter(SamModel(configuration), compute, 0)
+        configuration = sam_huge() if shapes == "real" else lisa_configurations("tiny", 400)[2]
+        model = SamModel(configuration)
+        return SamSegmenter(model if shapes == "real" else stirred(model), compute, 0)
     # The library's defaults are SAM 2 tiny; large is Hiera-L (facebookresearch/sam2, sam2_hiera_l.yaml).
     large = {
         "model_type": "sam2_hiera_det_model", "hidden_size": 144, "num_attention_heads": 2,
@@ -309,8 +514,8 @@ def segmenter(meter: Meter, name: str) -> SamSegmenter | Sam2Segmenter:
         "embed_dim_per_stage": [144, 288, 576, 1152], "num_attention_heads_per_stage": [2, 4, 8, 16],
         "window_size_per_stage": [8, 4, 16, 8], "global_attention_blocks": [23, 33, 43],
     }  # fmt: skip
-    if meter.options.shapes == "tiny":
-        return Sam2Segmenter(Sam2Model(small_sam2()), compute, 0)
+    if shapes == "tiny":
+        return Sam2Segmenter(stirred(Sam2Model(small_sam2())), compute, 0)
     vision = {"backbone_config": large, "backbone_channel_list": [1152, 576, 288, 144]}
     return Sam2Segmenter(Sam2Model(Sam2Config(vision_config=vision)), compute, 0)
 
@@ -334,13 +539,19 @@ def small_sam2() -> Any:
     return Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
 
 
+def eight_boxes() -> list[RegionPrompt]:
+    """Return boxes side by side."""
+    return [RegionPrompt((20.0 + 70 * i, 40.0, 80.0 + 70 * i, 400.0)) for i in range(BOXES)]
+
+
 def masks(meter: Meter, name: str) -> None:
     """Measure the masks of eight boxes a keyframe, together and one by one."""
-    makes_masks = segmenter(meter, name)
-    boxes = [RegionPrompt((20.0 + 70 * i, 40.0, 80.0 + 70 * i, 400.0)) for i in range(BOXES)]
+    makes_masks = segmenter(
+        name, meter.options.shapes, ComputeConfiguration(meter.device.type, meter.options.precision)
+    )
 
     def measure_batch(count: int) -> None:
-        asked = [(keyframe, boxes) for keyframe in keyframes(count)]
+        asked = [(keyframe, eight_boxes()) for keyframe in keyframes(count)]
         together = meter.measure(lambda: makes_masks.segment(asked))
         alone = meter.measure(
             lambda: [makes_masks.segment([(keyframe, [box])]) for keyframe, prompts in asked for box in prompts]
@@ -349,10 +560,12 @@ def masks(meter: Meter, name: str) -> None:
             model=name, keyframes=count, boxes=BOXES, **together,
             time_per_keyframe_s=round(together["time_s"] / count, 4), one_by_one_s=alone["time_s"],
             ratio=round(alone["time_s"] / together["time_s"], 1),
+            **encoder_times(meter, makes_masks._model.vision_encoder, makes_masks._side_px, count),
         )  # fmt: skip
 
     for count in meter.options.batch:
-        measure_batch(count)
+        with meter.within_memory(model=name, keyframes=count):
+            measure_batch(count)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -364,14 +577,15 @@ def main(argv: list[str] | None = None) -> None:
     if meter.device.type == "cpu":
         torch.set_num_threads(1)
     for name in options.models:
-        if name == "lisa":
-            lisa(meter)
-        elif name == "vlm":
-            vlm(meter)
-        else:
-            masks(meter, name)
-        if meter.device.type == "cuda":
-            torch.cuda.empty_cache()
+        with meter.within_memory(model=name):
+            if name == "parity":
+                parity(meter)
+            elif name == "lisa":
+                lisa(meter)
+            elif name == "vlm":
+                vlm(meter)
+            else:
+                masks(meter, name)
 
 
 if __name__ == "__main__":

@@ -99,12 +99,23 @@ def _create_hybrid(configuration: ReasonerConfiguration, relevance: Relevance, t
             raise ReasoningError(f"reasoner.hybrid.{field}: expected one of {', '.join(known)}, got {name!r}")
     if names[0] == names[1]:
         raise ReasoningError(f"reasoner.hybrid: fast and slow are both {names[0]}; set reasoner.backend to it instead")
-    fast = BACKENDS[names[0]].create(configuration, relevance, truth)
+    fast = _create_part("fast", configuration, relevance, truth)
     try:
-        return HybridReasoner(fast, BACKENDS[names[1]].create(configuration, relevance, truth))
+        return HybridReasoner(fast, _create_part("slow", configuration, relevance, truth))
     except BaseException:
         fast.close()
         raise
+
+
+def _create_part(
+    field: str, configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None
+) -> Reasoner:
+    name = getattr(configuration.hybrid, field)
+    try:
+        return BACKENDS[name].create(configuration, relevance, truth)
+    except ReasoningError as error:
+        # Whoever asked for hybrid need not know what it is made of.
+        raise ReasoningError(f"reasoner.hybrid.{field} is {name}: {error}") from error
 
 
 def _create_detector(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:

@@ -15,6 +15,15 @@ from lira_ros.reasoning.language.parser import parse
 from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfiguration
 
 PLAIN = ("Find the sofa.", "red chair", "two lamps or a candle", "the coffee table")
+MORE_PLAIN = (
+    "mug",
+    "the mugs",
+    "find me a red mug",
+    "two chairs",
+    "a theremin",
+    "a small round table",
+    "where is my phone?",
+)
 OPEN = (
     "something to sit on",
     "the lamp next to the sofa",
@@ -22,6 +31,8 @@ OPEN = (
     "chairs that are not red",
     "I am thirsty",
 )
+
+MORE_OPEN = ("chair near the window", "I spilled coffee", "a mug with a handle", "something red", "not a chair")
 
 
 class Recorder(Reasoner):
@@ -62,7 +73,13 @@ def instruction(text):
     return Instruction(text.replace(" ", "-"), text, parse(text))
 
 
-@pytest.mark.parametrize(("texts", "expected"), [(PLAIN, "fast"), (OPEN, "slow")])
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (PLAIN + MORE_PLAIN, "fast"),
+        (OPEN + MORE_OPEN, "slow"),
+    ],
+)
 def test_plain_names_go_to_the_fast_one_and_everything_else_to_the_slow_one(texts, expected):
     reasoner = HybridReasoner(Recorder("fast"), Recorder("slow"))
     for text in texts:
@@ -180,7 +197,7 @@ def test_it_is_made_of_two_back_ends_and_a_missing_model_is_said_at_once(made):
     reasoner = create()
     assert reasoner.name == "hybrid (quick | thorough)"
     assert reasoner.propose(keyframe(), instruction(OPEN[0])).model == "thorough"
-    with pytest.raises(ReasoningError, match="thorough misses its model"):
+    with pytest.raises(ReasoningError, match=r"reasoner\.hybrid\.slow is thorough: thorough misses its model"):
         create(**{"vlm.model": "no thorough"})
     assert made["quick"].closed == 1
 

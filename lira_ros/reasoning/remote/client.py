@@ -25,6 +25,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from lira_ros.reasoning.answers.loose_json import MAX_ANSWER_CHARACTERS
 from lira_ros.reasoning.contracts import ReasoningError, ServerUnavailable
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.remote.api_key import read_api_key
@@ -255,7 +256,8 @@ class ChatClient:
         }
         status, content = await self._complete(body, question)
         text, cut = self._read_completion(status, content)
-        return Reply(self._key.hide(text), cut, time.monotonic() - began_s)
+        # Twice what is read of an answer: a key at the cut is behind all that anybody sees, and looking for it is quick.
+        return Reply(self._key.hide(text[: 2 * MAX_ANSWER_CHARACTERS]), cut, time.monotonic() - began_s)
 
     async def _complete(self, body: dict[str, Any], question: Question) -> tuple[int, bytes]:
         """Post a chat in the strictest form that the server takes, and remember which that is."""
@@ -338,6 +340,9 @@ class ChatClient:
             lost = not status and isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
             kind = _ConnectionLost if lost else _Failure
             raise kind(self._shown(f"{said}: {error}" if str(error) else said)) from error
+        except (httpx.InvalidURL, ValueError) as error:
+            # The next address of a redirect is read even where it is not followed.
+            raise _Failure(self._shown(f"sends a head that cannot be read: {error}")) from error
 
     async def _read(self, response: Any, maximum: int, *, cut: bool = False) -> bytes:
         """Read a body up to a size; a longer one is cut, or an error."""

@@ -200,6 +200,8 @@ def test_nothing_listens(connect):
         ("https://somebody:secret@elsewhere.example/", "redirects to https://elsewhere.example (HTTP 307)"),
         ("/v2/chat/completions", "redirects to itself (HTTP 307)"),
         ("http://[::1", "Invalid URL in location header"),
+        ("x:/", "redirects to"),
+        ("http:x", "sends a head that cannot be read"),
     ],
 )
 def test_redirects_are_named_and_not_followed(location, target, serve, connect):

@@ -256,7 +256,7 @@ class ChatClient:
         }
         status, content = await self._complete(body, question)
         text, cut = self._read_completion(status, content)
-        # Twice what is read of an answer: a key at the cut is behind all that anybody sees, and looking for it is quick.
+        # Twice what is read of an answer: a key at the cut is behind all that anybody sees, and the search is short.
         return Reply(self._key.hide(text[: 2 * MAX_ANSWER_CHARACTERS]), cut, time.monotonic() - began_s)
 
     async def _complete(self, body: dict[str, Any], question: Question) -> tuple[int, bytes]:

@@ -43,12 +43,13 @@ OPTIONAL = {
     "numba-cuda": "needed to map on an NVIDIA GPU only",
 }
 
-# What a back end needs to run: packages, and a model of a kind of cards ("" = none of its own).
-NEEDS = {
-    "lisa": (("torch", "transformers", "sentencepiece"), "lisa"),
-    "vlm": (("torch", "transformers", "llguidance"), "vision_language"),
-    "detector": (("torch", "transformers"), "detector"),
-    "remote": (("httpx",), ""),
+# What a back end needs to run: packages, and models of these kinds of cards; hybrid as it is made by default.
+NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "lisa": (("torch", "transformers", "sentencepiece"), ("lisa",)),
+    "vlm": (("torch", "transformers", "llguidance"), ("vision_language",)),
+    "detector": (("torch", "transformers"), ("detector",)),
+    "hybrid": (("torch", "transformers", "llguidance"), ("detector", "vision_language")),
+    "remote": (("httpx",), ()),
 }
 # Long enough for a server at the other end of the world, short enough to wait for.
 SERVER_TIMEOUT_S = 5.0
@@ -160,9 +161,9 @@ def _backends() -> list[Finding]:
         findings = [Finding("sentence encoder", False, f"{error} (the language falls back to its word lists)", False)]
     here = {card.kind for card in load_cards().values() if presence(card) == Presence.HERE}
     for name, backend in BACKENDS.items():
-        packages, kind = NEEDS.get(name, ((), ""))
+        packages, kinds = NEEDS.get(name, ((), ()))
         lacks = [package for package in packages if _installed_version(package) is None]
-        lacks += [f"a model of the kind {kind}"] if kind and kind not in here else []
+        lacks += [f"a model of the kind {kind}" for kind in kinds if kind not in here]
         message = f"{backend.description}; misses {', '.join(lacks)}" if lacks else backend.description
         findings.append(Finding(f"reasoner {name}", not lacks, message, required=False))
     return findings

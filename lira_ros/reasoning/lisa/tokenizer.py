@@ -1,7 +1,8 @@
 """The tokenisation that LISA and LIRA were trained with, on plain sentencepiece.
 
-LISA was trained with the slow LlamaTokenizer of transformers 4.31 (``legacy``). Later releases split the text beside
-added tokens differently, so that a prompt gets other ids than in training; this class keeps the old rules.
+LISA was trained with the slow LlamaTokenizer of transformers 4.31. Later releases split the text beside added tokens
+differently, so that a prompt gets other ids than in training; this class keeps the old rules: both those called
+``legacy``, by which every part of a text begins with a space, and those of Llama 2, by which only the first one does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ SEG, IMAGE_START, IMAGE_END = "[SEG]", "<im_start>", "<im_end>"
 # What stands for the picture in a prompt, and its id among those of the text (LLaVA): no token of the vocabulary.
 IMAGE = "<image>"
 IMAGE_ID = -200
+# What sentencepiece writes for a space.
+_SPACE = "\u2581"
 # LISA appends these in this order to a tokenizer that lacks them (its train and chat programs).
 _APPENDED = (SEG, IMAGE_START, IMAGE_END)
 
@@ -38,13 +41,17 @@ class LisaTokenizer:
     model: a sentencepiece model file. added: ids by name of the tokens beside it. flags: for tokens that were stored
     with their rules, whether white space to the left and right belongs to them; the others take it on both sides, as
     tokens that were added as plain strings did. Of LISA's own tokens, those that ``added`` lacks follow behind it, as
-    LISA itself appends them.
+    LISA itself appends them. legacy: a part of a text behind a token begins with a space, too.
     seg_id, eos_id, bos_id, pad_id: ids by name; padding is the unknown token, as in training.
     Raises ReasoningError when the model cannot be read or lacks the start, end or unknown piece.
     """
 
     def __init__(
-        self, model: Path, added: Mapping[str, int] | None = None, flags: Mapping[str, tuple[bool, bool]] | None = None
+        self,
+        model: Path,
+        added: Mapping[str, int] | None = None,
+        flags: Mapping[str, tuple[bool, bool]] | None = None,
+        legacy: bool = True,
     ) -> None:
         import sentencepiece
 
@@ -61,6 +68,7 @@ class LisaTokenizer:
                 ids[name] = max([self._pieces.get_piece_size() - 1, *ids.values()]) + 1
         if "" in ids or min(ids.values()) < 0 or len(set(ids.values())) < len(ids):
             raise ReasoningError(f"{model}: expected added tokens with names and an id of its own for each, got {ids}")
+        self._legacy = legacy
         flags = flags or {}
         self._added = {name: _AddedToken(number, *flags.get(name, (True, True))) for name, number in ids.items()}
         # The special pieces of the model are split off too and leave the white space beside them alone.
@@ -77,7 +85,7 @@ class LisaTokenizer:
         """Read the tokenizer of a checkpoint folder: tokenizer.model, and its added tokens where they are stored.
 
         Added tokens come from added_tokens.json and from added_tokens_decoder of tokenizer_config.json; their rules
-        from there and from special_tokens_map.json. Raises ReasoningError naming the file that is missing or broken.
+        from there and from special_tokens_map.json, and whether it is ``legacy``. Raises ReasoningError naming the file that is missing or broken.
         """
         if not (folder / "tokenizer.model").is_file():
             raise ReasoningError(f"{folder}: tokenizer.model is missing")
@@ -98,7 +106,7 @@ class LisaTokenizer:
             raise ReasoningError(
                 f"{folder}: the added tokens of the tokenizer cannot be read: {type(error).__name__} {error}"
             ) from error
-        return cls(folder / "tokenizer.model", added, flags)
+        return cls(folder / "tokenizer.model", added, flags, configuration.get("legacy") is not False)
 
     @property
     def size(self) -> int:
@@ -107,6 +115,8 @@ class LisaTokenizer:
 
     def encode(self, text: str, start: bool = True) -> list[int]:
         """Return the ids of a text, with the start token in front unless ``start`` is False."""
+        if not self._legacy:
+            text = _SPACE + text.replace(_SPACE, " ")
         parts = self._splitter.split(text)
         # Parts with an odd index are added tokens. Each takes its white space before the rest is split into pieces.
         for index in range(1, len(parts), 2):
@@ -120,8 +130,19 @@ class LisaTokenizer:
             if index % 2:
                 ids.append(self._added[part].id)
             elif part:
-                ids.extend(self._pieces.encode(part))
+                ids.extend(self._encode_part(part))
         return ids
+
+    def _encode_part(self, text: str) -> list[int]:
+        if self._legacy:
+            return list(self._pieces.encode(text))
+        if text.startswith(_SPACE):
+            return list(self._pieces.encode(text[1:]))
+        pieces = self._pieces.encode(text, out_type=str)
+        # The model puts a space before all that it is given; where the text has none it is taken away again.
+        if pieces and not text.startswith(" ") and pieces[0].startswith(_SPACE):
+            pieces = [piece for piece in (pieces[0][1:], *pieces[1:]) if piece]
+        return [self._pieces.piece_to_id(piece) for piece in pieces]
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """Return the ids of a prompt with IMAGE_ID in the place of its one ``<image>``.

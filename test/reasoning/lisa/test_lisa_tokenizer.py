@@ -27,6 +27,25 @@ def test_all_golden_texts_and_prompts_get_the_ids_of_training():
         assert tokenizer.decode(case["ids"]) == case["decoded"], case["text"]
 
 
+# Of the slow LlamaTokenizer of transformers 4.31.0 with "legacy": false, as Llama 2 has it, on the golden model.
+WITHOUT_LEGACY = [
+    ("white sink [SEG], beige curtain[SEG].", [403, 522, 600, 595, 515, 507, 600, 589]),
+    ("USER: <im_start>", [547, 590, 601]),
+    ("<im_end>\nwhere can I sit? ASSISTANT:", [602, 0, 454, 474, 380, 596, 412, 590]),
+    (" sink</s>sink", [560, 522, 2, 0]),
+]
+
+
+def test_tokenizers_of_llama_2_put_no_space_behind_a_token(tmp_path):
+    shutil.copyfile(golden_folder() / "tokenizer.model", tmp_path / "tokenizer.model")
+    (tmp_path / "tokenizer_config.json").write_text('{"legacy": false}')
+    tokenizer = LisaTokenizer.load(tmp_path)
+    legacy = LisaTokenizer(tmp_path / "tokenizer.model")
+    for text, ids in WITHOUT_LEGACY:
+        assert tokenizer.encode(text, start=False) == ids, text
+    assert any(legacy.encode(text, start=False) != ids for text, ids in WITHOUT_LEGACY)
+
+
 def test_tokens_that_are_not_stored_follow_the_pieces_as_lisa_appends_them(model_file):
     import sentencepiece
 

@@ -85,7 +85,8 @@ class LisaTokenizer:
         """Read the tokenizer of a checkpoint folder: tokenizer.model, and its added tokens where they are stored.
 
         Added tokens come from added_tokens.json and from added_tokens_decoder of tokenizer_config.json; their rules
-        from there and from special_tokens_map.json, and whether it is ``legacy``. Raises ReasoningError naming the file that is missing or broken.
+        from there and from special_tokens_map.json; whether it is ``legacy`` from tokenizer_config.json. Raises
+        ReasoningError naming the file that is missing or broken.
         """
         if not (folder / "tokenizer.model").is_file():
             raise ReasoningError(f"{folder}: tokenizer.model is missing")

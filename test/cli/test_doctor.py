@@ -129,15 +129,15 @@ def test_a_server_is_asked_for_its_models(capsys, monkeypatch):
         def log_message(self, *_):
             pass
 
-    monkeypatch.setenv("SERVER_KEY", "secret")
+    monkeypatch.setenv("SERVER_KEY", "a-secret-key")
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/v1"
         _, text = run(capsys, server=url, key_variable="SERVER_KEY")
         server.shutdown()
     assert line_of(text, "server").endswith(f"127.0.0.1:{server.server_port} answers with the model tiny-vl")
-    assert ("/v1/models", "Bearer secret") in requests
-    assert "secret" not in text
+    assert ("/v1/models", "Bearer a-secret-key") in requests
+    assert "a-secret-key" not in text
     code, text = run(capsys, server=url)
     assert line_of(text, "server").startswith("FAIL")
     assert f"127.0.0.1:{server.server_port}" in line_of(text, "server")

@@ -52,6 +52,8 @@ from lira_ros.reasoning.segmentation.sam2 import Sam2Segmenter
 MODELS = ("parity", "lisa", "vlm", "sam", "sam2")
 WIDTH_PX, HEIGHT_PX = 640, 480
 BOXES = 8
+# Tokens whose equality is compared: behind the first that differs all others do.
+WRITTEN_TOKENS = 10
 # Vocabulary of LLaMA with LISA's tokens.
 LLAMA_VOCABULARY = 32004
 
@@ -101,8 +103,8 @@ class Meter:
 
     def free(self) -> None:
         """Give the memory of what is used no longer back to the device."""
-        gc.collect()
         if self.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
     def measure(self, work: Callable[[], object]) -> dict[str, float]:
@@ -242,7 +244,7 @@ def lisa_on_device(folder: Path) -> Compare:
 
     def answers(model: LisaModel) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
         forced = model.teacher_forced(pictures, given, "squash")
-        written = model.generate(pictures, prompts, 20, "squash")
+        written = model.generate(pictures, prompts, WRITTEN_TOKENS, "squash")
         logits, masks = (
             np.concatenate([getattr(answer, name).ravel() for answer in forced]) for name in ("logits", "mask_logits")
         )
@@ -291,7 +293,7 @@ def vlm_on_device(folder: Path) -> Compare:
     @torch.inference_mode()
     def answers(model: Any, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
         placed = {name: value.to(device) for name, value in inputs.items()}
-        ids = model.generate(**placed, generation_config=vlm_generation(20))
+        ids = model.generate(**placed, generation_config=vlm_generation(WRITTEN_TOKENS))
         return model(**placed).logits.float().cpu().numpy(), ids.cpu().numpy()
 
     expected = answers(reference, torch.device("cpu"))

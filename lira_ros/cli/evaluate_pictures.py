@@ -14,7 +14,13 @@ from lira_ros.configuration import flatten
 from lira_ros.datasets.annotated_pictures import open_pictures
 from lira_ros.evaluation.experiment_unit import program
 from lira_ros.evaluation.file_names import folder_name
-from lira_ros.evaluation.picture_scores import SUMMARY_FILE, format_pictures, score_pictures, write_summary
+from lira_ros.evaluation.picture_scores import (
+    ASKED_FOR_HELPERS,
+    SUMMARY_FILE,
+    format_pictures,
+    score_pictures,
+    write_summary,
+)
 from lira_ros.evaluation.results import UnitResult
 from lira_ros.reasoning.backends import create_reasoner
 from lira_ros.reasoning.contracts import Reasoner
@@ -61,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
                 said = f"{plain_text(result.unit, 80)}: {plain_text(result.failed, SHOWN_CHARACTERS)}"
                 bar.write(f"lira: not scored: {said}", file=sys.stderr)
 
-        results = score_pictures(pictures, make_reasoner, directory, description, note)
+        all_help = configuration.reasoner.backend in ASKED_FOR_HELPERS
+        results = score_pictures(pictures, make_reasoner, directory, description, all_help=all_help, note=note)
     summary = write_summary(results, directory)
     print(format_pictures(summary))
     if summary["failed"]:

@@ -27,6 +27,9 @@ from lira_ros.reasoning.contracts import CandidateSet, Instruction, Reasoner, Ro
 from lira_ros.reasoning.language.parser import InstructionError, parse
 
 SUMMARY_FILE = "summary.json"
+# Models that are asked for what helps to find the targets and nothing else: all that they draw is meant to help. The
+# other back ends draw whatever is in sight, and only roles tell what helps.
+ASKED_FOR_HELPERS = frozenset({"lisa", "remote", "vlm"})
 _TITLES = {
     "g_iou_per_sample": "gIoU (mean over pictures, as LISA)",
     "c_iou_per_sample": "cIoU (all pixels, as LISA)",
@@ -43,13 +46,16 @@ def score_pictures(
     make_reasoner: Callable[[], Reasoner],
     directory: Path,
     description: dict[str, Any],
+    *,
+    all_help: bool = False,
     note: Callable[[UnitResult], None] = lambda result: None,
 ) -> Results:
     """Ask about every picture that is not done yet, and return the results of all.
 
     make_reasoner: called once, and not at all when everything is done. description: what is asked for, plain JSON
-    values; a folder with results of something else is refused. A picture that cannot be read or gets no answer is
-    recorded with the sentence and not scored. note: called with every picture that is done.
+    values; a folder with results of something else is refused. all_help: whatever the reasoner draws is meant to help,
+    see ASKED_FOR_HELPERS. note: called with every picture that is done. A picture that cannot be read or gets no answer
+    is recorded with the sentence and not scored.
     Raises ResultsError when the folder cannot be used, ReasoningError when the reasoner cannot be made.
     """
     with ResultsFolder(directory, description) as folder:
@@ -60,7 +66,8 @@ def score_pictures(
         reasoner = make_reasoner()
         try:
             for start in range(0, len(waiting), reasoner.batch_size):
-                for result in _answered(pictures, waiting[start : start + reasoner.batch_size], reasoner):
+                chunk = waiting[start : start + reasoner.batch_size]
+                for result in _answered(pictures, chunk, reasoner, all_help):
                     folder.add(result, ())
                     note(result)
         finally:
@@ -94,13 +101,14 @@ def format_pictures(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{said}; {drawn}{pace}"])
 
 
-def compared(task: PictureTask, answer: CandidateSet) -> SegmentationCounts:
+def compared(task: PictureTask, answer: CandidateSet, *, all_help: bool = False) -> SegmentationCounts:
     """Compare what a reasoner drew into a picture with its annotation.
 
-    Counted are targets, and anchors too where the annotation is of all that helps. Raises SequenceError when the
-    picture and its annotation differ in size.
+    Counted are targets; where the annotation is of all that helps, anchors too, and context with all_help.
     """
-    roles = {Role.TARGET, Role.ANCHOR} if task.with_helpers else {Role.TARGET}
+    roles = {Role.TARGET}
+    if task.with_helpers:
+        roles = set(Role) if all_help else {Role.TARGET, Role.ANCHOR}
     height, width = task.masks.shape[1:]
     drawn = [masks.resize(item.mask, height, width) for item in answer.candidates if item.role in roles]
     right = list(task.masks)
@@ -112,7 +120,7 @@ def compared(task: PictureTask, answer: CandidateSet) -> SegmentationCounts:
     return free_running_counts([ImageAnswer(tuple(map(run_lengths, right)), tuple(map(run_lengths, drawn)))])
 
 
-def _answered(pictures: PictureSet, indices: Sequence[int], reasoner: Reasoner) -> list[UnitResult]:
+def _answered(pictures: PictureSet, indices: Sequence[int], reasoner: Reasoner, all_help: bool) -> list[UnitResult]:
     """Ask about some pictures in one call; what cannot be read is left out of it."""
     results: dict[int, UnitResult] = {}
     asked: dict[int, tuple[PictureTask, Task]] = {}
@@ -139,7 +147,7 @@ def _answered(pictures: PictureSet, indices: Sequence[int], reasoner: Reasoner) 
             frames=1,
             instances=len(answer.candidates),
             duration_s=each_s,
-            segmentation=compared(picture, answer),
+            segmentation=compared(picture, answer, all_help=all_help),
         )
     return [results[index] for index in indices]
 

@@ -57,7 +57,10 @@ def test_pictures_weigh_by_their_pixels_in_ciou_and_alike_in_giou():
 def test_helpers_count_only_where_they_are_annotated():
     both = answer((mask(0), Role.TARGET), (mask(5), Role.ANCHOR), (mask(9), Role.CONTEXT))
     assert compared(task(mask(0)), both).scores().g_iou_per_mask == 1.0
-    assert compared(task(mask(0), mask(5), with_helpers=True), both).scores().g_iou_per_mask == 1.0
+    helpers = task(mask(0), mask(5), with_helpers=True)
+    assert compared(helpers, both).scores().g_iou_per_mask == 1.0
+    assert compared(helpers, both, all_help=True).scores().g_iou_per_mask == pytest.approx(2 / 3)
+    assert compared(task(mask(0)), both, all_help=True).scores().g_iou_per_mask == 1.0
 
 
 def test_what_is_ignored_is_neither_right_nor_wrong():
@@ -111,7 +114,9 @@ def test_what_fails_is_told_and_asked_again_and_nothing_else_is(folder, tmp_path
     noted = []
 
     def score():
-        return score_pictures(open_pictures(str(folder)), lambda: reasoner, tmp_path / "out", {"x": 1}, noted.append)
+        return score_pictures(
+            open_pictures(str(folder)), lambda: reasoner, tmp_path / "out", {"x": 1}, note=noted.append
+        )
 
     results = score()
     assert [item.unit for item in noted] == ["a", "b", "c", "d"]

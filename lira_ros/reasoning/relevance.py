@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from lira_ros.reasoning.knowledge import (
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.encoder import EncoderError, SentenceEncoder, find_encoder
 from lira_ros.reasoning.language.needs import needs_of
+from lira_ros.reasoning.language.usefulness import Usefulness
 from lira_ros.reasoning.language.vector_store import encode_and_keep
 
 _LOGGER = logging.getLogger(__name__)
@@ -63,6 +65,8 @@ WORD_OVERLAP_SCORE = 0.7
 DIVERSE_CLASSES = frozenset({"fruit", "vegetable", "juice"})
 # Texts of phrases whose vectors are kept: those of a thousand instructions with a few phrases each, 6 MB.
 MAX_KEPT_TEXTS = 4000
+# Needs whose answers are kept: those of two hundred instructions, 3 MB.
+MAX_KEPT_NEEDS = 200
 
 # Four ways to write a class; their vectors are averaged, which ranks better than any one of them.
 _TEMPLATES = ("{name}", "{name}: {use}", "a {name}, {use}", "{use}")
@@ -127,6 +131,7 @@ class Relevance:
         self._label_vectors: dict[str, NDArray[np.float32]] = {}
         self._text_vectors: dict[str, NDArray[np.float32]] = {}
         self._label_scores: dict[tuple[Phrase, str], float] = {}
+        self._useful: dict[tuple[str, str], dict[str, float]] = {}
 
     def match(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> Match:
         """Return how well a thing answers a phrase.
@@ -273,6 +278,8 @@ class Relevance:
 
     def _need_score(self, phrase: Phrase, label: str, wanted: frozenset[str]) -> float:
         known = find_class(label)
+        if self.encoder is not None and known is not None:
+            return self._usefulness_of(phrase.text, phrase.head)[known.name]
         score = self._open_score(phrase.text, label)
         if wanted and known is not None:
             several = "sit_several" in wanted
@@ -281,6 +288,22 @@ class Relevance:
         if phrase.head and known is not None and not _is_kind(phrase.head, known) and score < 0.8:
             score *= 0.5
         return score
+
+    def _usefulness_of(self, text: str, kind: str) -> dict[str, float]:
+        """Return how well each known class answers a need."""
+        key = (text, kind)
+        found = self._useful.get(key)
+        if found is None:
+            if len(self._useful) >= MAX_KEPT_NEEDS:
+                self._useful.clear()
+            found = self._useful[key] = self._usefulness.of(text, kind)
+        return found
+
+    @cached_property
+    def _usefulness(self) -> Usefulness:
+        assert self.encoder is not None
+        self.learn_classes()
+        return Usefulness(self.encoder, np.stack([self._label_vectors[name] for name in classes()]))
 
     def _open_score(self, text: str, label: str) -> float:
         if self.encoder is None:

@@ -100,7 +100,8 @@ def classes() -> dict[str, KnownClass]:
 
 
 @cache
-def _by_synonym() -> dict[str, KnownClass]:
+def names_of_classes() -> dict[str, KnownClass]:
+    """Return the class of every name, synonyms and singular forms included."""
     found: dict[str, KnownClass] = {}
     for known in classes().values():
         for name in known.synonyms:
@@ -118,7 +119,7 @@ def kinds() -> frozenset[str]:
 @cache
 def vocabulary() -> frozenset[str]:
     """Return every single word of names and kinds."""
-    return frozenset(word for name in (*_by_synonym(), *kinds()) for word in re.findall(r"[a-z]+", name))
+    return frozenset(word for name in (*names_of_classes(), *kinds()) for word in re.findall(r"[a-z]+", name))
 
 
 @lru_cache(maxsize=4096)
@@ -139,11 +140,11 @@ def find_class(label: str) -> KnownClass | None:
     "fruit basket (yellow fruit)" is a fruit basket, "red crate" a crate, "foosball table" a foosball table.
     """
     whole = label.lower().strip()
-    if whole in _by_synonym():
-        return _by_synonym()[whole]
+    if whole in names_of_classes():
+        return names_of_classes()[whole]
     words = core_noun(label).split()
     for start in range(len(words)):
-        known = _by_synonym().get(" ".join(words[start:]))
+        known = names_of_classes().get(" ".join(words[start:]))
         if known is not None:
             return known
     return None

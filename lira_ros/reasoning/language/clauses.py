@@ -72,6 +72,14 @@ _SAME_MEANING = (
         "",
     ),
     (r" (still|now|nowadays|yet)(?= )", ""),
+    (
+        r" (the |a )?(place|spot|position|location) (where|of) (?=(the|my|our) )(.+?)( is| are| stands| lies)?(?= $)",
+        r" \4",
+    ),
+    (
+        r"^ (i|we) (need|want|would like|have) to (know|see|learn) (where|which|what) (.+?) (is|are)( at| now)?(?= $)",
+        r" find \5",
+    ),
     (r" at (its|their) (latest|current|present|new|last) (place|position|spot|location)(?= )", ""),
     (r" and (is|are|has|have) (not )?(left|on|in|there|here)( it| them)?(?= $)", ""),
     (r"^ not only (.+?) , (but )?(also )?(.+?)( too| as well)?(?= $| ,)", r" \1 and \4"),

@@ -12,6 +12,7 @@ from lira_ros.reasoning.language.frames import between_frame, distance_frame, ho
 from lira_ros.reasoning.language.grammar import Cursor, Draft, room_name
 from lira_ros.reasoning.language.lead_ins import looks_like_object, strip_lead_ins
 from lira_ros.reasoning.language.lexicon import word_set
+from lira_ros.reasoning.language.situations import asks_for_use, is_known, is_riddle, states_situation
 
 # Where one looks, goes or begins is on the way to what is asked for, when something else is asked for afterwards.
 _ATTENTION = word_set(
@@ -58,6 +59,11 @@ class Reading:
         tokens = self._without_condition(without_asides(tokens))
         if not tokens:
             return
+        if self.target is not None or self.needs:
+            restriction = read_restriction(tokens)
+            if restriction is not None:
+                self._restrict(restriction)
+                return
         framed = distance_frame(tokens) or between_frame(tokens)
         if framed is not None:
             self._take(framed, passing=False, asked=True)
@@ -102,7 +108,7 @@ class Reading:
                 return
         if tokens[0] in {"of", "among", "amongst"}:
             tokens = tokens[1:] or tokens
-        if _asks_for_use(tokens):
+        if _asks_for_use(tokens) or asks_for_use(tokens):
             self._add_need(tokens)
             return
         start, requested = strip_lead_ins(tokens)
@@ -120,7 +126,8 @@ class Reading:
             if ranked is not None and self.target is None:
                 self.target = ranked
             return
-        if not requested and _is_need(rest, self.target is not None):
+        continued = self.target is not None
+        if not requested and (_is_need(rest, continued) or (not continued and states_situation(rest))):
             self._add_need(rest)
             return
         requested = requested or rest[0] in {"which", "what", "whose"}
@@ -132,6 +139,9 @@ class Reading:
             draft.alternatives = []
             draft.relations = [relation for relation in draft.relations if relation in cursor.definite_relations]
             draft.excluded = []
+        elif not requested and is_riddle(draft):
+            self._add_need(rest)
+            return
         elif not requested and cursor.is_statement and not draft.relations and draft.rank is None:
             # "The floor is dirty": a situation, not a thing to find.
             self.needs.append(" ".join(token for token in rest if token != ","))
@@ -311,6 +321,8 @@ def _parse_need(tokens: list[str]) -> Draft:
             cursor.open_clause(draft)
         if cursor.position == before:
             cursor.position += 1
+    # "Held over the head", "near a campfire": what no map holds describes the use, not the place.
+    draft.relations = [relation for relation in draft.relations if all(map(is_known, relation.anchors))]
     draft.implicit_text = " ".join(token for token in tokens if token != ",")
     return draft
 

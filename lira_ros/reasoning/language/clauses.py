@@ -74,7 +74,7 @@ _SAME_MEANING = (
     (r" (still|now|nowadays|yet)(?= )", ""),
     (
         r" (the |a )?(place|spot|position|location) (where|of) (?=(the|my|our) )(.+?)( is| are| stands| lies)?(?= $)",
-        r" \4",
+        r" \5",
     ),
     (
         r"^ (i|we) (need|want|would like|have) to (know|see|learn) (where|which|what) (.+?) (is|are)( at| now)?(?= $)",

@@ -11,24 +11,26 @@ from lira_ros.reasoning.language.lexicon import phrases, word_set
 # Everyday verbs by their base form: what somebody does, or what happens to a thing.
 _VERBS = word_set(
     """
-    absorb accept add admire allow announce appear arrive ask attend attract bake bark bathe become begin believe belong
-    bend bite bleed blink blow boil borrow bother bounce break breathe brew bring brush build burn burst buy buzz call
-    care carry catch celebrate change chase cheer chew choose clap clean climb close collapse collect come complain
-    contain cook cool cost cough count crack crawl creak create cry cut dance decorate deliver demand die dig disappear
-    disturb drag dream dress drift drip drop dry earn eat emit empty enjoy enter escape exercise expect explain explode
-    fade fall fear feed feel fetch fight fill finish fit fix flash flicker float flow fly foam fold follow forget freeze
-    gather get give glow go grind grow growl guard hammer happen harm hate hear heat help hide hire hit hold hop hope
-    hug hurt iron itch jam join jump keep kick kill kiss knead kneel knit knock know laugh lead leak lean learn leave lend
-    let lick lie lift like listen live lock look lose love make marry measure meet melt mend miss move need notice obey
-    offer open owe pack paint pass pay peel perform pile play pour practise pray prefer prepare press prevent produce
-    promise protect provide pull purr push put queue quit raise reach read receive reflect refuse relax release remain
-    remember remind remove repair repeat require rescue rest return ride ring rinse rise roast roll rot run rust say
-    scare scream scrub search see seem sell send separate serve sew shake share shave shine shiver show shrink shut sing
-    sink sleep slide slip smell smile smoke sneeze snore soak sort speak spend spill spin split spoil sponge spread
-    squeak squeeze stare start stay steal stick sting stink stir stop store stretch study suffer suit support survive
-    sweat sweep swell swim swing take talk taste teach tear tell tend thank think throw tidy tie travel treat tremble
-    trickle trip trust try turn twist use vacuum visit wait wake walk want warm warn wash waste watch wear weep weigh
-    whisper whistle wilt win wipe wish wonder work worry wrap write yawn yell hum tick grieve rain snow leak gurgle
+    absorb accept add admire allow announce appear arrive ask attend attract bake bark bathe become begin
+    believe belong bend bite bleed blink blow boil borrow bother bounce break breathe brew bring brush build
+    burn burst buy buzz call care carry catch celebrate change chase cheer chew choose clap clean climb close
+    collapse collect come complain contain cook cool cost cough count crack crawl creak create cry cut dance
+    decorate deliver demand die dig disappear disturb drag dream dress drift drip drop dry earn eat emit empty
+    enjoy enter escape exercise expect explain explode fade fall fear feed feel fetch fight fill finish fit fix
+    flash flicker float flow fly foam fold follow forget freeze gather get give glow go grind grow growl guard
+    hammer happen harm hate hear heat help hide hire hit hold hop hope hug hurt iron itch jam join jump keep
+    kick kill kiss knead kneel knit knock know laugh lead leak lean learn leave lend let lick lie lift like
+    listen live lock look lose love make marry measure meet melt mend miss move need notice obey offer open owe
+    pack paint pass pay peel perform pile play pour practise pray prefer prepare press prevent produce promise
+    protect provide pull purr push put queue quit raise reach read receive reflect refuse relax release remain
+    remember remind remove repair repeat require rescue rest return ride ring rinse rise roast roll rot run rust
+    say scare scream scrub search see seem sell send separate serve sew shake share shave shine shiver show
+    shrink shut sing sink sleep slide slip smell smile smoke sneeze snore soak sort speak spend spill spin split
+    spoil sponge spread squeak squeeze stare start stay steal stick sting stink stir stop store stretch study
+    suffer suit support survive sweat sweep swell swim swing take talk taste teach tear tell tend thank think
+    throw tidy tie travel treat tremble trickle trip trust try turn twist use vacuum visit wait wake walk want
+    warm warn wash waste watch wear weep weigh whisper whistle wilt win wipe wish wonder work worry wrap write
+    yawn yell hum tick grieve rain snow gurgle
     """
 )
 # What a thing looks like or where it is, and nothing that happens.

@@ -111,9 +111,9 @@ class VisionLanguageModel:
             raise ReasoningError(f"{folder}: {len(missing)} weights of {known.class_name} are missing: {named}")
         if report["unexpected_keys"]:
             _LOGGER.info("%s: weights that are not used: %s", folder, sorted(report["unexpected_keys"]))
-        if not arguments:
-            model.to(device)
         try:
+            if not arguments:
+                model.to(device)
             return cls(model.eval(), tokenizer, known, folder, budget)
         except _LOADING_ERRORS as error:
             if isinstance(error, ReasoningError):
@@ -227,7 +227,7 @@ class VisionLanguageModel:
         return ids[:place], ids[place + 1 :]
 
     def _processors(self, schema: Mapping[str, Any] | None, rows: int) -> transformers.LogitsProcessorList:
-        processors = transformers.LogitsProcessorList()
+        processors = transformers.LogitsProcessorList([_Finite()])
         if schema is not None and self._structured is not None:
             try:
                 processors.append(self._structured.processor(schema, rows))
@@ -239,6 +239,17 @@ class VisionLanguageModel:
         self._structured = None
         self.unconstrained = plain_text(str(error), _MAX_ERROR_CHARACTERS)
         _LOGGER.warning("%s: answers are not held to the schema, only read: %s", self._folder, self.unconstrained)
+
+
+class _Finite(transformers.LogitsProcessor):
+    """Refuses numbers that overflowed: the schema would make an answer of them that looks like one."""
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if not bool(torch.isfinite(scores).all()):
+            raise ReasoningError(
+                "the model's numbers are not finite: bfloat16 or float32 hold larger ones (compute.precision)"
+            )
+        return scores
 
 
 class _Stop(transformers.StoppingCriteria):

@@ -244,6 +244,16 @@ def test_answers_end_at_their_bound_and_when_somebody_ends_them(models, pictures
         model.answer(pictures[:1], "Answer.", USERS)
 
 
+def test_numbers_that_overflow_are_not_an_answer(models, pictures, monkeypatch):
+    model = models["qwen2_5_vl"]
+    norm = model._model.model.language_model.norm
+    monkeypatch.setattr(
+        norm, "weight", torch.nn.Parameter(torch.full_like(norm.weight, torch.inf), requires_grad=False)
+    )
+    with pytest.raises(ReasoningError, match=r"not finite.*compute\.precision"):
+        model.answer(pictures[:1], "Answer.", USERS[:1], SCHEMA)
+
+
 def test_bfloat16(folders, pictures):
     model = VisionLanguageModel.load(folders["qwen3_vl"], "qwen3_vl", dtype=torch.bfloat16, budget=BUDGET)
     (text,) = model.answer(pictures[:1], "Answer.", USERS[:1], SCHEMA)

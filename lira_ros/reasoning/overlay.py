@@ -25,6 +25,8 @@ _TINT = 0.42
 # Letters are this share of the width, within what can be read and what covers too much.
 _LETTER_SHARE = 1 / 46
 _LETTER_RANGE_PX = (11, 40)
+# A label this near to a thing touches it.
+_TOUCH_PX = 2
 # A label is no wider than this share of the picture.
 _LABEL_SHARE = 0.34
 # A small picture is enlarged until its longer side has about this length; a sheet has at least half this width.
@@ -203,8 +205,8 @@ def _label(picture: Image.Image, named: list[tuple[Candidate, str]], letters: in
 def _cost(box: _Box, thing: _Thing, others: list[_Box], width: int) -> float:
     """Return how bad a place for a name is: what it hides of other things, and how far it is from its own."""
     (left, top, right, bottom), area = thing.box, (box[2] - box[0]) * (box[3] - box[1])
-    across = max(0, left - box[2], box[0] - right)
-    down = max(0, top - box[3], box[1] - bottom)
+    across = max(0, left - box[2] - _TOUCH_PX, box[0] - right - _TOUCH_PX)
+    down = max(0, top - box[3] - _TOUCH_PX, box[1] - bottom - _TOUCH_PX)
     # A name on another thing is as bad as one a quarter of the picture away.
     return sum(_shared(box, other) for other in others) / area + 4 * (across + down) / width
 
@@ -244,7 +246,8 @@ def _shared(a: _Box, b: _Box) -> int:
 def _connect(canvas: NDArray[np.uint8], box: _Box, thing: _Thing, color: tuple[int, int, int], thick_px: int) -> None:
     """Draw a line from a name to the thing that it names, where it does not touch it."""
     left, top, right, bottom = thing.box
-    if box[2] + 2 >= left and box[0] - 2 <= right and box[3] + 2 >= top and box[1] - 2 <= bottom:
+    grown = (left - _TOUCH_PX, top - _TOUCH_PX, right + _TOUCH_PX, bottom + _TOUCH_PX)
+    if box[2] >= grown[0] and box[0] <= grown[2] and box[3] >= grown[1] and box[1] <= grown[3]:
         return
     x, y = thing.center
     start = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))

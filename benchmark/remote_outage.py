@@ -10,8 +10,8 @@ JSON, does not listen. Masks are made by depth, waits and limits are the default
 Printed for each way: how many frames were mapped while the server failed against how many came; the median time for a
 frame against that of mapping alone, measured just before; and how long after it was well again the first candidates
 came. Beside it the same while the server answers, when masks are made on the same processor. At the end: what the
-process holds after the first round and after the last. Times are wall times; other load on the machine is in both of a
-ratio.
+process holds before the back end is made, after the first round, after the last, and when the back end is closed.
+Times are wall times; other load on the machine is in both of a ratio.
 """
 
 from __future__ import annotations
@@ -245,6 +245,7 @@ def main() -> None:
     with running_server() as (way, url):
         values = {"backend": "remote", "remote.url": url, "masks.method": "depth", "embedding.method": "appearance"}
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        without = held()
         reasoner = create_reasoner(build(ReasonerConfiguration, values), Relevance(None), None)
         questioner = Questioner(reasoner, outcomes.put)
         mapping = build(MappingConfiguration, {"voxel_size_m": 0.04, "up": "+z"})
@@ -255,7 +256,7 @@ def main() -> None:
         robot.run(LONGEST_RECOVERY_S, until_candidates=True)  # compiles, and waits for the server
         during: dict[str, list[tuple[Run, Run]]] = {name: [] for name in (*FAILURES, "well")}
         recoveries: dict[str, list[float]] = {name: [] for name in FAILURES}
-        before = held()
+        first = held()
         for number in range(settings.rounds):
             for name in FAILURES:
                 robot.begin_map()
@@ -267,11 +268,12 @@ def main() -> None:
                 recoveries[name].append(robot.run(LONGEST_RECOVERY_S, until_candidates=True).took_s)
                 during["well"].append((robot.run(REFERENCE_S), alone))
             if number == 0:
-                before = held()
-        after = held()
+                first = held()
+        last = held()
         for key, value in reasoner.diagnose().items():
             print(f"  {key}: {value}")
         questioner.close()
+        closed = held()
     print("server    frames mapped of those that came   time for a frame / alone   candidates after [s]: median, most")
     for name, runs in during.items():
         mapped = min(failing.mapped for failing, _ in runs)
@@ -279,8 +281,9 @@ def main() -> None:
         times = recoveries.get(name, [])
         after_s = f"{statistics.median(times):23.1f} {max(times):6.1f}" if times else ""
         print(f"{name:9} {100 * mapped:27.1f} % or more {ratio:20.2f} {after_s}")
-    for what, value in after.items():
-        print(f"{what:14} after the first round {before[what]:7.0f}, after the last {value:7.0f}")
+    print("held           without the back end   first round   last round   closed")
+    for what in without:
+        print(f"{what:14} {without[what]:20.0f} {first[what]:13.0f} {last[what]:12.0f} {closed[what]:8.0f}")
 
 
 if __name__ == "__main__":

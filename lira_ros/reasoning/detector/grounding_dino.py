@@ -59,9 +59,12 @@ class GroundingDinoDetector(Detector):
 
     def _detect(self, keyframes: Sequence[Keyframe], phrases: Sequence[str]) -> list[list[Detection]]:
         groups = self._texts(phrases)
-        pictures = self._processor(
-            [keyframe.frame.color for keyframe in keyframes], input_data_format="channels_last", return_tensors="pt"
-        ).to(self._device)
+        colors = [keyframe.frame.color for keyframe in keyframes]
+        try:
+            pictures = self._processor(colors, input_data_format="channels_last", return_tensors="pt").to(self._device)
+        except ValueError as error:
+            sizes = ", ".join(f"{color.shape[1]} x {color.shape[0]}" for color in colors)
+            raise ReasoningError(f"{self.name}: cannot take pictures of {sizes} px: {error}") from error
         scores: list[list[np.ndarray[Any, Any]]] = [[] for _ in keyframes]
         boxes: list[list[np.ndarray[Any, Any]]] = [[] for _ in keyframes]
         for first, ids, spans in groups:

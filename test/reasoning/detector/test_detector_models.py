@@ -206,3 +206,9 @@ def test_a_card_without_a_threshold_or_of_something_else_is_refused(tmp_path):
     card = tiny.write_card(tmp_path / "card.yaml", "tiny", "segmenter", "sam")
     with pytest.raises(ReasoningError, match="expected a detector"):
         create_detector_reasoner(DetectorConfiguration(str(card)), *arguments)
+
+
+def test_a_picture_of_which_nothing_would_be_left_is_refused_by_its_size():
+    with pytest.raises(ReasoningError, match="2000 x 5 px"):
+        detector("grounding_dino")[0].detect([keyframe(1, 5, 2000)], PHRASES)
+    assert detector("owlv2")[0].detect([keyframe(1, 5, 2000)], PHRASES)

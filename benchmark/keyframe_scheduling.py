@@ -218,14 +218,18 @@ def draw(path: Path, times: NDArray[np.float64], curves: dict[float, dict[str, N
         axes.axvline(100, color="#dcdfe4", linewidth=1)
         axes.axvline(100 * LATE_SHARE, color="#dcdfe4", linewidth=1, linestyle=":")
         for name, color in styles.items():
-            axes.plot(100 * times, 100 * by_order[name], color=color, linewidth=1.8, label=name)
+            # The last one runs along the one before it, which stays to be seen.
+            style = "--" if name == DRAWN[-1] else "-"
+            axes.plot(100 * times, 100 * by_order[name], style, color=color, linewidth=1.8, label=name)
         axes.set_title(f"a model that takes {latency_s:g} s", fontsize=10)
         axes.set_xlabel("time, % of the walk", fontsize=9)
         axes.set_xlim(0, 100 * HORIZON)
         axes.set_ylim(0, 102)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.annotate("late\ninstruction", (100 * LATE_SHARE - 3, 3), ha="right", fontsize=7, color="#696e76")
+        axes.annotate(
+            "a late instruction", (100 * LATE_SHARE - 2, 3), ha="right", rotation=90, fontsize=7, color="#696e76"
+        )
         axes.annotate("end of\nthe walk", (103, 3), fontsize=7, color="#696e76")
     panels[0].set_ylabel("share of the final map, %", fontsize=9)
     figure.legend(

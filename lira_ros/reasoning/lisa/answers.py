@@ -66,6 +66,8 @@ def check_answer(text: str, masks: int, finished: bool, may_be_silent: bool) -> 
         return "" if finished else f"cut off after {masks} masks, before the model had ended (lisa.max_new_tokens)"
     if not finished:
         raise ReasoningError(f"the model's answer was cut off before its first mask (lisa.max_new_tokens): {shown!r}")
+    if not shown:
+        raise ReasoningError("the model ended its answer without a word")
     if not may_be_silent and not says_nothing_there(text):
         raise ReasoningError(f"expected '<colour> <class> [SEG]' or 'No object.' from the model, got {shown!r}")
     return ""

@@ -42,6 +42,9 @@ def test_words_that_say_nothing_are_never_nothing_there():
         check_answer("I do not know.", 0, finished=True, may_be_silent=False)
     with pytest.raises(ReasoningError, match="cut off"):
         check_answer("No object", 0, finished=False, may_be_silent=True)
+    for empty in ("", " \n"):
+        with pytest.raises(ReasoningError, match="without a word"):
+            check_answer(empty, 0, finished=True, may_be_silent=True)
     assert check_answer("There is no such thing.", 0, finished=True, may_be_silent=True) == ""
 
 

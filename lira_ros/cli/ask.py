@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from lira_ros.cli.options import add_value_options, read_configuration
+from lira_ros.configuration import ConfigurationError
 from lira_ros.datasets.picture import ASSUMED_FIELD_OF_VIEW_DEG, Picture, read_picture
 from lira_ros.evaluation.picture_report import PictureAnswer, write_picture_report
 from lira_ros.geometry.gravity import UP_CHOICES
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     configuration = read_configuration(options)
     book = InstructionBook(InstructionConfiguration())
     instructions = [book.submit(text) for text in options.instruction]
+    _check_folder(options.out)
     picture = read_picture(options.picture, options.depth, options.intrinsics, options.camera_up)
     reasoner = create_reasoner(configuration.reasoner, create_relevance(configuration.language))
     try:
@@ -78,6 +81,13 @@ def run(options: argparse.Namespace) -> int:
     ):
         print(f"wrote {path}")
     return 1 if any(answer.problem for answer in answers) else 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Say that results cannot be written before a model is loaded for a minute."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigurationError(f"--out {folder}: expected a folder that can be written, {existing} is none")
 
 
 def _check_depth(reasoner: Reasoner, picture: Picture) -> None:

@@ -145,3 +145,11 @@ def test_mistakes_are_answered_with_one_sentence(room, arguments, said, tmp_path
     assert error.startswith("lira: ")
     assert said in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_a_model_is_loaded(room, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(backends.BACKENDS, "fake", backends.Backend("a fake", lambda *_: pytest.fail("was loaded")))
+    (tmp_path / "file").write_text("")
+    command = ["ask", *room[0], "the mug", "--reasoner", "fake", "--out", str(tmp_path / "file" / "out")]
+    assert main(command) == 1
+    assert f"{tmp_path / 'file'} is none" in capsys.readouterr().err

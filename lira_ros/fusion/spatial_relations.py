@@ -157,6 +157,11 @@ class SpatialRelations:
         _, right = self._view(middle)
         return float((self.shape(instance).centroid - middle)[:2] @ right)
 
+    def from_middle(self, instance: Instance, others: list[Instance]) -> float:
+        """Return how far one is from the middle of several instances [m]."""
+        middle = np.mean([self.shape(other).centroid for other in others], axis=0)
+        return float(np.linalg.norm(self.shape(instance).centroid - middle))
+
     def relate(self, kind: RelationKind, target: Instance, anchors: tuple[Instance, ...]) -> Evidence:
         """Return whether a target stands in a relation to an anchor (two for BETWEEN)."""
         anchor = anchors[0]

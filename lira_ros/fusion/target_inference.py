@@ -531,6 +531,9 @@ class _Scene:
                 low = float(self._relations.shape(instance).low[2])
                 shown = instance.attributes.bottom_height_m
                 values[index] = (low, f"{shown if math.isfinite(shown) else low:.2f} m up")
+            elif rank.kind is RankKind.MIDDLE:
+                aside = self._relations.from_middle(instance, everyone)
+                values[index] = (aside, f"{aside:.2f} m from their middle")
             else:
                 aside = self._relations.lateral(instance, everyone)
                 values[index] = (aside, f"{abs(aside):.2f} m {'right' if aside > 0 else 'left'} of their middle")
@@ -671,6 +674,7 @@ def _rank_word(rank: Rank) -> str:
         (RankKind.DISTANCE, False): "closest",
         (RankKind.LATERAL, True): "rightmost",
         (RankKind.LATERAL, False): "leftmost",
+        (RankKind.MIDDLE, False): "one in the middle",
     }[rank.kind, rank.descending]
 
 
@@ -689,6 +693,7 @@ def _comparative(rank: Rank) -> str:
         "closest": "closer",
         "rightmost": "farther right",
         "leftmost": "farther left",
+        "one in the middle": "nearer to their middle",
     }[_rank_word(rank)]
 
 

@@ -38,6 +38,7 @@ class RankKind(Enum):
     ELEVATION = "height above the floor"
     DISTANCE = "distance"
     LATERAL = "position from left to right"
+    MIDDLE = "distance from the middle of them all"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ _HOME = word_set("home house flat apartment place scene environment surroundings
 _ROOMS = "|".join(sorted(lexicon.ROOM_NAMES))
 _LOOKED = "see|seen|saw|notice|noticed|spot|spotted|find|found|come across|came across|remember"
 _PLACED = r"(?=(on|in|under|inside|at|near|next|beside|between|behind|above|below) )"
+_ORDINALS = "|".join(lexicon.ORDINALS)
+_GROUPS = "stack|pile|row|group|set|cluster|line|pair|collection|heap|column|bunch"
 # Wordings and plainer ones of the same meaning.
 _SAME_MEANING = (
     (
@@ -72,6 +74,21 @@ _SAME_MEANING = (
         "",
     ),
     (r" (still|now|nowadays|yet)(?= )", ""),
+    (rf" (the )?({_ORDINALS}) ((?:\w+ ){{0,2}})(from|at) the (very )?top(?= )", r" the \2 highest \3"),
+    (rf" (the )?({_ORDINALS}) ((?:\w+ ){{0,2}})(from|at) the (very )?bottom(?= )", r" the \2 lowest \3"),
+    (rf" (is|are|was) (the )?({_ORDINALS}) from the left(?= )", r" \1 the \3 leftmost one "),
+    (rf" (is|are|was) (the )?({_ORDINALS}) from the right(?= )", r" \1 the \3 rightmost one "),
+    (rf"^ (in|within|from|out of|of|among) (the|this|that|a) ({_GROUPS}) of ", " among the "),
+    (r" such (?=ones? )", " "),
+    (r" (\w+(er|est)) of the (two|three|four|five) (?!of )", r" \1 "),
+    (r"^ (.+) (do|does|should|will|would) not count(?= )", r" except \1"),
+    (r"^ (i|we) (am|are|do|did) not (count|counting|include|including|consider|considering|mean) ", " except "),
+    (r" (has|have|having|with) on (top of it|top|it) (.+?)(?= ,| and | $)", r" with \3 on it"),
+    (
+        r"^ ((a|an|the|some) .+?) (is|are|can be found|can be seen|lies|stands|sits|was placed|rests) "
+        r"(on|on top of) this (.+) $",
+        r" this \5 with \1 on it ",
+    ),
     (
         r" (the |a )?(place|spot|position|location) (where|of) (?=(the|my|our) )(.+?)( is| are| stands| lies)?(?= $)",
         r" \5",

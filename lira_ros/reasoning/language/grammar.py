@@ -12,8 +12,34 @@ from lira_ros.reasoning.language.lexicon import word_set
 
 # Anchors of anchors of anchors: nobody speaks deeper than this; beyond it words stay open text.
 MAX_DEPTH = 4
+# "Box-shaped", "modern-looking", "comfortable", "rustic", "basic": what such a word describes follows it.
+_ADJECTIVE_ENDINGS = (
+    "-shaped",
+    "-like",
+    "-looking",
+    "-style",
+    "able",
+    "ible",
+    "ful",
+    "less",
+    "ous",
+    "ic",
+    "ish",
+    "al",
+    "ive",
+)
 # So often one sentence may come back to the same thing ("the lamp is the red one, the one on the desk").
 MAX_MENTIONS = 8
+
+
+# Words before a noun that choose one of several by its place.
+_PLACES_AMONG: dict[str, tuple[RankKind, bool]] = {
+    "middle": (RankKind.MIDDLE, False),
+    "central": (RankKind.MIDDLE, False),
+    "top": (RankKind.ELEVATION, True),
+    "upper": (RankKind.ELEVATION, True),
+    "bottom": (RankKind.ELEVATION, False),
+}
 
 
 @dataclass
@@ -295,6 +321,10 @@ class Cursor:
                 draft.rank = Rank(RankKind.LATERAL, descending=word == "right")
                 self.position += 1
                 continue
+            if word in _PLACES_AMONG and not words and (self._is_content(following, 1) or following in {"one", "ones"}):
+                draft.rank = Rank(*_PLACES_AMONG[word])
+                self.position += 1
+                continue
             if (word in lexicon.NUMBERS or word.isdigit()) and not words and self._number(draft):
                 continue
             if word in word_set("one ones it them he she") and not words:
@@ -414,7 +444,7 @@ class Cursor:
             draft.head = ""
 
     def _only_adjectives(self, words: list[str]) -> bool:
-        return all(word in lexicon.MATERIALS or word.endswith(("-shaped", "-like")) for word in words)
+        return all(word in lexicon.MATERIALS or word.endswith(_ADJECTIVE_ENDINGS) for word in words)
 
     def _accept_rank(self, draft: Draft, rank: tuple[RankKind, bool, int, int], depth: int) -> bool:
         kind, descending, ordinal, length = rank
@@ -1206,6 +1236,11 @@ class Cursor:
         if anchors and anchors[0].head in lexicon.VIEWER and kind is RelationKind.NEAR:
             draft.rank = draft.rank or Rank(RankKind.DISTANCE, False)
             return True
+        told = anchors and anchors[0].pronoun and anchors[0].generic and not anchors[0].colors
+        if negated and told and draft.relations and len(anchors) == 1:
+            # "Next to the sink but not above it".
+            draft.relations.append(Relation(kind, draft.relations[-1].anchors, negated))
+            return True
         if not anchors or not self._relates(kind, anchors, draft, opener):
             self.position = start
             words = self._tokens[start : start + length]
@@ -1335,8 +1370,9 @@ class Cursor:
             and not (anchor.words or anchor.colors or anchor.shapes or anchor.rank or anchor.relations)
         ):
             return False  # "on it": the thing itself
-        indefinite = not anchor.definite
-        if anchor.head in lexicon.PART_WORDS and indefinite:
+        # "On wheels", "with a handle" describe a thing; "above drawers", "beside a pole" place it.
+        own = kind in {RelationKind.ON, RelationKind.INSIDE, RelationKind.HOLDS, RelationKind.UNDER}
+        if anchor.head in lexicon.PART_WORDS and not anchor.definite and own:
             return False
         return not (
             anchor.generic
@@ -1388,7 +1424,10 @@ class Cursor:
         after = self.peek(length)
         if kind is RelationKind.HOLDS or self.peek() in word_set("at around along before over into against by"):
             return False
-        definite = after in lexicon.DEFINITE - {"its", "it"} or (kind is RelationKind.BETWEEN)
+        one_of = (after, self.peek(length + 1)) == ("one", "of")
+        definite = after in lexicon.DEFINITE - {"its", "it"} or kind is RelationKind.BETWEEN or one_of
+        if one_of:
+            return True
         if kind in {RelationKind.ON, RelationKind.INSIDE}:
             head = self.peek(length + 1)
             return (

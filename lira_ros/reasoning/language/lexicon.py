@@ -108,11 +108,11 @@ LYING_HEADS = word_set("sofa couch bench bed table desk counter rod stick cable 
 
 _WORD_RELATIONS: dict[RelationKind, str] = {
     RelationKind.NEAR: (
-        "next to|beside|close to|close by|near to|near|nearby|by|by the side of|adjacent to|alongside|"
+        "next to|beside|close to|close by|near to|near by|near|nearby|by|by the side of|adjacent to|alongside|"
         "along|at|against|around|right by|in the vicinity of|in the neighborhood of|not far from|touching|"
         "in proximity to|surrounded by|leaning on|leaning against|together with"
     ),
-    RelationKind.FAR: "far from|far away from|away from|distant from|remote from|nowhere near",
+    RelationKind.FAR: "far from|across the room from|far away from|away from|distant from|remote from|nowhere near",
     RelationKind.ON: (
         "on top of|on the top of|on the surface of|on|onto|upon|atop|resting on|sitting on|standing on|supported by|"
         "attached to|fixed to"

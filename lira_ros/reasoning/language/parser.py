@@ -111,6 +111,7 @@ def _describe_rank(rank: Rank) -> str:
         (RankKind.DISTANCE, False): "closest",
         (RankKind.LATERAL, True): "rightmost",
         (RankKind.LATERAL, False): "leftmost",
+        (RankKind.MIDDLE, False): "one in the middle",
     }
     ordinals = {1: "", 2: "second ", 3: "third "}
     words = f"the {ordinals.get(rank.ordinal, f'{rank.ordinal}th ')}{names[rank.kind, rank.descending]}"

@@ -54,11 +54,16 @@ class Reading:
 
     def add(self, tokens: list[str]) -> None:
         """Take in one sentence."""
-        if tokens[0] in {"of", "among", "amongst"} and "," in tokens:
-            tokens = tokens[1:]
         tokens = self._without_condition(without_asides(tokens))
         if not tokens:
             return
+        if tokens[0] in {"of", "among", "amongst"} and "," in tokens:
+            tokens = tokens[1:]
+            group, choice = tokens[: tokens.index(",")], tokens[tokens.index(",") + 1 :]
+            if choice[:2] in (["this", "is"], ["it", "is"], ["these", "are"], ["they", "are"]):
+                # "Among the boxes, this is the third one": what there is, and then which of them.
+                self.add(group)
+                tokens = choice
         if self.target is not None or self.needs:
             restriction = read_restriction(tokens)
             if restriction is not None:

@@ -234,7 +234,9 @@ def _find_targets(text: str) -> list[Any]:
             named = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
             value = [value] if "id" in value else None
         for kept, targets in ((objects, named), (lists, value)):
-            if isinstance(targets, list) and (targets or (found.whole and not found.thought)):
+            # An empty list within other words, or left over from what could not be read, is no statement.
+            empty = found.alone if targets is found.value else found.whole and not found.thought
+            if isinstance(targets, list) and (targets or empty):
                 kept.append(targets)
     chosen = next((targets for kept in (objects, lists) for targets in sorted(kept, key=lambda one: not one)), None)
     if chosen is None:

@@ -99,7 +99,19 @@ def test_answers_are_read_tolerantly_and_checked(text, confidences, unknown, jud
     assert judge.diagnose()["ids that are not in the table"] == unknown
 
 
-@pytest.mark.parametrize("text", ["", "I would take the mug.", '{"targets": [', said({"id": 99}), "{}", '{"a": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I would take the mug.",
+        '{"targets": [',
+        said({"id": 99}),
+        "{}",
+        '{"a": []}',
+        "The list [] says little.",
+        '{"targets" [{"id" 3, "why": []}]}',
+    ],
+)
 def test_an_answer_without_use_is_asked_for_once_more_and_then_an_error(text, judge_by):
     judge, server = judge_by(text)
     with pytest.raises(ReasoningError, match="asked twice"):

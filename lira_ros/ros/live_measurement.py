@@ -20,6 +20,7 @@ from lira_ros.pipeline.latency import Latency
 from lira_ros.ros import qos
 from lira_ros.ros.client import InstructionClient
 from lira_ros.ros.conversions.time import stamp_to_ns
+from lira_ros.ros.errors import plain_sentence
 from lira_ros.ros.inputs import Input, type_name
 from lira_ros.ros.monitor import Monitor
 
@@ -201,8 +202,9 @@ class LiveMeasurement(Monitor):
     def _diagnosed(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.hardware_id == "lira_ros" and (status.name.rpartition("/")[0] or "/") == self._namespace:
-                values = {item.key: item.value for item in status.values}
-                self._nodes[status.name] = NodeFigures(status.name, status.message, _stages(values), _dropped(values))
+                values = {plain_sentence(item.key): plain_sentence(item.value) for item in status.values}
+                said = plain_sentence(status.message)
+                self._nodes[status.name] = NodeFigures(status.name, said, _stages(values), _dropped(values))
 
     def spin(self, seconds: float) -> None:
         """Receive for a while, and forget what will not be needed any more."""
@@ -243,5 +245,5 @@ def _dropped(values: Mapping[str, str]) -> dict[str, int]:
     return {
         key: int(value)
         for key, value in values.items()
-        if value.isdigit() and int(value) > 0 and (key.endswith((" dropped", " count", " refused")) or "lost" in key)
+        if value.isdecimal() and int(value) > 0 and (key.endswith((" dropped", " count", " refused")) or "lost" in key)
     }

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from std_srvs.srv import Trigger
 
-from lira_msgs.msg import (
-    CandidateArray,
-    FragmentPoses,
-    InstructionArray,
-    InstructionStatusArray,
-    VoxelFragment,
-)
+from lira_msgs.msg import CandidateArray, FragmentPoses, InstructionArray, InstructionStatusArray, VoxelFragment
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_msgs.srv import GetInstanceMap, QueryInstances
 from lira_ros.configuration import parameter, section
@@ -28,8 +20,7 @@ from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
 from lira_ros.fusion.table_judging import TableJudging, create_table_judging
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.pipeline.warm_up import warm_up_fusion
-from lira_ros.reasoning.contracts import Instruction
-from lira_ros.reasoning.language.parser import InstructionError, parse
+from lira_ros.reasoning.language.parser import InstructionError
 from lira_ros.reasoning.relevance import LanguageConfiguration, create_relevance
 from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 from lira_ros.ros import qos
@@ -39,6 +30,7 @@ from lira_ros.ros.conversions.fragment_poses import poses_from_message
 from lira_ros.ros.conversions.instance import instance_to_message
 from lira_ros.ros.conversions.instruction import instruction_from_message, status_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
+from lira_ros.ros.conversions.query import QueryRefused, query_from_request
 from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.instance_map_output import InstanceMapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
@@ -286,24 +278,12 @@ class FusionNode(LiraNode):
         response.message = f"{wanted}: {len(response.map.instances)} instances conform"
 
     def _query(self, request: QueryInstances.Request, response: QueryInstances.Response) -> None:
-        center = np.array([request.center.x, request.center.y, request.center.z])
-        if request.use_sphere and not (
-            np.isfinite(center).all() and request.radius_m > 0 and math.isfinite(request.radius_m)
-        ):
-            message = f"expected a finite center and radius_m > 0, got {center.tolist()} and {request.radius_m}"
-            self.refuse(response, "query_instances", QueryInstances.Response.INVALID_REGION, message)
+        try:
+            query = query_from_request(request)
+        except QueryRefused as error:
+            self.refuse(response, "query_instances", error.code, str(error))
             return
-        query = None
-        if request.text:
-            try:
-                query = Instruction("query", request.text, parse(request.text))
-            except InstructionError as error:
-                codes = QueryInstances.Response
-                code = codes.TEXT_TOO_LONG if error.code == "TEXT_TOO_LONG" else codes.NOT_UNDERSTOOD
-                self.refuse(response, "query_instances", code, error.message)
-                return
-        sphere = (center, request.radius_m) if request.use_sphere else None
-        instances = self._map.query(query, set(request.ids), request.label, sphere)
+        instances = self._map.query(query.instruction, query.ids, query.label, query.sphere)
         response.success = True
         response.code = QueryInstances.Response.OK
         response.header.stamp = stamp_from_ns(self._map.stamp_ns)

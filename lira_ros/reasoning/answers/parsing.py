@@ -41,6 +41,9 @@ _CORNERS = (
 _ROLES = {role.name.lower(): role for role in Role}
 _KINDS = {kind.value: kind for kind in ConstraintKind}
 
+# Beyond this a coordinate overshoots no edge but is in other units, and the box would become the whole picture. Other
+# units are found out as boxes of less than a pixel.
+_LARGEST_FRACTION = 2.0
 # A model that names something without a number is taken at its word.
 _UNSTATED_CONFIDENCE = 1.0
 # Boxes of one label that overlap this much are one thing said twice; neighbours on a shelf overlap far less.
@@ -73,9 +76,10 @@ def parse_answer(
         raise ValueError(f"parse_answer: expected a size of at least 1 x 1 px, got {width_px} x {height_px}")
     raw, reason, problems = _find_instances(text)
     scale = _scale(width_px, height_px, units, shown_size_px)
+    largest = _LARGEST_FRACTION if units is BoxUnits.RELATIVE_1 else math.inf
     kept: list[DetectedInstance] = []
     for number, item in enumerate(raw[:_MAX_EXAMINED], 1):
-        instance, wrong = _read_instance(item, scale, width_px, height_px)
+        instance, wrong = _read_instance(item, scale, largest, width_px, height_px)
         problems += [f"object {number}: {problem}" for problem in wrong]
         if instance is None:
             continue
@@ -185,11 +189,11 @@ def _scale(width_px: int, height_px: int, units: BoxUnits, shown: tuple[int, int
 
 
 def _read_instance(
-    item: Any, scale: tuple[float, float], width_px: int, height_px: int
+    item: Any, scale: tuple[float, float], largest: float, width_px: int, height_px: int
 ) -> tuple[DetectedInstance | None, list[str]]:
     if not isinstance(item, dict):
         return None, [f"expected an object, got {_shown(item)}"]
-    box, problem = _read_box(item, scale, width_px, height_px)
+    box, problem = _read_box(item, scale, largest, width_px, height_px)
     if box is None:
         return None, [problem]
     problems: list[str] = []
@@ -221,7 +225,7 @@ def _read_instance(
 
 
 def _read_box(
-    item: Mapping[str, Any], scale: tuple[float, float], width_px: int, height_px: int
+    item: Mapping[str, Any], scale: tuple[float, float], largest: float, width_px: int, height_px: int
 ) -> tuple[tuple[float, float, float, float] | None, str]:
     said = _get(item, _BOXES)
     if said is None:
@@ -236,6 +240,8 @@ def _read_box(
     left, top, right, bottom = numbers
     if left >= right or top >= bottom:
         return None, f"box: expected left < right and top < bottom, got {_shown(said)}"
+    if max(numbers) > largest:
+        return None, f"box: expected fractions from 0 to 1, got {_shown(said)}"
     left, right = (min(max(number * scale[0], 0.0), float(width_px)) for number in (left, right))
     top, bottom = (min(max(number * scale[1], 0.0), float(height_px)) for number in (top, bottom))
     if right - left < 1.0 or bottom - top < 1.0:

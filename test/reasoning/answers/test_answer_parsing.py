@@ -213,6 +213,20 @@ def test_a_thought_that_never_ends_still_counts_when_it_names_something():
     assert any("thought" in problem for problem in answer.problems)
 
 
+@pytest.mark.parametrize(
+    ("units", "box"),
+    [
+        (BoxUnits.PIXELS, [0.1, 0.1, 0.5, 0.9]),
+        (BoxUnits.RELATIVE_1000, [0.0, 0.1, 0.5, 0.9]),
+        (BoxUnits.RELATIVE_1, [0, 0, 320, 240]),
+    ],
+)
+def test_boxes_in_other_units_are_refused_and_not_misread(units, box):
+    text = json.dumps([{"label": "cup", "bbox_2d": box}])
+    with pytest.raises(AnswerError, match="box"):
+        parse_answer(text, 640, 480, units)
+
+
 def test_boxes_are_clamped_and_bad_ones_left_out():
     boxes = [[-50, -1e308, 500, 1e308], [10, 10, 10, 50], [50, 10, 20, 90], ["Infinity", 0, 5, 5], [1, 2], "here", None]
     text = json.dumps({"objects": [{"label": f"thing {n}", "bbox_2d": box} for n, box in enumerate(boxes)]})

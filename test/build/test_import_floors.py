@@ -10,6 +10,7 @@ PACKAGE = REPOSITORY / "lira_ros"
 
 FLOORS = {
     "configuration": 0,
+    "lettering": 0,
     "library_threads": 0,
     "geometry": 0,
     "mapping": 1,

@@ -271,7 +271,12 @@ def _rope(configuration: Mapping[str, Any], source: Path) -> dict[str, Any]:
     if kind not in _ROPE_FACTORS:
         raise CheckpointError(f"{source}: {name}: expected a type of {', '.join(_ROPE_FACTORS)}, got {kind!r}")
     wanted = ("rope_theta", *_ROPE_FACTORS[kind])
-    return {"rope_type": kind, **{factor: _positive(rope.get(factor), factor, source) for factor in wanted}}
+    numbers = {factor: _positive(rope.get(factor), factor, source) for factor in wanted}
+    # Whole numbers stay whole, as the library wants counts to be.
+    return {
+        "rope_type": kind,
+        **{factor: int(value) if value.is_integer() else value for factor, value in numbers.items()},
+    }
 
 
 def sam_configuration(part: Part) -> SamConfig:

@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
         "--nodes": options.nodes,
         "--ray": options.ray,
         "--jobs": options.jobs > 1,
+        "--fusion": options.fusion,
+        "--up": options.up,
     }
     unfit = [name for name, value in given.items() if value not in (None, False, [])]
     if unfit:

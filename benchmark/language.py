@@ -1,4 +1,4 @@
-"""How well sentences are understood: parse coverage, ranking of classes, and answers over perfect instances.
+"""How well sentences are understood: ranking of classes for needs, and answers over perfect instances of a kitchen.
 
 Run: python benchmark/language.py [--data ../shared/data]
 """
@@ -16,10 +16,9 @@ import numpy as np
 
 from lira_ros.fusion.contracts import Conformity, Instance, OrientedBox
 from lira_ros.fusion.target_inference import TargetInference
-from lira_ros.reasoning.constraint import RankKind
 from lira_ros.reasoning.contracts import Attributes, Instruction
 from lira_ros.reasoning.knowledge import classes
-from lira_ros.reasoning.language.parser import InstructionError, describe, parse
+from lira_ros.reasoning.language.parser import InstructionError, parse
 from lira_ros.reasoning.measurement import measure
 from lira_ros.reasoning.relevance import LanguageConfiguration, Relevance, create_relevance
 
@@ -66,13 +65,6 @@ def main() -> None:
     data = arguments.parse_args().data
     relevance = create_relevance(LanguageConfiguration())
     rank_needs(relevance)
-    grammar = data / "language" / "lira_reasonrecon" / "instruction_templates.json"
-    if grammar.is_file():
-        templates = json.loads(grammar.read_text(encoding="utf-8"))
-        parse_grammar(templates)
-        rank_descriptions(relevance, templates)
-    else:
-        print(f"skipped the instruction grammar: no {grammar}")
     kitchen = data / "hololens_kitchen"
     if (kitchen / "objects_weak.json").is_file():
         answer_kitchen(relevance, kitchen)
@@ -96,81 +88,6 @@ def ranked(relevance: Relevance, text: str, names: Sequence[str]) -> list[str]:
     phrase = parse(text).phrase
     score = {name: relevance.match(phrase, {name: 1.0}, Attributes()).score for name in names}
     return sorted(names, key=lambda name: (-score[name], name))
-
-
-def parse_grammar(templates: dict) -> None:
-    """Fill every template with classes, colours, ranks; count those whose constraint is what the template means."""
-    total = right = 0
-    sizes = {"largest": (True, 1), "smallest": (False, 1), "second_largest": (True, 2), "second_smallest": (False, 2)}
-    distances = {
-        "closest": (False, 1),
-        "farthest": (True, 1),
-        "second_closest": (False, 2),
-        "second_farthest": (True, 2),
-    }
-    wrong: list[str] = []
-
-    def check(text: str, good: bool) -> None:
-        nonlocal total, right
-        total += 1
-        right += good
-        if not good:
-            wrong.append(text)
-
-    for target, anchor, color in (("chair", "table", "black"), ("shower curtain", "refrigerator", "gray")):
-        for template in templates["class_one"]:
-            text = template.replace("A*", target)
-            check(text, (c := parse(text)).phrase.text == target and not c.relations and c.rank is None)
-        for template in templates["class_one_color_one"]:
-            text = template.replace("A*", target).replace("B*", color)
-            check(text, (c := parse(text)).phrase.text == target and c.phrase.colors == (color,))
-        for kind, phrases in templates["howsize"].items():
-            for phrase in phrases:
-                for template in templates["class_color_bbox_size"]:
-                    text = template.replace("A*", target).replace("C*", color).replace("howsize", phrase)
-                    c = parse(text)
-                    rank = c.rank is not None and (c.rank.kind, c.rank.descending, c.rank.ordinal)
-                    check(
-                        text,
-                        c.phrase.text == target
-                        and c.phrase.colors == (color,)
-                        and rank == (RankKind.SIZE, *sizes[kind]),
-                    )
-        for kind, phrases in templates["howfar"].items():
-            for phrase in phrases:
-                for template in templates["class_color_bbox_distance"]:
-                    text = template.replace("A*", anchor).replace("B*", target).replace("C*", color)
-                    text = text.replace("howfar", phrase)
-                    c = parse(text)
-                    rank = c.rank is not None and (c.rank.kind, c.rank.descending, c.rank.ordinal)
-                    to = c.rank.anchor.phrase if c.rank is not None and c.rank.anchor is not None else None
-                    check(
-                        text,
-                        c.phrase.text == target
-                        and rank == (RankKind.DISTANCE, *distances[kind])
-                        and to is not None
-                        and to.text == anchor
-                        and to.colors == (color,),
-                    )
-    print(f"instruction grammar: {right}/{total} parsed as meant")
-    for text in wrong[:8]:
-        print(f"  {text} -> {describe(parse(text))}")
-
-
-def rank_descriptions(relevance: Relevance, templates: dict) -> None:
-    names = sorted(templates["implicit_class_one"])
-    for candidates, title in ((names, "the grammar's"), (sorted(set(classes()) | set(names)), "all")):
-        first = third = total = 0
-        for name, texts in templates["implicit_class_one"].items():
-            accepted = {name, "kitchen counter"} if name == "counter" else {name}
-            for text in texts:
-                ranking = ranked(relevance, text, candidates)
-                total += 1
-                first += ranking[0] in accepted
-                third += bool(accepted & set(ranking[:3]))
-        print(
-            f"implicit definitions over {title} {len(candidates)} classes: first {first}/{total}, three {third}/{total}"
-        )
 
 
 def answer_kitchen(relevance: Relevance, folder: Path) -> None:

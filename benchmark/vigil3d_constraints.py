@@ -3,9 +3,10 @@
 ViGiL3D (Wang et al., 2025) counts by hand what each of its prompts uses: colours, sizes, relations of several sorts,
 negation and more. A prompt counts as recovered for a tag when the parsed constraint holds something of that sort
 anywhere, anchors included. Its tags are wider than our words in two places: what stands on something or hangs at it is
-tagged as near, and what a thing has ("with wheels", which we keep as open words) as containing. Precision is the share of prompts with the tag among those in which something was found.
+tagged as near, and what a thing has ("with wheels", which we keep as open words) as containing. Precision is the
+share of prompts with the tag among those in which something was found.
 
-The grammar is developed on the failures of one half of the scenes (those whose id has a SHA-256 with an even first
+The grammar is developed on the failures of one half of the scenes (SHA-256 of the scene id with an even first
 byte) and reported on the other half too, whose failures are not looked at.
 
 Run: python benchmark/vigil3d_constraints.py [--file ../shared/data/language/vigil3d/vigil3d_scannet.csv]

@@ -49,7 +49,7 @@ SIMILAR_NAME = 0.8
 # Words before the noun choose among things of that name; a thing without them keeps this share.
 NOUN_SHARE = 0.62
 # ... and this share when the noun is a kind of things ("furniture", "appliance").
-KIND_SHARE = 0.35
+KIND_SHARE = 0.2
 # A thing of a rare colour and of the right size may be what was named, even when measures cannot tell its class;
 # black, white, gray, brown and beige things are too many for that.
 COLOR_SCORE, COMMON_COLOR_SCORE = 0.5, 0.3

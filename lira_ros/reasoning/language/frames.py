@@ -82,7 +82,7 @@ def _ended(tokens: Sequence[str], start: int) -> list[str]:
     end = None
     for index in range(start, min(len(tokens), start + 8)):
         word = tokens[index]
-        known = word in vocabulary() or lexicon.singular(word) in vocabulary()
+        known = word not in lexicon.COLORS and {word, lexicon.singular(word)} & vocabulary()
         if end is not None and word in lexicon.POSTURES:
             break
         if known:

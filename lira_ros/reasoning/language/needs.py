@@ -173,7 +173,7 @@ def needs_of(text: str) -> frozenset[str]:
     lower = text.lower()
     found = {need for need, pattern in _PATTERNS.items() if pattern.search(lower)}
     for need, hidden in _OVERRIDES:
-        if need in found:
+        if need in found and not (need == "lie" and re.search(r"\b(or|and)\b", lower)):  # "for sitting or lying"
             found -= hidden
     if "sit" in found and _SEVERAL.search(lower):
         found.add("sit_several")

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.reasoning.knowledge import KnownClass, classes, names_of_classes
+from lira_ros.reasoning.knowledge import KnownClass, classes, kinds, names_of_classes
 from lira_ros.reasoning.knowledge.uses import uses
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.encoder import SentenceEncoder
@@ -24,14 +24,14 @@ NEAREST_STATEMENTS = 3
 LISTED_USE = 0.15
 # that the need itself names the thing ("the milk goes sour" wants no milk),
 NAMED_ITSELF = -0.12
-# and that "where" was asked and the thing is no place.
+# that "where" was asked and the thing is no place,
 NO_PLACE = -0.08
+# or that the thing is not of the kind that was asked for ("which container").
+OTHER_KIND = -0.1
 # A class whose cosine is this much lower than that of the best one answers a need a third as well (e-fold).
 SHARPNESS = 0.08
 # Among classes that the word lists know to be for the same, meaning chooses less.
 SHARED_SHARPNESS = 0.4
-# What is not of the kind that was asked for ("which container") keeps this share.
-OTHER_KIND = 0.3
 # Nonsense reaches such cosines with the best class, plain needs the other.
 REJECT_COSINE, FULL_COSINE = 0.2, 0.35
 
@@ -63,6 +63,7 @@ class Usefulness:
         direction = self._encoder.encode([text])[0]
         total = (self._class_vectors @ direction + self._nearest(direction)) / 3.0
         wanted = needs_of(text)
+        wanted -= {"sit"} if "sit_several" in wanted else set()
         named = mentioned(text)
         place = bool(_PLACE_WORDS & set(text.lower().split()))
         table = tuple(classes().values())
@@ -70,15 +71,12 @@ class Usefulness:
             total[index] += LISTED_USE * bool(wanted & known.affordances)
             total[index] += NAMED_ITSELF * (known.name in named)
             total[index] += NO_PLACE * (place and not _is_place(known))
-        of_kind = np.array([not kind or kind in known.kinds for known in table])
-        if not of_kind.any():
-            of_kind[:] = True
-        best = int(np.where(of_kind, total, -np.inf).argmax())
+            total[index] += OTHER_KIND * (kind in kinds() and kind not in known.kinds)
+        best = int(total.argmax())
         trust = min(1.0, max(0.0, (total[best] - REJECT_COSINE) / (FULL_COSINE - REJECT_COSINE)))
         shared = wanted & table[best].affordances
         widths = np.array([SHARED_SHARPNESS if shared & known.affordances else SHARPNESS for known in table])
         relative = trust * np.exp(np.minimum(0.0, (total - total[best]) / widths))
-        relative[~of_kind] *= OTHER_KIND
         return {known.name: float(value) for known, value in zip(table, relative, strict=True)}
 
     def _nearest(self, direction: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -62,6 +62,11 @@ _SIZE_ASIDE = word_set(
 )
 _HOME = word_set("home house flat apartment place scene environment surroundings rooms")
 _ROOMS = "|".join(sorted(lexicon.ROOM_NAMES))
+_STATES = (
+    "on|off|open|opened|closed|shut|locked|unlocked|full|empty|occupied|free|taken|available|clean|dirty|made|unmade|"
+    "used|broken|working|running|lit|plugged in|unplugged|folded|tidy|messy|wet|dry|raised|lowered|set|missing"
+)
+_STORED = "kept|stored|located|placed|hidden|put|hung|standing|lying|hanging|positioned|situated|parked|left"
 _LOOKED = "see|seen|saw|notice|noticed|spot|spotted|find|found|come across|came across|remember"
 _PLACED = r"(?=(on|in|under|inside|at|near|next|beside|between|behind|above|below) )"
 _ORDINALS = "|".join(lexicon.ORDINALS)
@@ -74,6 +79,27 @@ _SAME_MEANING = (
         "",
     ),
     (r" (still|now|nowadays|yet)(?= )", ""),
+    # Questions for a state, a place or a name: the thing itself is looked for.
+    (
+        r"^ (is|are|was|were) (?=(the|my|our) )(.+?)(?<! the)(?<! a)(?<! my)(?<! on)(?<! in)(?<! of)"
+        r" (turned |switched )?\w+ or \w+ $",
+        r" find \3 ",
+    ),
+    (rf"^ (is|are|was|were) (?=(the|my|our) )(.+?) (turned |switched )?({_STATES}) $", r" find \3 "),
+    (rf"^ where (is|are|was|were) (?=(the|my|our) )(.+?) ({_STORED}) $", r" find \3 "),
+    (r"^ (what|which) color (is|are) (most of |all of |both of )?", " find "),
+    (r"^ what (is|are) (the )?(color|size|shape|material|height|name) of (?=(the|my|our|this|that|these) )", " find "),
+    (r"^ (what|which) (objects?|things?|items?) (is|are) (?!the )", " what is "),
+    (
+        rf"^ (does|do) (this|the|my|our|your) ({_ROOMS}|home|house|flat|apartment|place|room) have (?=an? |any )",
+        " find ",
+    ),
+    (r"^ how (i|we|one) (can|could|should) ", r" how \2 \1 "),
+    (
+        r"^ which (?!thing|object|item|one|of )(\w+) (should|can|could|do|may|would|must) (i|we|one|you) "
+        r"(?!find|see|spot|have)",
+        r" the \1 to ",
+    ),
     (rf" (the )?({_ORDINALS}) ((?:\w+ ){{0,2}})(from|at) the (very )?top(?= )", r" the \2 highest \3"),
     (rf" (the )?({_ORDINALS}) ((?:\w+ ){{0,2}})(from|at) the (very )?bottom(?= )", r" the \2 lowest \3"),
     (rf" (is|are|was) (the )?({_ORDINALS}) from the left(?= )", r" \1 the \3 leftmost one "),

@@ -158,6 +158,7 @@ class Cursor:
         self.is_statement = False
         self._mentions = 0
         self._fronting = False
+        self._pairing = False  # whether "and the" leads to the second thing of "between"
         self.definite_relations: list[Relation] = []
 
     @property
@@ -1296,7 +1297,9 @@ class Cursor:
             self.position = start
 
     def _between(self, depth: int) -> list[Draft]:
+        self._pairing = True
         first = self._anchor(depth)
+        self._pairing = False
         if first is None:
             return []
         if self.peek() == "and":
@@ -1397,6 +1400,8 @@ class Cursor:
             word, following = self.peek(), self.peek(1)
             if not first:
                 if self._fronting and word in lexicon.COPULAS:
+                    return
+                if self._pairing and word == "and" and following in lexicon.DETERMINERS:
                     return
                 if word in {",", "but", "except"} or (word == "that" and following in lexicon.COPULAS):
                     return

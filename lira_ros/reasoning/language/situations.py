@@ -58,6 +58,8 @@ def states_situation(tokens: list[str]) -> bool:
         return len(tokens) > 1
     if tokens[0] in _ASKING:
         return False
+    if tokens[0] in {"after", "before", "while", "when"} and tokens[1:2] and tokens[1].endswith("ing"):
+        return True
     verb = _main_verb(tokens)
     if verb is None:
         return False

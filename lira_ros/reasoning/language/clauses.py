@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from lira_ros.reasoning.constraint import Rank, RankKind
 from lira_ros.reasoning.knowledge import vocabulary
@@ -95,6 +96,7 @@ _SAME_MEANING = (
         " find ",
     ),
     (r"^ how (i|we|one) (can|could|should) ", r" how \2 \1 "),
+    (rf"^ what (is|are) ({_STORED}) {_PLACED}", " what is "),
     (
         r"^ which (?!thing|object|item|one|of )(\w+) (should|can|could|do|may|would|must) (i|we|one|you) "
         r"(?!find|see|spot|have)",
@@ -260,9 +262,15 @@ def _without_home(tokens: list[str]) -> list[str]:
 def _reworded(tokens: list[str]) -> list[str]:
     """Replace wordings by plainer ones of the same meaning."""
     text = f" {' '.join(tokens)} "
-    for wording, plain in _SAME_MEANING:
-        text = re.sub(wording, plain, text)
+    for wording, plain in _rewordings():
+        text = wording.sub(plain, text)
     return text.split()
+
+
+@cache
+def _rewordings() -> tuple[tuple[re.Pattern[str], str], ...]:
+    # Compiled once here: they are more than the cache of the regular expressions is made for.
+    return tuple((re.compile(wording), plain) for wording, plain in _SAME_MEANING)
 
 
 def _segments(tokens: list[str]) -> list[list[str]]:

@@ -1451,7 +1451,7 @@ class Cursor:
             word
             in word_set(
                 """
-                put place pour throw hang lay set drop spilled spilt wipe clean write placing
+                put place pour throw hang lay set drop spill spilled spilt wipe clean write placing
                 putting stain sitting wiping cleaning
                 """
             )

@@ -131,11 +131,12 @@ _WORD_RELATIONS: dict[RelationKind, str] = {
     RelationKind.BETWEEN: "between|in between|in the middle of|amid",
     RelationKind.LEFT_OF: (
         "left of|to the left of|on the left of|on the left side of|on the left hand side of|at the left of|"
-        "to the left side of|left from|to the left from|at the left side of|at the left hand side of"
+        "to the left side of|left from|on the left from|to the left from|at the left side of|at the left hand side of"
     ),
     RelationKind.RIGHT_OF: (
         "right of|to the right of|on the right of|on the right side of|on the right hand side of|at the right of|"
-        "to the right side of|right from|to the right from|at the right side of|at the right hand side of"
+        "to the right side of|right from|on the right from|to the right from|at the right side of|"
+        "at the right hand side of"
     ),
     RelationKind.IN_FRONT_OF: "in front of|in the front of|ahead of|before",
     RelationKind.BEHIND: "behind|in back of|at the back of|in the back of|on the other side of|beyond|in the rear of",

@@ -163,13 +163,13 @@ class Reading:
 
     def _without_condition(self, tokens: list[str]) -> list[str]:
         """Read "if there are more than two mugs" as a number that must be exceeded; return what is left to read."""
-        for index in range(len(tokens) - 2):
+        asked = self._conditional or tokens[:1] in (["is"], ["are"]) or bool(_CONDITION & set(tokens))
+        for index in range(len(tokens) - 2 if asked else 0):
             number = lexicon.NUMBERS.get(
                 tokens[index + 2], int(tokens[index + 2]) if tokens[index + 2].isdecimal() else 0
             )
             more = tuple(tokens[index : index + 2]) == ("more", "than") or tokens[index + 1] in {"above", "exceeds"}
-            asked = self._conditional or tokens[0] in {"is", "are"} or _CONDITION & set(tokens)
-            if not (more and 0 < number < MOST_ASKED and asked):
+            if not (more and 0 < number < MOST_ASKED):
                 continue
             self._at_least = number + 1
             named = tokens[index + 3 :]
@@ -267,6 +267,8 @@ def _clauses(tokens: list[str]) -> list[list[str]]:
     )
     if not tokens or tokens[0] not in starters:
         return [tokens]
+    stating = lexicon.COPULAS | word_set("am have has need want would like")
+    stated = next((index for index, token in enumerate(tokens) if token in stating), len(tokens))
     for index in range(1, len(tokens) - 1):
         if tokens[index] not in {",", "so", "and", "then"}:
             continue
@@ -276,9 +278,7 @@ def _clauses(tokens: list[str]) -> list[list[str]]:
         if after >= len(tokens):
             break
         head = tokens[:index]
-        if not any(token in lexicon.COPULAS | word_set("am have has need want would like") for token in head) and (
-            tokens[0] in {"the", "it"}
-        ):
+        if stated >= index and tokens[0] in {"the", "it"}:
             continue
         rest = tokens[after:]
         request = (rest[0] in lexicon.REQUEST_VERBS and (len(rest) > 1 and looks_like_object(rest[1]))) or (

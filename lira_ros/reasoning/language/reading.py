@@ -326,8 +326,9 @@ def _parse_need(tokens: list[str]) -> Draft:
             cursor.open_clause(draft)
         if cursor.position == before:
             cursor.position += 1
-    # "Held over the head", "near a campfire": what no map holds describes the use, not the place.
+    # "Held over the head", "two hands, but no fingers": what no map holds describes the use, not the place.
     draft.relations = [relation for relation in draft.relations if all(map(is_known, relation.anchors))]
+    draft.excluded = [other for other in draft.excluded if is_known(other.constraint())]
     draft.implicit_text = " ".join(token for token in tokens if token != ",")
     return draft
 

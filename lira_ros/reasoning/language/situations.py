@@ -40,6 +40,13 @@ _DESCRIBING = lexicon.POSTURES | word_set(
     looks have has seem seems appear appears touch touches surround surrounds
     """
 )
+# Irregular participles of what is done with things.
+_PARTICIPLES = word_set(
+    "worn eaten drunk read thrown shaken driven ridden sung written cut broken torn bitten beaten blown drawn fed sewn "
+    "shut swept bought sold lent given taken woken rung"
+)
+# What was done to a thing says nothing of its use.
+_CHANGES = word_set("moved removed changed added lost dropped separated")
 _RELATIVES = lexicon.RELATIVE | word_set("whose where , with without")
 _PRONOUN_SUBJECTS = word_set("it they")
 _ASKING = lexicon.MODALS | lexicon.COPULAS | word_set("which what whose where who how do does did")
@@ -108,6 +115,13 @@ def _base(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 
 
+def _is_participle(word: str) -> bool:
+    """Tell whether a word says what is done with a thing: "opened", "worn"."""
+    stem = word.removesuffix("ed")
+    regular = word.endswith("ed") and bool({stem, stem + "e", stem[:-1]} & _VERBS)
+    return (regular and word not in _CHANGES) or word in _PARTICIPLES
+
+
 def asks_for_use(tokens: list[str]) -> bool:
     """Tell whether a question asks for something by what is done with it: "in what do I boil rice?"."""
     start = 1 if tokens[0] in _QUESTION_PREPOSITIONS else 0
@@ -122,6 +136,8 @@ def asks_for_use(tokens: list[str]) -> bool:
         if verb is None or rest[verb] in _LOOKING or lexicon.POSTURES & set(rest):
             return False
         return rest[0] in lexicon.MODALS or bool(_PERSONS & set(rest[1:verb])) or rest[verb] not in _DESCRIBING
+    if rest[0] in lexicon.COPULAS:
+        return start == 0 and _is_participle(rest[1]) and not lexicon.POSTURES & set(rest)
     return start == 0 and (rest[0] in _VERBS or _base(rest[0]) in _VERBS) and rest[0] not in _DESCRIBING
 
 

@@ -47,6 +47,8 @@ _PARTICIPLES = word_set(
 )
 # What was done to a thing says nothing of its use.
 _CHANGES = word_set("moved removed changed added lost dropped separated")
+# How a thing is placed, without the small words among the postures.
+_PLACED = lexicon.POSTURES - lexicon.COPULAS - lexicon.ADVERBS - word_set("that which being")
 _RELATIVES = lexicon.RELATIVE | word_set("whose where , with without")
 _PRONOUN_SUBJECTS = word_set("it they")
 _ASKING = lexicon.MODALS | lexicon.COPULAS | word_set("which what whose where who how do does did")
@@ -133,11 +135,11 @@ def asks_for_use(tokens: list[str]) -> bool:
         return False
     if rest[0] in _AUXILIARIES:
         verb = next((index for index, token in enumerate(rest[1:], 1) if token in _VERBS), None)
-        if verb is None or rest[verb] in _LOOKING or lexicon.POSTURES & set(rest):
+        if verb is None or rest[verb] in _LOOKING or _PLACED & set(rest):
             return False
         return rest[0] in lexicon.MODALS or bool(_PERSONS & set(rest[1:verb])) or rest[verb] not in _DESCRIBING
     if rest[0] in lexicon.COPULAS:
-        return start == 0 and _is_participle(rest[1]) and not lexicon.POSTURES & set(rest)
+        return start == 0 and _is_participle(rest[1]) and not _PLACED & set(rest)
     return start == 0 and (rest[0] in _VERBS or _base(rest[0]) in _VERBS) and rest[0] not in _DESCRIBING
 
 

@@ -25,12 +25,12 @@ def test_wordings_become_plain(text, kept):
 
 
 def test_a_second_request_is_a_part_of_its_own():
-    parts = split_requests("look into the box and find the ball in it".split())
+    parts = split_requests(["look", "into", "the", "box", "and", "find", "the", "ball", "in", "it"])
     assert [" ".join(part) for part in parts] == ["look into the box", "find the ball in it"]
 
 
 def test_things_in_a_row_are_one_request():
-    assert len(split_requests("find the box and the ball".split())) == 1
+    assert len(split_requests(["find", "the", "box", "and", "the", "ball"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_restrictions_to_colours(text, colors, excluded):
 
 
 def test_restriction_to_a_rank():
-    draft = read_restriction("compare their sizes and take the second largest".split())
+    draft = read_restriction(["compare", "their", "sizes", "and", "take", "the", "second", "largest"])
     assert (draft.rank.kind, draft.rank.descending, draft.rank.ordinal) == (RankKind.SIZE, True, 2)
 
 

@@ -285,3 +285,26 @@ def test_an_instance_that_changed_is_matched_anew(inference):
     bottle = dataclasses.replace(mug, label="bottle", names={"bottle": 1.0})
     assert found(judge(inference, "the red mug", room(bottle))) == set()
     assert found(judge(inference, "the red mug")) == {4}
+
+
+def test_too_few_means_none(inference):
+    # There are two mugs.
+    enough = judge(inference, "If there is more than one mug, show me the mugs.")
+    assert found(enough) == {4, 5}
+    few = judge(inference, "If there are more than two mugs, show me the mugs.")
+    assert found(few) == set()
+    assert few.state is SearchState.NONE_CONFORM
+    assert "only 2 and at least 3 are asked for" in few.verdicts[4].reason
+
+
+def test_the_one_in_the_middle(inference):
+    row = [box(30 + place, "box", (place, 0.0), (0.3, 0.3, 0.3)) for place in (0, 1, 2)]
+    judgement = judge(inference, "the middle box", row)
+    assert found(judgement) == {31}
+    assert "0.00 m from their middle" in judgement.verdicts[31].reason
+    assert "nearer to their middle" in judgement.verdicts[30].reason
+
+
+def test_the_third_from_the_top(inference):
+    stack = [box(40 + level, "box", (0.0, 0.0), (0.4, 0.4, 0.3), bottom=0.3 * level) for level in range(4)]
+    assert found(judge(inference, "In the stack of boxes, this is the third one from the top.", stack)) == {41}

@@ -30,7 +30,8 @@ _NEEDS: dict[str, str] = {
     "make_coffee": "coffee|caffeine|espresso",
     "boil": "boil*|cup of tea|make tea|some tea",
     "wipe": (
-        "spill*|spilt|wipe*|puddle|mop up|clean up|cleaned up|sticky|wet table|blow my nose|runny nose|sneez*|mess"
+        "spill*|spilt|knocked over|tipped over|overflow*|wipe*|"
+        "puddle|mop up|clean up|cleaned up|sticky|wet table|blow my nose|runny nose|sneez*|mess"
     ),
     "clean": "sweep*|vacuum*|dust*|clean the floor|crumbs|floor is dirty|dirty floor",
     "light": (
@@ -53,7 +54,8 @@ _NEEDS: dict[str, str] = {
     "toast": "toast*|slice of bread",
     "wash_hands": (
         "wash* my hands|wash* hands|hands are dirty|dirty hands|rinse my hands|hands are sticky|"
-        "clean my hands|wash your hands|hands or dishes"
+        "clean my hands|wash your hands|hands or dishes|greasy hands|greasy fingers|muddy hands|hands are greasy|"
+        "hands are muddy|fingers are dirty|fingers are sticky|sticky fingers"
     ),
     "wash": "rinse*|wash* the|fill* a glass|running water|wash* dishes|wash* vegetables",
     "wash_dishes": "dirty dishes|dishes are dirty|wash* dishes|clean* the dishes|wash* the dishes|dirty plates",
@@ -88,12 +90,12 @@ _NEEDS: dict[str, str] = {
     "watch": "watch*|movie*|film*|news|tv show|series|television",
     "music": "play music|instrument|practise music|practice music|song*",
     "listen": "listen*|music|podcast|hear",
-    "time": "what time|the time|late|appointment|wake me|how late|o'clock",
+    "time": "what time|the time|late|in time|on time|appointment|wake me|how late|o'clock",
     "work_with": "computer work|browse*|email*|internet|online|program*|video call|type",
     "type": "type*|typing",
     "print": "print*|copy of|copies|ink on paper|on paper",
     "call": "call someone|call my|make a call|phone call|ring my|telephone|call for",
-    "charge": "charge*|charging|battery|plug in|out of power|electric*ity",
+    "charge": "charg*|recharg*|battery|batteries|plug in|plugged in|out of power|low power|electric*ity|power socket",
     "warm": (
         "freez*|i am cold|feel cold|chilly|warm up|keep warm|keep me warm|stay warm|is cold|"
         "heat* the room|heating|so cold|too cold|getting cold|shiver*|warm the room"
@@ -117,7 +119,10 @@ _NEEDS: dict[str, str] = {
     "repair": "repair*|fix*|broken|screw|nail*|loose|assemble",
     "climb": "reach the|too high|reach high|change the bulb|climb*|upstairs",
     "fire": "fire|burning|flames|smoke",
-    "heal": "hurt myself|bleed*|headache|medicine|injur*|wound*|pill*|sick|ill",
+    "heal": (
+        "hurt myself|bleed*|headache|medicine|injur*|wound*|pill*|sick|ill|fever|a plaster|bandage*|burned my|burnt my|"
+        "cut my finger|cut my hand|scraped my|bruise*"
+    ),
     "sport": "exercise*|work out|workout|training|fitness|sport*|lift weights",
     "ride": "ride*|cycle|cycling|commute",
     "rain": "rain*|stay dry|get wet",
@@ -154,6 +159,7 @@ _OVERRIDES: tuple[tuple[str, frozenset[str]], ...] = (
     ("fire", frozenset({"light"})),
     ("contain_liquid", frozenset({"eat"})),
     ("boil", frozenset({"make_coffee"})),
+    ("heal", frozenset({"cut"})),
     ("put", frozenset({"work_with", "read", "eat", "drink"})),
     ("store", frozenset({"put", "read"})),
     ("books", frozenset({"read", "put"})),

@@ -91,11 +91,13 @@ class Owlv2Detector(Detector):
         return [features for features in known if features is not None]
 
     def _encoded(self, phrases: Sequence[str]) -> torch.Tensor:
-        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._texts]
-        if new:
-            longest = int(self._model.config.text_config.max_position_embeddings)
+        longest = int(self._model.config.text_config.max_position_embeddings)
+        # One by one: in a batch the last digits of a phrase depend on its company, and so on what was asked before.
+        for phrase in dict.fromkeys(phrases):
+            if phrase in self._texts:
+                continue
             tokens = self._tokenizer(
-                [TEMPLATE.format(phrase) for phrase in new],
+                [TEMPLATE.format(phrase)],
                 padding="max_length",
                 max_length=longest,
                 truncation=True,
@@ -104,8 +106,7 @@ class Owlv2Detector(Detector):
             output = self._model.owlv2.get_text_features(
                 input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], return_dict=True
             )
-            vectors = torch.nn.functional.normalize(output.pooler_output, dim=-1)
-            self._texts.update(zip(new, vectors, strict=True))
+            self._texts[phrase] = torch.nn.functional.normalize(output.pooler_output, dim=-1)[0]
         rows = torch.stack([self._texts[phrase] for phrase in phrases])
         while len(self._texts) > REMEMBERED_PHRASES:
             self._texts.popitem(last=False)

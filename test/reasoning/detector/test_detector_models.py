@@ -126,7 +126,8 @@ def test_names_are_encoded_once(family, monkeypatch):
     monkeypatch.setattr(part, "forward", counted)
     for number in (1, 2, 3):
         detecting.detect([keyframe(number)], PHRASES)
-    assert len(reads) == 1
+    # OWLv2 reads name by name: its answers must not depend on which others were asked for before.
+    assert len(reads) == (len(PHRASES) if family == "owlv2" else 1)
 
 
 def seen_by(family, model, monkeypatch):

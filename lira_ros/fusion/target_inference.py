@@ -23,7 +23,7 @@ from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Re
 from lira_ros.reasoning.contracts import Attributes, Instruction, Opinion
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods, classes
 from lira_ros.reasoning.language import lexicon
-from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance
+from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance, is_open
 
 # "Nothing conforms" is said after at least this many keyframes: a single view shows a corner of a room.
 MIN_KEYFRAMES = 3
@@ -432,7 +432,7 @@ class _Scene:
             share = RIVAL_SHARE
         elif phrase.unique:
             share = UNIQUE_SHARE
-        elif phrase.implicit:
+        elif is_open(phrase):
             share = NEED_SHARE
         # Of two that fit alike, the one that is meant is rather the one that surely exists.
         certain = [

@@ -357,7 +357,7 @@ class Cursor:
                 continue
             if (
                 word in {"and", "but"}
-                and not words
+                and set(words) <= lexicon.INDEFINITE_PRONOUNS
                 and (draft.colors or draft.shapes)
                 and following in (lexicon.COLORS.keys() | lexicon.SHAPES.keys())
             ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.knowledge import find_class, kinds, vocabulary
 from lira_ros.reasoning.language import lexicon
@@ -45,6 +47,10 @@ _PARTICIPLES = word_set(
     "worn eaten drunk read thrown shaken driven ridden sung written cut broken torn bitten beaten blown drawn fed sewn "
     "shut swept bought sold lent given taken woken rung"
 )
+_PASTS = word_set(
+    "went came ran fell grew woke ate drank forgot began broke wrote threw sang flew drove rode gave took spoke shook "
+    "froze stole wore tore swam sank rang lost felt slept wept needed wanted started stopped happened spilled"
+)
 # What was done to a thing says nothing of its use.
 _CHANGES = word_set("moved removed changed added lost dropped separated")
 # How a thing is placed, without the small words among the postures.
@@ -69,6 +75,8 @@ def states_situation(tokens: list[str]) -> bool:
         return False
     if tokens[0] in {"after", "before", "while", "when"} and tokens[1:2] and tokens[1].endswith("ing"):
         return True
+    if _speaks_of_it(tokens):
+        return True
     verb = _main_verb(tokens)
     if verb is None:
         return False
@@ -81,9 +89,19 @@ def states_situation(tokens: list[str]) -> bool:
         return bool(rest)
     predicate = [token for token in rest[1:] if token not in lexicon.POSTURES | lexicon.DETERMINERS]
     described = lexicon.COLORS.keys() | lexicon.SHAPES.keys() | lexicon.SUPERLATIVES.keys()
-    placed = any(tuple(predicate[:length]) in lexicon.RELATIONS for length in range(1, lexicon.LONGEST_RELATION + 1))
+    longest = min(lexicon.LONGEST_RELATION, len(predicate) - 1)  # "lie around" places nothing
+    placed = any(tuple(predicate[:length]) in lexicon.RELATIONS for length in range(1, longest + 1))
     asked = bool(predicate) and predicate[0].removesuffix("ed").removesuffix("n") in lexicon.REQUEST_VERBS
     return bool(predicate) and not (predicate[0] in described or placed or asked)
+
+
+def _speaks_of_it(tokens: list[str]) -> bool:
+    """Tell whether something is said to be done with "it", which nothing was called before: "wine is kept in it"."""
+    copula = next((index for index, token in enumerate(tokens) if token in lexicon.COPULAS | _RELATIVES), None)
+    if copula is None or tokens[copula] in _RELATIVES:
+        return False
+    near = tokens[copula + 1 : copula + 4]
+    return any(a in _QUESTION_PREPOSITIONS and b == "it" for a, b in pairwise(near))
 
 
 def _main_verb(tokens: list[str]) -> int | None:
@@ -97,7 +115,7 @@ def _main_verb(tokens: list[str]) -> int | None:
         following = tokens[index + 1 : index + 2]
         if word == "can" and (before in lexicon.CAN_NOUNS or not following or following[0] not in _VERBS | {"be"}):
             continue
-        if word in _AUXILIARIES:
+        if word in _AUXILIARIES or word in _PASTS:
             return index
         if word in vocabulary() or lexicon.singular(word) in vocabulary():
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,17 +64,20 @@ class Usefulness:
         wanted = needs_of(text)
         wanted -= {"sit"} if "sit_several" in wanted else set()
         named = mentioned(text)
-        place = bool(_PLACE_WORDS & set(text.lower().split()))
         table = tuple(classes().values())
+        place = bool(_PLACE_WORDS & set(text.lower().split()))
+        places = {known.name for known in table if not place or _is_place(known)}
         for index, known in enumerate(table):
             total[index] += LISTED_USE * bool(wanted & known.affordances)
             total[index] += NAMED_ITSELF * (known.name in named)
-            total[index] += NO_PLACE * (place and not _is_place(known))
+            total[index] += NO_PLACE * (known.name not in places)
             total[index] += OTHER_KIND * (kind in kinds() and kind not in known.kinds)
         best = int(total.argmax())
         trust = min(1.0, max(0.0, (total[best] - REJECT_COSINE) / (FULL_COSINE - REJECT_COSINE)))
         shared = wanted & table[best].affordances
-        widths = np.array([SHARED_SHARPNESS if shared & known.affordances else SHARPNESS for known in table])
+        widths = np.array(
+            [SHARED_SHARPNESS if shared & known.affordances and known.name in places else SHARPNESS for known in table]
+        )
         relative = trust * np.exp(np.minimum(0.0, (total - total[best]) / widths))
         return {known.name: float(value) for known, value in zip(table, relative, strict=True)}
 
@@ -104,10 +106,5 @@ def mentioned(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@cache
-def _is_place_kind(kinds: frozenset[str]) -> bool:
-    return bool(kinds & _PLACE_KINDS) and not kinds & _NO_PLACE_KINDS
-
-
 def _is_place(known: KnownClass) -> bool:
-    return _is_place_kind(known.kinds)
+    return bool(known.kinds & _PLACE_KINDS) and not known.kinds & _NO_PLACE_KINDS

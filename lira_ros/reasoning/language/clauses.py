@@ -87,6 +87,16 @@ _SAME_MEANING = (
         r" find \3 ",
     ),
     (rf"^ (is|are|was|were) (?=(the|my|our) )(.+?) (turned |switched )?({_STATES}) $", r" find \3 "),
+    (
+        r"^ where (did|has|have) (?=(the|my|our) )(.+?) (end up|ended up|go|gone|gone to|get to|got to|land|landed|"
+        r"disappear|disappeared|vanish|vanished)(?= )",
+        r" find \3",
+    ),
+    (
+        r"^ (has|have|is|are) (?=(the|my|our) )(.+?) (gone|disappeared|vanished|been moved|been taken away|"
+        r"been removed)(?= )",
+        r" find \3",
+    ),
     (rf"^ where (is|are|was|were) (?=(the|my|our) )(.+?) ({_STORED}) $", r" find \3 "),
     (r"^ (what|which) color (is|are) (most of |all of |both of )?", " find "),
     (r"^ what (is|are) (the )?(color|size|shape|material|height|name) of (?=(the|my|our|this|that|these) )", " find "),
@@ -159,13 +169,15 @@ _SAME_MEANING = (
     (rf" (walk|go|look|have a look|move) (around|through|about)( in)? (?=(the|my) ({_ROOMS}) )", " look at "),
     (r"(?<= )(start|begin|stand)( over| back)? (at|from|with|by) (?=(the|a|an|my) )", "look at "),
     (
-        r"(?<! do)(?<! did)(?<! can) you (will |can |would |may |might |could )?(find|see|notice) (?=(a|an|the|some) )",
+        r"(?<! do)(?<! did)(?<! can)(?<! could)(?<! would) you (will |can |would |may |might |could )?"
+        r"(find|see|notice) (?=(a|an|the|some) )",
         " there is ",
     ),
     (r" (will do|is fine|are fine|is ok) (as long as|provided that|provided|if) (it|they) (is|are) ", " that is "),
     (r" with (\w+) as (its|their|the) color(?= )", r" in \1"),
     (r" , (\w+) in color(?= )", r" that is \1"),
     (r" by (their )?(size|volume)(?= (and|,))", ""),
+    (r"^ (choose|select|pick|decide|judge|go) by (the |its |their )?(color|size|volume) $", " "),
     (r" of (them all|all of them|all)(?= $)", ""),
     (r"^ (.* )?(if|whether) (?=(the|a|an|my) )(.*) (is|are) (around|here|there)(?= )", r" find \4"),
     (r" more than one ", " "),

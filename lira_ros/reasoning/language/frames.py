@@ -82,7 +82,10 @@ def _ended(tokens: Sequence[str], start: int) -> list[str]:
     end = None
     for index in range(start, min(len(tokens), start + 8)):
         word = tokens[index]
-        known = word not in lexicon.COLORS and {word, lexicon.singular(word)} & vocabulary()
+        following = tokens[index + 1] if index + 1 < len(tokens) else ","
+        # "The orange lies there", but "the orange lamp".
+        fruit = following in lexicon.POSTURES | lexicon.STOPS or following == ","
+        known = (word not in lexicon.COLORS or fruit) and {word, lexicon.singular(word)} & vocabulary()
         if end is not None and word in lexicon.POSTURES:
             break
         if known:

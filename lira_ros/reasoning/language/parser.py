@@ -29,10 +29,12 @@ class InstructionError(ValueError):
         self.message = message
 
 
-def parse(text: str) -> Constraint:
+def parse(text: str, *, any_language: bool = False) -> Constraint:
     """Return the constraint that an English text states.
 
-    Raises InstructionError with code EMPTY_TEXT, TEXT_TOO_LONG or NOT_UNDERSTOOD, and nothing else.
+    any_language: a text that does not look like English becomes an open description as it stands, for back ends that
+    read the instruction themselves. Raises InstructionError with code EMPTY_TEXT, TEXT_TOO_LONG or NOT_UNDERSTOOD, and
+    nothing else.
     """
     if len(text) > MAX_INSTRUCTION_CHARACTERS:
         raise InstructionError(
@@ -43,10 +45,15 @@ def parse(text: str) -> Constraint:
     if not letters and not any(character.isalnum() for character in text):
         raise InstructionError("EMPTY_TEXT", "The instruction is empty; say what to find, for example 'the red chair'.")
     latin = [character for character in letters if "LATIN" in unicodedata.name(character, "")]
-    if 2 * len(latin) < len(letters) or not letters:
-        raise _not_understood(text, "it is not written in English letters" if letters else "it has no words")
+    if not letters:
+        raise _not_understood(text, "it has no words")
     sentences = split_sentences(text)
-    problem = foreign_because([token for sentence in sentences for token in sentence])
+    if 2 * len(latin) < len(letters):
+        problem = "it is not written in English letters"
+    else:
+        problem = foreign_because([token for sentence in sentences for token in sentence])
+    if problem and any_language:
+        return Constraint(Phrase(plain_text(text, MAX_INSTRUCTION_CHARACTERS), implicit=True))
     if problem:
         raise _not_understood(text, problem)
     try:

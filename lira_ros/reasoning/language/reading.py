@@ -144,7 +144,7 @@ class Reading:
             draft.alternatives = []
             draft.relations = [relation for relation in draft.relations if relation in cursor.definite_relations]
             draft.excluded = []
-        elif not requested and is_riddle(draft):
+        elif is_riddle(draft) and not (requested and draft.head):
             self._add_need(rest)
             return
         elif not requested and cursor.is_statement and not draft.relations and draft.rank is None:

@@ -164,11 +164,14 @@ def asks_for_use(tokens: list[str]) -> bool:
 def is_riddle(draft: Draft) -> bool:
     """Tell whether a noun phrase describes a thing that it does not name ("two hands, but no fingers").
 
-    Its head is the name of nothing known, it is no definite thing, and what follows the head was not understood.
+    Its head is the name of nothing known, it is no definite thing, and what follows the head was not understood. Or it
+    has no head and is told by a use near what no map holds ("something to put under my elbow").
     """
-    if draft.definite or not draft.head or is_known(draft.constraint()):
-        return False
     unknown = [anchor for relation in draft.relations for anchor in relation.anchors if not is_known(anchor)]
+    if not draft.head:
+        return draft.purpose and bool(unknown)
+    if draft.definite or is_known(draft.constraint()):
+        return False
     return bool(unknown or draft.alternatives or draft.excluded)
 
 

@@ -15,6 +15,7 @@ from lira_ros.geometry.gravity import UP_CHOICES
 from lira_ros.reasoning.backends import create_reasoner
 from lira_ros.reasoning.contracts import Instruction, Reasoner, ReasoningError, Role
 from lira_ros.reasoning.instructions import InstructionBook, InstructionConfiguration
+from lira_ros.reasoning.language.parser import parse
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.reasoning.relevance import create_relevance
 
@@ -64,13 +65,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def run(options: argparse.Namespace) -> int:
     """Ask, print the answers, write them; return 1 when an instruction got no answer."""
     configuration = read_configuration(options)
-    book = InstructionBook(InstructionConfiguration())
-    instructions = [book.submit(text) for text in options.instruction]
+    for text in options.instruction:
+        parse(text, any_language=True)  # what no back end takes is said before a model is loaded
     _check_folder(options.out)
     picture = read_picture(options.picture, options.depth, options.intrinsics, options.camera_up)
     reasoner = create_reasoner(configuration.reasoner, create_relevance(configuration.language))
     try:
         _check_depth(reasoner, picture)
+        book = InstructionBook(InstructionConfiguration(), any_language=reasoner.any_language)
+        instructions = [book.submit(text) for text in options.instruction]
         answers = [_ask(reasoner, picture, instruction) for instruction in instructions]
     finally:
         reasoner.close()

@@ -153,7 +153,7 @@ def _submit_due(waiting: list[Request], now_s: float, client: Any, monitor: Any)
         if not reply.success:
             raise InstructionError("REFUSED", f"{request.text!r}: {reply.message}")
         monitor.note_submitted(reply.id)
-        record.instructions[reply.id] = Instruction(reply.id, request.text, parse(request.text))
+        record.instructions[reply.id] = Instruction(reply.id, request.text, parse(request.text, any_language=True))
         record.submitted_s[reply.id] = monitor.recording_s
     return [request for request in waiting if request.at_s > now_s]
 

@@ -164,7 +164,8 @@ def _question(picture: PictureTask, index: int, reasoner: Reasoner) -> tuple[Pic
             f"{picture.picture}: expected {width} x {height} pixels, as annotated, got "
             f"{seen.width_px} x {seen.height_px}"
         )
-    instruction = Instruction(f"picture-{index}", picture.instruction, parse(picture.instruction))
+    constraint = parse(picture.instruction, any_language=reasoner.any_language)
+    instruction = Instruction(f"picture-{index}", picture.instruction, constraint)
     return picture, Task(replace(seen.keyframe, id=index + 1), instruction)
 
 

@@ -87,7 +87,7 @@ class ReasoningNode(LiraNode):
         if "compact" in back_ends_of(self.configuration.reasoner):
             warm_up_reasoning(relevance)
         reasoner = create_reasoner(self.configuration.reasoner, relevance, truth)
-        self._book = InstructionBook(self.configuration.instructions)
+        self._book = InstructionBook(self.configuration.instructions, any_language=reasoner.any_language)
         self._scheduler = ReasoningScheduler(self.configuration.scheduler)
         self._sessions = MappingSessions(capacity=1)
         self._newest_ns = 0

@@ -69,14 +69,14 @@ class Pipeline:
                 f"fusion.voxel_size_m: expected mapping.voxel_size_m, {configuration.mapping.voxel_size_m}, "
                 f"got {configuration.fusion.voxel_size_m}"
             )
+        self._table_judge = create_judge(configuration.judge)
         self.mapper = Mapper(configuration.mapping)
-        self.book = InstructionBook(configuration.instructions)
+        self.book = InstructionBook(configuration.instructions, any_language=reasoner.any_language)
         self.scheduler = ReasoningScheduler(configuration.scheduler)
         self.map = ConformingMap(InstanceFusion(configuration.fusion), TargetInference(relevance))
         self.latency = LatencyRecord()
         self.failures: list[str] = []
         self._reasoner = reasoner
-        self._table_judge = create_judge(configuration.judge)
 
     def submit(self, text: str, instruction_id: str = "", *, replace: bool = False, stamp_ns: int = 0) -> Instruction:
         """Accept an instruction; raises InstructionError when it is refused."""

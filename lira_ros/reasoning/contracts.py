@@ -194,12 +194,15 @@ class Reasoner(ABC):
     name: back end and model, for CandidateSet.model. batch_size: how many tasks one call takes at once.
     parallel_calls: how many calls may be made at the same time from different threads; 1 = one thread owns it.
     needs_depth: it sees nothing in a keyframe without depth.
+    any_language: it reads the instruction itself and says what is wanted (Candidate.target_confidence), so one that is
+    not in English can be given to it.
     """
 
     name: str = ""
     batch_size: int = 1
     parallel_calls: int = 1
     needs_depth: bool = False
+    any_language: bool = False
 
     @abstractmethod
     def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:

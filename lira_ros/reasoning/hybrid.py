@@ -35,6 +35,7 @@ class HybridReasoner(Reasoner):
         self.parallel_calls = fast.parallel_calls + slow.parallel_calls
         # One that sees nothing without depth leaves its share of the instructions unanswered.
         self.needs_depth = fast.needs_depth or slow.needs_depth
+        self.any_language = slow.any_language  # what is not in English is no plain name
         self._parts = {"fast": _Part(fast), "slow": _Part(slow)}
 
     def lane(self, instruction: Instruction) -> Lane:

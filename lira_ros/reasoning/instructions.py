@@ -32,10 +32,14 @@ class InstructionConfiguration:
 
 
 class InstructionBook:
-    """Holds the active instructions in order of submission. Not thread-safe: it has one owner."""
+    """Holds the active instructions in order of submission. Not thread-safe: it has one owner.
 
-    def __init__(self, configuration: InstructionConfiguration) -> None:
+    any_language: whoever answers them reads them itself (Reasoner.any_language).
+    """
+
+    def __init__(self, configuration: InstructionConfiguration, *, any_language: bool = False) -> None:
         self._configuration = configuration
+        self._any_language = any_language
         self._active: dict[str, Instruction] = {}
         self._used = 0
 
@@ -65,7 +69,7 @@ class InstructionBook:
                 "TOO_MANY_INSTRUCTIONS",
                 f"{len(self._active)} instructions are active, which is the limit (max_instructions); cancel one first",
             )
-        constraint = parse(text)
+        constraint = parse(text, any_language=self._any_language)
         if not instruction_id:
             instruction_id = self._fresh_id()
         instruction = Instruction(instruction_id, text, constraint, stamp_ns)

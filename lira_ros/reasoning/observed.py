@@ -18,6 +18,7 @@ class ObservedReasoner(Reasoner):
         self.batch_size = reasoner.batch_size
         self.parallel_calls = reasoner.parallel_calls
         self.needs_depth = reasoner.needs_depth
+        self.any_language = reasoner.any_language
         self._reasoner = reasoner
 
     @abstractmethod

@@ -34,6 +34,8 @@ class ReplayReasoner(Reasoner):
     line without an end is what a process has left that was killed; it is left out.
     """
 
+    any_language = True  # the model that was recorded may have taken it
+
     def __init__(self, path: str | Path) -> None:
         if not str(path):
             raise ReasoningError("reasoner.replay.exchanges: names the file to answer from, is empty")

@@ -97,3 +97,28 @@ def test_a_refusal_shows_no_control_characters():
     with pytest.raises(InstructionError) as refusal:
         InstructionBook(InstructionConfiguration()).submit("qwrtz\x1b[2J \u202eplmk vvx")
     assert refusal.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["finde den roten Stuhl", "找到红色的椅子", "la chaise près de la fenêtre", "theremin"]
+)
+def test_what_is_not_english_is_taken_where_the_back_end_reads_it(text):
+    configuration = InstructionConfiguration()
+    with pytest.raises(InstructionError) as refused:
+        InstructionBook(configuration).submit(text)
+    assert refused.value.code == "NOT_UNDERSTOOD"
+    accepted = InstructionBook(configuration, any_language=True).submit(text)
+    assert (accepted.text, accepted.constraint.phrase.text) == (text, text)
+    assert accepted.constraint.phrase.implicit
+
+
+@pytest.mark.parametrize(("text", "code"), [("", "EMPTY_TEXT"), ("?!", "EMPTY_TEXT"), ("42", "NOT_UNDERSTOOD")])
+def test_what_is_no_language_is_refused_all_the_same(text, code):
+    with pytest.raises(InstructionError) as refused:
+        InstructionBook(InstructionConfiguration(), any_language=True).submit(text)
+    assert refused.value.code == code
+
+
+def test_english_is_read_as_ever_where_the_back_end_reads_other_languages():
+    constraint = InstructionBook(InstructionConfiguration(), any_language=True).submit("find the red chair").constraint
+    assert (constraint.phrase.head, constraint.phrase.colors, constraint.phrase.implicit) == ("chair", ("red",), False)

@@ -71,6 +71,8 @@ class LisaReasoner(Reasoner):
     ) -> None:
         self.name = f"lisa {name}"
         self.batch_size = configuration.batch_size
+        # Where masks are of all that may help, the grammar says which of them is meant.
+        self.any_language = style.answer == "target"
         self._model = model
         self._style = style
         self._relevance = relevance

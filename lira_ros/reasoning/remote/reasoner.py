@@ -74,6 +74,8 @@ class RemoteReasoner(Reasoner):
     "nothing there". Closes its client; propose() may be called from ``parallel_calls`` threads.
     """
 
+    any_language = True
+
     def __init__(
         self, configuration: RemoteConfiguration, client: ChatClient, segmenter: Segmenter, encoder: RegionEncoder
     ) -> None:

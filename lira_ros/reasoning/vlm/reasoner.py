@@ -130,6 +130,8 @@ class VlmReasoner(Reasoner):
     asked again later: it never counts as "nothing there".
     """
 
+    any_language = True
+
     def __init__(
         self,
         model: VisionLanguageModel,

@@ -29,8 +29,12 @@ def instruction_to_message(instruction: Instruction) -> InstructionMessage:
 
 
 def instruction_from_message(message: InstructionMessage) -> Instruction:
-    """Convert back by parsing the text again; raises InstructionError when it cannot be, and for an id that is none."""
-    return Instruction(check_id(message.id), message.text, parse(message.text), stamp_to_ns(message.submitted))
+    """Convert back by parsing the text again; raises InstructionError when it cannot be, and for an id that is none.
+
+    Whoever accepted it knew whether the back end reads other languages.
+    """
+    constraint = parse(message.text, any_language=True)
+    return Instruction(check_id(message.id), message.text, constraint, stamp_to_ns(message.submitted))
 
 
 def instructions_to_message(instructions: Sequence[Instruction], stamp_ns: int) -> InstructionArray:

@@ -106,6 +106,11 @@ _SAME_MEANING = (
         " find ",
     ),
     (r"^ how (i|we|one) (can|could|should) ", r" how \2 \1 "),
+    (r" (tell me |show me )?where (i|we|one|you) (can|could|may|might|will) (find|see|locate|spot) ", " find "),
+    (
+        r"^ (from|of|among|out of) (?=(the|these|those) )([^,]+?s) (choose|pick|select|take|show|find) ",
+        r" among \3 , \4 ",
+    ),
     (rf"^ what (is|are) ({_STORED}) {_PLACED}", " what is "),
     (
         r"^ which (?!thing|object|item|one|of )(\w+) (should|can|could|do|may|would|must) (i|we|one|you) "

@@ -59,7 +59,7 @@ def mentions(tokens: Sequence[str]) -> list[Mention]:
     while index < len(tokens):
         word = tokens[index]
         bare_noun = lexicon.singular(word) in vocabulary() and lexicon.is_plural(word) and word not in lexicon.POSTURES
-        opens = word in lexicon.DETERMINERS or word in {"which", "what"} or bare_noun
+        opens = word in lexicon.DETERMINERS | lexicon.COLORS.keys() or word in {"which", "what"} or bare_noun
         if not opens:
             index += 1
             continue

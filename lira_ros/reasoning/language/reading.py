@@ -8,7 +8,7 @@ from lira_ros.reasoning.constraint import Constraint, Rank, RankKind, Relation, 
 from lira_ros.reasoning.knowledge import vocabulary
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.language.clauses import read_restriction, split_requests, without_asides
-from lira_ros.reasoning.language.frames import between_frame, distance_frame, holder_frame, reference_frame
+from lira_ros.reasoning.language.frames import between_frame, distance_frame, holder_frame, mentions, reference_frame
 from lira_ros.reasoning.language.grammar import Cursor, Draft, room_name
 from lira_ros.reasoning.language.lead_ins import looks_like_object, strip_lead_ins
 from lira_ros.reasoning.language.lexicon import word_set
@@ -27,6 +27,12 @@ _LEAVING = word_set("go come fall out off down left leave remain removed away wh
 _POINTING = word_set(
     "it them they that those thing things one ones do does did stand stands lie lies be go lot name count"
 )
+# What is said of things that are looked for by their names: "somebody has taken the bench away", "my list says forks".
+_SEEKING = word_set(
+    "find found locate lost lose misplaced taken stolen borrowed shifted moved hidden disappeared vanished says lists "
+    "mentions matter matters"
+)
+_UNNAMED = word_set("anything something thing what whatever which")
 # Larger numbers of things are not counted in homes; they are years or prices.
 MOST_ASKED = 100
 
@@ -154,6 +160,12 @@ class Reading:
         self._take(draft, passing, asked=requested and not passing, referred=cursor.referred)
 
     def _add_need(self, tokens: list[str]) -> None:
+        if _SEEKING & set(tokens) and not _UNNAMED & set(tokens):
+            named = [mention.draft for mention in mentions(tokens) if is_known(mention.draft.constraint())]
+            for draft in named:
+                self._take(draft, passing=False, asked=True)
+            if named:
+                return
         draft = _parse_need(tokens)
         self.needs.append(draft.implicit_text)
         if draft.relations or draft.excluded:

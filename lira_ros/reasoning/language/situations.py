@@ -71,7 +71,7 @@ def states_situation(tokens: list[str]) -> bool:
     """Tell whether an unrequested clause says what happens, and not what something is or where it is."""
     if tokens[0] in _PRONOUN_SUBJECTS:
         return len(tokens) > 1
-    if tokens[0] in _ASKING:
+    if tokens[0] in _ASKING | _QUESTION_PREPOSITIONS:
         return False
     if tokens[0] in {"after", "before", "while", "when"} and tokens[1:2] and tokens[1].endswith("ing"):
         return True

@@ -39,6 +39,12 @@ _NO_PLACE_KINDS = word_set("kitchenware hygiene drink drinkware food dish")
 _PLACE_WORDS = word_set("where somewhere place spot wherein whereon")
 _MENTIONING = lexicon.DETERMINERS | word_set("my your his her our their of with without some")
 LONGEST_NAME = 3
+_PAST_CHANGE = re.compile(
+    r"\b(anything|something|thing|what)\b.*\b(been|has|have|had|was) (been )?(moved|shifted|carried|taken|changed|removed|"
+    r"swapped|replaced|rearranged)\b|\b(has|have|had) (moved|shifted|taken|changed|removed|swapped|replaced) "
+    r"(anything|something|a thing|things)\b|\b(anything|something|thing|what)\b.*\bno longer\b|"
+    r"\bno longer\b.*\b(anything|something|thing|what)\b"
+)
 
 
 class Usefulness:
@@ -57,8 +63,11 @@ class Usefulness:
     def of(self, text: str, kind: str = "") -> dict[str, float]:
         """Return in [0, 1] how well each known class answers a need, by name of the class.
 
-        kind: a more general word that the thing must be ("container"), "" for any.
+        kind: a more general word that the thing must be ("container"), "" for any. Nothing answers a question for what
+        was changed: what is there now does not tell.
         """
+        if _PAST_CHANGE.search(text):
+            return dict.fromkeys(classes(), 0.0)
         direction = self._encoder.encode([text])[0]
         total = (self._class_vectors @ direction + self._nearest(direction)) / 3.0
         wanted = needs_of(text)

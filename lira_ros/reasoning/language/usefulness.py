@@ -40,8 +40,8 @@ _PLACE_WORDS = word_set("where somewhere place spot wherein whereon")
 _MENTIONING = lexicon.DETERMINERS | word_set("my your his her our their of with without some")
 LONGEST_NAME = 3
 _PAST_CHANGE = re.compile(
-    r"\b(anything|something|thing|what)\b.*\b(been|has|have|had|was) (been )?(moved|shifted|carried|taken|changed|removed|"
-    r"swapped|replaced|rearranged)\b|\b(has|have|had) (moved|shifted|taken|changed|removed|swapped|replaced) "
+    r"\b(anything|something|thing|what)\b.*\b(been|has|have|had|was) (been )?(moved|shifted|carried|taken|changed|"
+    r"removed|swapped|replaced|rearranged)\b|\b(has|have|had) (moved|shifted|taken|changed|removed|swapped|replaced) "
     r"(anything|something|a thing|things)\b|\b(anything|something|thing|what)\b.*\bno longer\b|"
     r"\bno longer\b.*\b(anything|something|thing|what)\b"
 )

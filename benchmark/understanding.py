@@ -81,7 +81,8 @@ def main() -> None:
             start = time.perf_counter()
             found = answer(inference, instances, constraint, entry.text, viewpoint)
             judging_s += time.perf_counter() - start
-            if not scores[entry.kind].add(found, set(entry.ids)) and options.wrong in (entry.kind, "all"):
+            score = scores.setdefault(entry.kind, Score())  # the showroom has kinds of its own
+            if not score.add(found, set(entry.ids)) and options.wrong in (entry.kind, "all"):
                 print(
                     f"{seed} {entry.kind}: {entry.text}\n    understood: {describe(constraint) if constraint else '-'}"
                 )

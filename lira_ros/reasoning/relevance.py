@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +131,7 @@ class Relevance:
         self._text_vectors: dict[str, NDArray[np.float32]] = {}
         self._label_scores: dict[tuple[Phrase, str], float] = {}
         self._useful: dict[tuple[str, str], dict[str, float]] = {}
+        self._usefulness: Usefulness | None = None
 
     def match(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> Match:
         """Return how well a thing answers a phrase.
@@ -158,7 +158,7 @@ class Relevance:
         self.encoder.encode(texts)
 
     def learn_classes(self) -> None:
-        """Take in the vectors of all known classes, kept on disk, so that the first instruction does not wait."""
+        """Take in the vectors of all known classes and their uses, kept on disk: no instruction waits for them."""
         if self.encoder is None:
             return
         names = list(classes())
@@ -169,6 +169,7 @@ class Relevance:
             count = len(_label_texts(name))
             self._label_vectors[name] = _mean_direction(vectors[place : place + count])
             place += count
+        self._usefulness = Usefulness(self.encoder, np.stack([self._label_vectors[name] for name in names]))
 
     def _match_name(self, phrase: Phrase, names: dict[str, float], attributes: Attributes) -> tuple[float, str, str]:
         scored = [(self.name_score(phrase, name), weight, name) for name, weight in names.items()]
@@ -296,14 +297,11 @@ class Relevance:
         if found is None:
             if len(self._useful) >= MAX_KEPT_NEEDS:
                 self._useful.clear()
+            if self._usefulness is None:
+                self.learn_classes()
+            assert self._usefulness is not None
             found = self._useful[key] = self._usefulness.of(text, kind)
         return found
-
-    @cached_property
-    def _usefulness(self) -> Usefulness:
-        assert self.encoder is not None
-        self.learn_classes()
-        return Usefulness(self.encoder, np.stack([self._label_vectors[name] for name in classes()]))
 
     def _open_score(self, text: str, label: str) -> float:
         if self.encoder is None:

@@ -179,3 +179,13 @@ def test_without_installed_encoder_it_says_so_and_works(caplog, monkeypatch):
     assert relevance.encoder is None
     assert "word lists" in caplog.text
     assert score(relevance, "the couch", "sofa") >= 0.9
+
+
+def test_what_is_known_of_uses_is_encoded_before_the_first_need(meaning, monkeypatch):
+    made = Relevance(meaning.encoder)
+    made.learn_classes()
+    encoded = []
+    encode = meaning.encoder.encode
+    monkeypatch.setattr(meaning.encoder, "encode", lambda texts: encoded.extend(texts) or encode(texts))
+    assert score(made, "my hands are dirty", "sink") > CONFORM_SCORE > score(made, "my hands are dirty", "armchair")
+    assert len(encoded) == 1  # the need itself

@@ -1,0 +1,1 @@
+"""TIFF, the learned fusion module of LIRA, with its published layout; needs PyTorch."""

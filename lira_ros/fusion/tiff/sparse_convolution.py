@@ -128,7 +128,7 @@ class GatherConvolution:
         sources, targets = table.sources.split(table.counts), table.targets.split(table.counts)
         for matrix, source, target in zip(matrices, sources, targets, strict=True):
             if len(source) > 0:
-                result = result.index_add(0, target, features.index_select(0, source) @ matrix)
+                result.index_add_(0, target, features.index_select(0, source) @ matrix)
         return result
 
 

@@ -4,11 +4,13 @@ import pickle
 import re
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
-from lira_ros.fusion.tiff.checkpoint import TiffCheckpointError, load_tiff
-from lira_ros.fusion.tiff.network import Tiff
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from lira_ros.fusion.tiff.checkpoint import TiffCheckpointError, load_tiff  # noqa: E402
+from lira_ros.fusion.tiff.network import Tiff  # noqa: E402
 
 PREFIX = "module.neucon_net.fusion."
 SPARSE = "contrastive_occ_pre.layers.3.SConv3d.sparsesubmconv3d.weight"

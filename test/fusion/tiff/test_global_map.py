@@ -4,18 +4,19 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from lira_ros.fusion.tiff.checkpoint import load_tiff
-from lira_ros.fusion.tiff.global_map import (
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.tiff.checkpoint import load_tiff  # noqa: E402
+from lira_ros.fusion.tiff.global_map import (  # noqa: E402
     FragmentInstances,
     FragmentVoxels,
     GlobalMap,
     InstanceRecord,
     offset_voxels,
 )
-from lira_ros.fusion.tiff.matching import confident, match, similarity
-from lira_ros.fusion.tiff.network import FragmentCandidates
+from lira_ros.fusion.tiff.matching import confident, match, similarity  # noqa: E402
+from lira_ros.fusion.tiff.network import FragmentCandidates  # noqa: E402
 
 # The limits that come with the reference numbers.
 EMBEDDING, SIMILARITY, SCORE = 5e-5, 1e-5, 1e-6
@@ -161,6 +162,12 @@ def test_similarity_chains_and_numbers_clusters_by_their_first_members():
     assert matching.clusters.tolist() == [0, 1, 0, 0, 1, 2]
     assert matching.order.tolist() == [0, 1, 2]
     assert np.isfinite(similarity(np.zeros((2, 128), np.float32))).all()
+
+
+def test_clusters_of_one_size_keep_their_order():
+    units = np.eye(100, 128, dtype=np.float32)
+    matching = match(np.concatenate((units, units[::3])))  # every third cluster has two members
+    assert matching.order.tolist() == [*range(0, 100, 3), *(row for row in range(100) if row % 3)]
 
 
 @pytest.mark.parametrize(

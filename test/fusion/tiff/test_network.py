@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
-from lira_ros.fusion.tiff.checkpoint import load_tiff
-from lira_ros.fusion.tiff.network import FragmentCandidates, Tiff, candidate_boxes
-from lira_ros.fusion.tiff.sparse_convolution import NeighbourRule
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.tiff.checkpoint import load_tiff  # noqa: E402
+from lira_ros.fusion.tiff.network import FragmentCandidates, Tiff, candidate_boxes  # noqa: E402
+from lira_ros.fusion.tiff.sparse_convolution import NeighbourRule  # noqa: E402
 
 RULES = (NeighbourRule.PLUS1, NeighbourRule.QUIRK_CPU, NeighbourRule.QUIRK_GPU)
 # The limits that come with the reference numbers.

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
-from lira_ros.fusion.tiff.sparse_convolution import (
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.tiff.sparse_convolution import (  # noqa: E402
     BackEnd,
     GatherConvolution,
     NeighbourRule,

@@ -231,3 +231,18 @@ class Reasoner(ABC):
 
         At the end of a node a call that does not end in time may still be made by another thread: it may fail then.
         """
+
+
+class BatchReasoner(Reasoner):
+    """A back end that answers several tasks at once; a single one is a batch of one."""
+
+    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
+        """Return the candidates of one keyframe; raises the ReasoningError that propose_batch() returns."""
+        (answer,) = self.propose_batch([Task(keyframe, instruction)])
+        if isinstance(answer, ReasoningError):
+            raise answer
+        return answer
+
+    @abstractmethod
+    def propose_batch(self, tasks: Sequence[Task]) -> list[CandidateSet | ReasoningError]:
+        """Answer tasks ``batch_size`` at a time; one that fails leaves the others alone."""

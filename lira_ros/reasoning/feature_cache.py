@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from lira_ros.geometry.frame import Keyframe
@@ -53,6 +53,28 @@ class FeatureCache(Generic[Value]):
         while self.held_bytes > self._max_bytes:
             _, (_, dropped) = self._values.popitem(last=False)
             self.held_bytes -= dropped
+
+    def of(
+        self, keyframes: Sequence[Keyframe], compute: Callable[[Sequence[Keyframe]], Iterable[Value]]
+    ) -> list[Value]:
+        """Return the values of keyframes in order; those that are not kept are computed in one call, each once.
+
+        compute: returns the values of some keyframes, or of none, in order; each is kept as it comes.
+        """
+        keys = [keyframe_key(keyframe) for keyframe in keyframes]
+        known: dict[tuple[int, int, int], Value] = {}
+        missing: dict[tuple[int, int, int], Keyframe] = {}
+        # Several instructions may ask about one keyframe in the same batch.
+        for key, keyframe in dict(zip(keys, keyframes, strict=True)).items():
+            kept = self.get(keyframe)
+            if kept is None:
+                missing[key] = keyframe
+            else:
+                known[key] = kept
+        for (key, keyframe), value in zip(missing.items(), compute(list(missing.values())), strict=True):
+            known[key] = value
+            self.put(keyframe, value)
+        return [known[key] for key in keys]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ class Owlv2Detector(Detector):
         try:
             with self._mixed():
                 queries = self._encoded(phrases)[None]
-                maps = self._looked_at(keyframes)
+                maps = self.cache.of(keyframes, self._looked_at)
                 found = []
                 for keyframe, features in zip(keyframes, maps, strict=True):
                     patches = features.reshape(1, -1, features.shape[-1])
@@ -77,18 +77,14 @@ class Owlv2Detector(Detector):
         scores = logits.float().sigmoid().cpu().numpy()
         return choose(boxes_px, scores, phrases, self.score_threshold, (width, height))
 
-    def _looked_at(self, keyframes: Sequence[Keyframe]) -> list[torch.Tensor]:
-        known = [self.cache.get(keyframe) for keyframe in keyframes]
-        missing = [number for number, features in enumerate(known) if features is None]
-        if missing:
-            pictures = [keyframes[number].frame.color for number in missing]
-            pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
-            maps, _ = self._model.image_embedder(pixels.to(self._device, torch.float32))
-            for row, number in enumerate(missing):
-                features = maps[row].clone()
-                known[number] = features
-                self.cache.put(keyframes[number], features)
-        return [features for features in known if features is not None]
+    def _looked_at(self, keyframes: Sequence[Keyframe]) -> Iterator[torch.Tensor]:
+        if not keyframes:
+            return
+        pictures = [keyframe.frame.color for keyframe in keyframes]
+        pixels = self._processor(pictures, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+        maps, _ = self._model.image_embedder(pixels.to(self._device, torch.float32))
+        for features in maps:
+            yield features.clone()
 
     def _encoded(self, phrases: Sequence[str]) -> torch.Tensor:
         longest = int(self._model.config.text_config.max_position_embeddings)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lira_ros.reasoning.contracts import (
+    BatchReasoner,
     Candidate,
     CandidateSet,
     Exchange,
     Instruction,
-    Reasoner,
     ReasoningError,
     Task,
 )
@@ -34,7 +34,6 @@ from lira_ros.reasoning.segmentation.creation import create_segmenter
 from lira_ros.reasoning.sightings import Sighting, candidates_from_sightings
 
 if TYPE_CHECKING:
-    from lira_ros.geometry.frame import Keyframe
     from lira_ros.reasoning.compute import ComputeConfiguration
 
 # Instructions whose names are remembered; nobody asks more at once.
@@ -94,7 +93,7 @@ def load_detector(
     return GroundingDinoDetector(model, tokenizer, processor, compute, threshold, masks.feature_cache_mib, card.name)
 
 
-class DetectorReasoner(Reasoner):
+class DetectorReasoner(BatchReasoner):
     """Answers with everything of the names in an instruction that is in sight: targets, their rivals and anchors.
 
     Which of them are meant is judged from their measures and relations, so there is no target confidence. Keyframes of
@@ -118,13 +117,6 @@ class DetectorReasoner(Reasoner):
         self._relevance = relevance
         self._phrases: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._failures = 0
-
-    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
-        """Return the candidates of one keyframe; raises ReasoningError when a model cannot answer."""
-        result = self.propose_batch([Task(keyframe, instruction)])[0]
-        if isinstance(result, ReasoningError):
-            raise result
-        return result
 
     def propose_batch(self, tasks: Sequence[Task]) -> list[CandidateSet | ReasoningError]:
         """Answer up to ``batch_size`` tasks, those that look for the same names together."""

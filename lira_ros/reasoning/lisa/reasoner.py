@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.compute import QUANTIZED, ComputeConfiguration, choose_device, choose_dtype
 from lira_ros.reasoning.contracts import (
+    BatchReasoner,
     CandidateSet,
     Exchange,
     Instruction,
-    Reasoner,
     ReasoningError,
     Role,
     Task,
@@ -60,7 +60,7 @@ def create_lisa_reasoner(
     return LisaReasoner(model, style, relevance, configuration, card.name)
 
 
-class LisaReasoner(Reasoner):
+class LisaReasoner(BatchReasoner):
     """Answers several keyframes at once; pictures are encoded once for all instructions.
 
     model: a LisaModel. style: of its card. name: of the model.
@@ -82,13 +82,6 @@ class LisaReasoner(Reasoner):
         )
         self._closing = threading.Event()
         self._failures = 0
-
-    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
-        """Return what the model marks in a keyframe; raises ReasoningError with the exchange when it says nothing."""
-        result = self.propose_batch([Task(keyframe, instruction)])[0]
-        if isinstance(result, ReasoningError):
-            raise result
-        return result
 
     def propose_batch(self, tasks: Sequence[Task]) -> list[CandidateSet | ReasoningError]:
         """Answer tasks ``batch_size`` at a time, of one or several instructions."""
@@ -140,21 +133,10 @@ class LisaReasoner(Reasoner):
 
     def _encode(self, keyframes: Sequence[Keyframe]) -> list[EncodedImage]:
         """Return the features of keyframes; those that are not kept are encoded in one batch, each once."""
-        known: dict[int, EncodedImage] = {}
-        new: dict[int, Keyframe] = {}
-        for keyframe in keyframes:
-            if id(keyframe) in known or id(keyframe) in new:
-                continue
-            kept = self._features.get(keyframe)
-            if kept is None:
-                new[id(keyframe)] = keyframe
-            else:
-                known[id(keyframe)] = kept
-        encoded = self._model.encode([item.frame.color for item in new.values()], self._style.preprocessing)
-        for (key, keyframe), features in zip(new.items(), encoded, strict=True):
-            known[key] = features
-            self._features.put(keyframe, features)
-        return [known[id(keyframe)] for keyframe in keyframes]
+        return self._features.of(
+            keyframes,
+            lambda new: self._model.encode([keyframe.frame.color for keyframe in new], self._style.preprocessing),
+        )
 
     def _conclude(
         self, task: Task, question: str, answer: LisaAnswer, latency_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.compute import ComputeConfiguration
 from lira_ros.reasoning.contracts import ReasoningError
-from lira_ros.reasoning.feature_cache import FeatureCache, keyframe_key
+from lira_ros.reasoning.feature_cache import FeatureCache
 from lira_ros.reasoning.models.pretrained import place
 from lira_ros.reasoning.segmentation.contracts import RegionMask, RegionPrompt, Segmenter
 
@@ -91,26 +91,16 @@ class PromptedSegmenter(Segmenter):
         return answers
 
     def _features(self, keyframes: Sequence[Keyframe]) -> list[Features]:
-        known: dict[tuple[int, int, int], Features] = {}
-        missing: dict[tuple[int, int, int], Keyframe] = {}
-        keys = [keyframe_key(keyframe) for keyframe in keyframes]
-        # Several instructions may ask about one keyframe in the same batch.
-        for key, keyframe in dict(zip(keys, keyframes, strict=True)).items():
-            kept = self.cache.get(keyframe)
-            if kept is None:
-                missing[key] = keyframe
-            else:
-                known[key] = kept
-        waiting = list(missing.items())
-        for start in range(0, len(waiting), ENCODED_AT_ONCE):
-            chunk = waiting[start : start + ENCODED_AT_ONCE]
-            pictures = torch.stack([self._prepare(keyframe.frame.color) for _, keyframe in chunk])
+        return self.cache.of(keyframes, self._encoded)
+
+    def _encoded(self, keyframes: Sequence[Keyframe]) -> Iterator[Features]:
+        for start in range(0, len(keyframes), ENCODED_AT_ONCE):
+            chunk = keyframes[start : start + ENCODED_AT_ONCE]
+            pictures = torch.stack([self._prepare(keyframe.frame.color) for keyframe in chunk])
             parts = self._encode(pictures.to(self._device, self._dtype))
-            for row, (key, keyframe) in enumerate(chunk):
+            for row in range(len(chunk)):
                 # Cloned: a view would keep the features of the whole batch in memory.
-                known[key] = tuple(part[row].to(self._dtype).clone() for part in parts)
-                self.cache.put(keyframe, known[key])
-        return [known[key] for key in keys]
+                yield tuple(part[row].to(self._dtype).clone() for part in parts)
 
     def _answer(self, regions: Sequence[_Region]) -> list[RegionMask]:
         scales = torch.tensor([self._scale(region.height_px, region.width_px) for region in regions])

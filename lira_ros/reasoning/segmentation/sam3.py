@@ -77,7 +77,7 @@ class Sam3Segmenter(Segmenter):
         height, width = keyframe.frame.depth_m.shape
         found: dict[int, RegionMask] = {}
         phrases = list(dict.fromkeys(prompt.phrase or ANY_THING for prompt in prompts))
-        vision = self._vision(keyframe)
+        vision = self.cache.of([keyframe], lambda new: [self._vision(item) for item in new])[0]
         for start in range(0, len(phrases), PHRASES_AT_ONCE):
             chunk = phrases[start : start + PHRASES_AT_ONCE]
             output = self._ask(vision, chunk)
@@ -105,14 +105,10 @@ class Sam3Segmenter(Segmenter):
         return [found[number] for number in range(len(prompts))]
 
     def _vision(self, keyframe: Keyframe) -> Features:
-        known = self.cache.get(keyframe)
-        if known is None:
-            side_px = int(self._model.config.image_size)
-            picture = squash(keyframe.frame.color, side_px, SAM3_MEAN, SAM3_STD)[None]
-            seen = self._model.get_vision_features(picture.to(self._device, self._dtype))
-            known = (*seen.fpn_hidden_states, *seen.fpn_position_encoding)
-            self.cache.put(keyframe, known)
-        return known
+        side_px = int(self._model.config.image_size)
+        picture = squash(keyframe.frame.color, side_px, SAM3_MEAN, SAM3_STD)[None]
+        seen = self._model.get_vision_features(picture.to(self._device, self._dtype))
+        return (*seen.fpn_hidden_states, *seen.fpn_position_encoding)
 
     def _ask(self, vision: Features, phrases: Sequence[str]) -> Any:
         from transformers.modeling_outputs import BaseModelOutputWithPooling

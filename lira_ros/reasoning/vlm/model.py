@@ -93,16 +93,7 @@ class VisionLanguageModel:
             model, report = getattr(transformers, known.class_name).from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
             )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RuntimeError,
-            AttributeError,
-            ImportError,
-            SafetensorError,
-        ) as error:
+        except _LOADING_ERRORS as error:
             raise _unloadable(folder, known, error) from error
         missing = sorted(report["missing_keys"])
         if missing:

@@ -18,7 +18,7 @@ from lira_ros.reasoning.answers.prompts import retry_prompt, system_prompt, user
 from lira_ros.reasoning.answers.proposal import region_prompts, sightings_from_answer
 from lira_ros.reasoning.answers.schema import answer_schema
 from lira_ros.reasoning.compute import QUANTIZED, ComputeConfiguration, choose_device, choose_dtype
-from lira_ros.reasoning.contracts import CandidateSet, Exchange, Instruction, Reasoner, ReasoningError, Task
+from lira_ros.reasoning.contracts import BatchReasoner, CandidateSet, Exchange, ReasoningError, Task
 from lira_ros.reasoning.embeddings.configuration import EmbeddingConfiguration
 from lira_ros.reasoning.feature_cache import FeatureCache
 from lira_ros.reasoning.models.cards import ModelCard, ModelCardError, find_card
@@ -123,7 +123,7 @@ def visual_budget_of(card: ModelCard, configuration: VlmConfiguration) -> Visual
     return VisualBudget(least, most)
 
 
-class VlmReasoner(Reasoner):
+class VlmReasoner(BatchReasoner):
     """Asks about several keyframes at once; a picture is encoded once for all instructions.
 
     An answer that cannot be read is asked for once more, with what was wrong; then the task fails, so that it can be
@@ -155,13 +155,6 @@ class VlmReasoner(Reasoner):
         )
         self._closing = threading.Event()
         self._answers = self._retries = self._failures = self._mended = self._without_mask = 0
-
-    def propose(self, keyframe: Keyframe, instruction: Instruction) -> CandidateSet:
-        """Return what the model finds in a keyframe; raises ReasoningError with the exchanges when it cannot be had."""
-        result = self.propose_batch([Task(keyframe, instruction)])[0]
-        if isinstance(result, ReasoningError):
-            raise result
-        return result
 
     def propose_batch(self, tasks: Sequence[Task]) -> list[CandidateSet | ReasoningError]:
         """Answer tasks ``batch_size`` at a time, of one or several instructions."""
@@ -254,21 +247,7 @@ class VlmReasoner(Reasoner):
 
     def _encode(self, keyframes: Sequence[Keyframe]) -> list[EncodedImage]:
         """Return the features of keyframes; those that are not kept are encoded in one batch, each once."""
-        found: dict[int, EncodedImage] = {}
-        new: dict[int, Keyframe] = {}
-        for keyframe in keyframes:
-            if id(keyframe) in found or id(keyframe) in new:
-                continue
-            kept = self._features.get(keyframe)
-            if kept is None:
-                new[id(keyframe)] = keyframe
-            else:
-                found[id(keyframe)] = kept
-        encoded = self._model.encode([keyframe.frame.color for keyframe in new.values()])
-        for (key, keyframe), image in zip(new.items(), encoded, strict=True):
-            found[key] = image
-            self._features.put(keyframe, image)
-        return [found[id(keyframe)] for keyframe in keyframes]
+        return self._features.of(keyframes, lambda new: self._model.encode([keyframe.frame.color for keyframe in new]))
 
     def _conclude(self, questions: Sequence[_Question], start_s: float) -> list[CandidateSet | ReasoningError]:
         """Make masks for all that was understood, in one go, and candidates of them."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
 from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.lifting import (
     ON_SURFACE,
@@ -39,11 +38,6 @@ SAME_MASK_OVERLAP = 0.8
 SAME_VIEW_OVERLAP = 0.5
 # Instances of which less than this share is inside any mask were overlooked by the answer.
 CLAIMED_SHARE = 0.3
-# Weights of the agreements besides overlap (in [0, 1]): enough to decide between equals, too little to override
-# geometry.
-EMBEDDING_WEIGHT = 0.2
-LABEL_WEIGHT = 0.15
-COLOR_WEIGHT = 0.1
 # Below this extent a few centimetres of pose error leave no overlap, and the distance of centres decides too.
 TINY_EXTENT_M = 0.2
 # Keyframes in which an instance was seen that are asked about voxels which a new mask adds to it.
@@ -94,7 +88,6 @@ class Association:
     def __init__(self, configuration: FusionConfiguration, keyframes: Mapping[int, StoredKeyframe]) -> None:
         self._configuration = configuration
         self._keyframes = keyframes
-        self._agreement = EmbeddingAgreement()
 
     def in_reach(self, evidence: InstanceEvidence, stored: StoredKeyframe) -> bool:
         """Tell whether the bounding sphere of an instance can be in the view of a keyframe."""
@@ -249,7 +242,7 @@ class Association:
             )
         return inside, outside
 
-    def _overlaps(
+    def overlaps(
         self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe
     ) -> NDArray[np.float64]:
         """Return (M, C) overlaps in [0, 1] over what both the instance's views and this one could see."""
@@ -269,36 +262,7 @@ class Association:
             result[m, c] = both / (area + rest)
         return result
 
-    def _scores(
-        self, view: InstanceView, lifted: list[LiftedCandidate], overlaps: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return (M, C) scores for the assignment; -inf where the two cannot be the same."""
-        configuration = self._configuration
-        scores = np.full(overlaps.shape, -np.inf)
-        colors = [item.colors.mean(axis=0) for item in lifted]
-        for m, evidence in enumerate(view.instances):
-            embedding = evidence.unit_embedding()
-            label, confidence = evidence.label()
-            for c, item in enumerate(lifted):
-                geometry = float(overlaps[m, c])
-                if min(item.extent_m, evidence.extent_m) < TINY_EXTENT_M:
-                    geometry = max(geometry, self._closeness(evidence, item))
-                if geometry < configuration.min_overlap:
-                    continue
-                if configuration.method == "geometry":
-                    scores[m, c] = geometry
-                    continue
-                candidate = item.candidate
-                score = geometry
-                score += EMBEDDING_WEIGHT * self._agreement.between(embedding, candidate.embedding)
-                if label and candidate.label:
-                    agreement = 1.0 if label == candidate.label else -1.0
-                    score += LABEL_WEIGHT * agreement * min(confidence, candidate.label_confidence)
-                difference = np.abs(evidence.color - colors[c]).max() / 255.0
-                scores[m, c] = score + COLOR_WEIGHT * (1.0 - float(difference))
-        return scores
-
-    def _closeness(self, evidence: InstanceEvidence, item: LiftedCandidate) -> float:
+    def closeness(self, evidence: InstanceEvidence, item: LiftedCandidate) -> float:
         """Return how close the centres of two tiny things of like extent are, in [0, 1]."""
         larger = max(item.extent_m, evidence.extent_m)
         if larger >= TINY_EXTENT_M or min(item.extent_m, evidence.extent_m) < 0.5 * larger:
@@ -306,19 +270,22 @@ class Association:
         distance = float(np.linalg.norm(item.center - evidence.center))
         return max(0.0, 1.0 - distance / larger)
 
-    def match(
-        self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe
-    ) -> tuple[dict[int, int], dict[int, int], NDArray[np.float64]]:
-        """Match candidates one to one with instances (all by index, candidate -> instance).
+    def assign(
+        self,
+        view: InstanceView,
+        lifted: list[LiftedCandidate],
+        stored: StoredKeyframe,
+        overlaps: NDArray[np.float64],
+        scores: NDArray[np.float64],
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Match candidates one to one with instances by the largest sum of scores; by index, candidate -> instance.
 
-        Returns the matches, the candidates that show again what an instance already claimed in this keyframe (for
-        another instruction), and the (M, C) overlaps.
+        overlaps, scores: (M, C); a score of -inf forbids a pair. Returns the matches, and the candidates that show
+        again what an instance already claimed in this keyframe (for another instruction).
         """
-        self._agreement.learn([item.candidate.embedding for item in lifted])
-        overlaps = self._overlaps(view, lifted, stored)
-        scores = self._scores(view, lifted, overlaps)
         matches: dict[int, int] = {}
         again: dict[int, int] = {}
+        scores = scores.copy()
         claimed = np.array([stored.id in evidence.claims for evidence in view.instances], dtype=np.bool_)
         if claimed.any():
             for c, item in enumerate(lifted):
@@ -340,4 +307,4 @@ class Association:
             for m, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
                 if np.isfinite(possible[m, column]):
                     matches[free[column]] = int(m)
-        return matches, again, overlaps
+        return matches, again

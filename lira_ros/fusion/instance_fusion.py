@@ -52,12 +52,12 @@ from lira_ros.fusion.evidence import (
     Vote,
 )
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
+from lira_ros.fusion.method import Meeting, create_method, view_weight
 from lira_ros.fusion.publication import Publication
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
-from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate, CandidateSet
 
 # From this share of a visible instance inside a mask the mask covers or swallows it.
@@ -67,14 +67,9 @@ SEEN_THROUGH_SHARE = 0.6
 SEEN_THROUGH_VOXELS = 10
 
 
-# Votes of a view: for what is in the mask, against what is in the mask of something else, against what is in no
-# mask (masks have gaps), and against an instance that was not matched but lies in the mask of another: the mask
-# may have swallowed it, which is the commoner fault of the two.
-RIVAL_VOTE = 1.0
-GAP_VOTE = 0.5
+# An instance that was not matched but lies in the mask of another may have been swallowed, which is the commoner
+# fault of the two: half a vote against.
 SWALLOWED_VOTE = 0.5
-# A view from farther than this counts less, with the square of the distance, as the pixels on a surface do.
-FULL_VOTE_DEPTH_M = 2.5
 
 # A pair of instances is one when this many views cover both with one mask and no more views tell them apart.
 MERGE_VIEWS = 2
@@ -165,7 +160,6 @@ class InstanceFusion:
 
     def __init__(self, configuration: FusionConfiguration) -> None:
         self._configuration = configuration
-        self._by_votes = configuration.method == "votes"
         self._start(revision=0)
 
     def _start(self, revision: int) -> None:
@@ -183,6 +177,7 @@ class InstanceFusion:
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
+        self._method = create_method(configuration, self._association)
         self._publication = Publication(configuration, self._surfaces, revision)
         self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
         self._merged_into: dict[int, int] = {}
@@ -545,15 +540,16 @@ class InstanceFusion:
         lifted, too_small = association.lift_all(candidates, stored)
         self._counts["too small"] += too_small
         view = association.observe(self._evidence, lifted, stored)
-        matches, again, overlaps = association.match(view, lifted, stored)
+        meeting = self._method.meet(view, lifted, stored)
+        matches, again = association.assign(view, lifted, stored, meeting.overlaps, meeting.scores)
         for c, m in again.items():
             self._describe(view.instances[m], lifted[c], candidates.instruction_id)
-        self._note_pairs(view, overlaps, matches)
-        self._vote(view, lifted, matches, again, stored, candidates.instruction_id)
+        self._note_pairs(view, meeting.overlaps, matches)
+        self._vote(meeting, matches, candidates.instruction_id)
         taken = {c: view.instances[m].id for c, m in (*matches.items(), *again.items())}
         for c, item in enumerate(lifted):
             if c not in taken:
-                taken[c] = self._create(item, stored, candidates.instruction_id)
+                taken[c] = self._create(meeting, c, candidates.instruction_id)
             for candidate in (item.candidate, *item.also):
                 self._take_opinion(self._evidence[taken[c]], candidate, self._quality(item), candidates)
         self._looks.setdefault(stored.id, {})[looks] = [
@@ -661,80 +657,48 @@ class InstanceFusion:
     def _quality(self, item: LiftedCandidate) -> float:
         return min(1.0, item.cells / FULL_VIEW_CELLS)
 
-    def _take(
-        self,
-        evidence: InstanceEvidence,
-        item: LiftedCandidate,
-        stored: StoredKeyframe,
-        instruction_id: str,
-        known: NDArray[np.bool_],
-    ) -> None:
-        """Add the voxels and words of a candidate; ``known`` voxels have had their vote already."""
-        _, _, distance = look_up(item.keys, stored, self._configuration.voxel_size_m, self._configuration.margin_m)
-        weight = _view_weight(distance)
-        hits = np.where(known, np.float32(0.0), weight)
-        views = hits.copy()
+    def _take(self, meeting: Meeting, evidence: InstanceEvidence, c: int, instruction_id: str) -> None:
+        """Add the voxels and words of a candidate; voxels that the instance has had their vote already."""
+        item, stored = meeting.lifted[c], meeting.stored
         keys, colors = item.keys, item.colors
-        new = ~known
-        if self._by_votes and evidence.claims and new.any():
-            inside, outside = self._association.ask_references(evidence, keys[new], stored.id)
-            hits[new] += inside
-            views[new] += inside + outside
+        _, _, distance = look_up(keys, stored, self._configuration.voxel_size_m, self._configuration.margin_m)
+        weight = view_weight(distance)
+        new = ~evidence.voxels.contains(keys)
+        hits, views = np.zeros(len(keys), dtype=np.float32), np.zeros(len(keys), dtype=np.float32)
+        hits[new], views[new] = self._method.votes_on_new(meeting, evidence, c, keys[new], distance[new])
         room = self._configuration.max_instance_voxels - len(evidence.voxels.keys)
         if np.count_nonzero(new) > room:
-            keep = known | (np.cumsum(new) <= room)
+            keep = ~new | (np.cumsum(new) <= room)
             keys, hits, views, colors, weight = keys[keep], hits[keep], views[keep], colors[keep], weight[keep]
         evidence.voxels.add(
             keys, hits, views, colors * weight[:, None], weight, np.full(len(keys), stored.id, dtype=np.int32)
         )
-        log_odds = HIT_LOG_ODDS * max(item.candidate.score, SMALLEST_SCORE)
+        confidence = float(meeting.confidence[c])
+        log_odds = HIT_LOG_ODDS * max(confidence, SMALLEST_SCORE)
         quality = self._quality(item)
-        evidence.score_sum += quality * item.candidate.score
+        evidence.score_sum += quality * confidence
         evidence.score_weight += quality
         evidence.see(stored.id, stored.stamp_ns, log_odds, Claim.of(item.grid))
         self._describe(evidence, item, instruction_id)
-        if self._by_votes:
+        if self._method.counts_against:
             evidence.voxels.forget()
         evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
 
-    def _vote(
-        self,
-        view: InstanceView,
-        lifted: list[LiftedCandidate],
-        matches: dict[int, int],
-        again: dict[int, int],
-        stored: StoredKeyframe,
-        instruction_id: str,
-    ) -> None:
+    def _vote(self, meeting: Meeting, matches: dict[int, int], instruction_id: str) -> None:
         """Let the keyframe vote on the voxels and the existence of all instances that it can see."""
+        view, stored = meeting.view, meeting.stored
         matched = {m: c for c, m in matches.items()}
-        label = np.zeros(stored.camera.width_px * stored.camera.height_px, dtype=np.bool_)
-        for c, item in enumerate(lifted):
-            if c not in again:
-                label |= item.candidate.mask.ravel()
         for m, evidence in enumerate(view.instances):
             part = view.part(m)
             relation, pixel = view.relation[part], view.pixel[part]
             visible = relation == ON_SURFACE
             near = visible | (relation == NEAR_SURFACE)
-            weight = _view_weight(view.distance[part])
             voxels = evidence.voxels
             if m in matched:
-                item = lifted[matched[m]]
-                own = np.zeros(len(relation), dtype=bool)
-                own[near] = item.candidate.mask.ravel()[pixel[near]]
-                other = np.zeros(len(relation), dtype=bool)
-                other[near] = label[pixel[near]]
-                lifted_now = contained_in(voxels.keys, item.keys)
-                hit = (own & visible) | lifted_now
-                voxels.hits[hit] += weight[hit]
-                voxels.views[hit] += weight[hit]
-                if self._by_votes:
-                    against = near & ~own & ~lifted_now
-                    voxels.views[against] += weight[against] * np.where(other[against], RIVAL_VOTE, GAP_VOTE)
-                    through = relation == SEEN_THROUGH
-                    voxels.views[through] += weight[through]
-                self._take(evidence, item, stored, instruction_id, voxels.contains(item.keys))
+                hits, views = self._method.votes_on_known(meeting, m, matched[m])
+                voxels.hits += hits
+                voxels.views += views
+                self._take(meeting, evidence, matched[m], instruction_id)
                 continue
             previous = evidence.votes.get(stored.id)
             if stored.id in evidence.claims:
@@ -744,9 +708,10 @@ class InstanceFusion:
                 continue
             through = relation == SEEN_THROUGH
             taken = np.zeros(len(relation), dtype=bool)
-            taken[near] = label[pixel[near]]
+            taken[near] = meeting.masked[pixel[near]]
             # Answers to several instructions about one keyframe are one look, not several.
-            if self._by_votes and first and (taken.any() or through.any()):
+            if self._method.counts_against and first and (taken.any() or through.any()):
+                weight = view_weight(view.distance[part])
                 voxels.views[taken] += weight[taken] * SWALLOWED_VOTE
                 voxels.views[through] += weight[through]
                 self._dirty.add(evidence.id)
@@ -764,10 +729,11 @@ class InstanceFusion:
             if log_odds != 0.0 or previous is not None:
                 self._dirty.add(evidence.id)
 
-    def _create(self, item: LiftedCandidate, stored: StoredKeyframe, instruction_id: str) -> int:
+    def _create(self, meeting: Meeting, c: int, instruction_id: str) -> int:
+        stored = meeting.stored
         evidence = InstanceEvidence(self._next_id)
         self._next_id += 1
-        self._take(evidence, item, stored, instruction_id, np.zeros(len(item.keys), dtype=np.bool_))
+        self._take(meeting, evidence, c, instruction_id)
         self._evidence[evidence.id] = evidence
         newer = [keyframe for keyframe_id, keyframe in sorted(self._keyframes.items()) if keyframe_id > stored.id]
         self._look_for_free_space((evidence,), newer)
@@ -891,12 +857,6 @@ class InstanceFusion:
 
 def _pair(a: int, b: int) -> tuple[int, int]:
     return (a, b) if a < b else (b, a)
-
-
-def _view_weight(distance_m: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weight of a view of (N,) voxels at distances along the optical axis [m], in (0, 1]."""
-    ratio = np.float32(FULL_VOTE_DEPTH_M) / np.maximum(distance_m, np.float32(FULL_VOTE_DEPTH_M))
-    return ratio * ratio
 
 
 def _free_space_log_odds(relation: NDArray[np.uint8]) -> float:

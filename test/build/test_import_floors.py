@@ -17,6 +17,7 @@ FLOORS = {
     "reasoning": 1,
     "datasets": 1,
     "fusion": 2,
+    "training": 3,
     "pipeline": 3,
     "evaluation": 4,
 }

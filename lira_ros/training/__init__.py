@@ -1,0 +1,1 @@
+"""Training of what is learned: homes to learn from, the trainer, and the tasks that it is given."""

@@ -11,11 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.lifting import cells_of, pack, resampled, unpack
+from lira_ros.fusion.lifting import cells_of, resampled, unpack
 from lira_ros.fusion.opinions import OpinionVotes
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate
@@ -43,11 +42,6 @@ FORGET_SHARE = 0.2
 
 # Motions that agree to a micrometre are those of one fragment.
 MOTION_DECIMALS = 6
-
-# Parts of an instance are connected across gaps of this many voxels, as sampling leaves them on slanted surfaces.
-COMPONENT_CELL_VOXELS = 3
-# Components smaller than this share of the largest are flying voxels, not the other side of an occlusion.
-COMPONENT_SHARE = 0.1
 
 # Answers may come for instructions that are not (yet, or any more) in the list; so many of them at most are remembered
 # for an instance, which is the largest number of instructions that may be active (InstructionConfiguration).
@@ -353,53 +347,3 @@ class InstanceEvidence:
         self.score_weight += other.score_weight
         if len(self.embedding) in (0, len(other.embedding)):
             self.embedding = other.embedding + (self.embedding if len(self.embedding) else 0.0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _components(cells: NDArray[np.int32]) -> NDArray[np.int32]:
-    # Union-find over the 26-neighbourhood; cells are sorted by x, y, z, so lower neighbours are found by bisection.
-    count = len(cells)
-    parent = np.arange(count).astype(np.int32)
-    for i in range(count):
-        for dx in range(-1, 1):
-            for dy in range(-1, 2):
-                for dz in range(-1, 2):
-                    if dx == 0 and (dy > 0 or (dy == 0 and dz >= 0)):
-                        continue
-                    x, y, z = cells[i, 0] + dx, cells[i, 1] + dy, cells[i, 2] + dz
-                    low, high = 0, i
-                    while low < high:
-                        mid = (low + high) // 2
-                        c = cells[mid]
-                        if c[0] < x or (c[0] == x and (c[1] < y or (c[1] == y and c[2] < z))):
-                            low = mid + 1
-                        else:
-                            high = mid
-                    if low < i and cells[low, 0] == x and cells[low, 1] == y and cells[low, 2] == z:
-                        a, b = i, low
-                        while parent[a] != a:
-                            parent[a] = parent[parent[a]]
-                            a = parent[a]
-                        while parent[b] != b:
-                            parent[b] = parent[parent[b]]
-                            b = parent[b]
-                        parent[max(a, b)] = min(a, b)
-    for i in range(count):
-        a = i
-        while parent[a] != a:
-            a = parent[a]
-        parent[i] = a
-    return parent
-
-
-def without_flying_voxels(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which of (N,) sorted voxel keys belong to a component of at least a tenth of the largest one.
-
-    Components are connected over gaps of up to COMPONENT_CELL_VOXELS voxels.
-    """
-    if len(keys) == 0:
-        return np.zeros(0, dtype=np.bool_)
-    cells, at = np.unique(pack(np.floor_divide(unpack(keys), COMPONENT_CELL_VOXELS)), return_inverse=True)
-    component = _components(unpack(cells))[at]
-    sizes = np.bincount(component, minlength=len(cells))
-    return sizes[component] >= COMPONENT_SHARE * sizes.max()

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.box import oriented_box
+from lira_ros.fusion.components import without_flying_voxels
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, OrientedBox
-from lira_ros.fusion.evidence import CONFIRMED_SIGHTINGS, InstanceEvidence, without_flying_voxels
+from lira_ros.fusion.evidence import CONFIRMED_SIGHTINGS, InstanceEvidence
 from lira_ros.fusion.lifting import cells_of, find_slot, unpack, voxel_bounds
 from lira_ros.fusion.surface import FragmentSurface, FragmentSurfaces
 from lira_ros.mapping.voxel import contained_in

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from lira_ros.fusion.evidence import Claim, InstanceEvidence, Vote, VoxelEvidence, without_flying_voxels
+from lira_ros.fusion.components import without_flying_voxels
+from lira_ros.fusion.evidence import Claim, InstanceEvidence, Vote, VoxelEvidence
 from lira_ros.fusion.lifting import pack, unpack
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.pose import from_quaternion, transform_points

@@ -16,7 +16,7 @@ COMPONENT_SHARE = 0.1
 
 @numba.njit(nogil=True, cache=True)
 def components(cells: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number the components of (N, 3) cells sorted by x, y, z; neighbours share a corner at least.
+    """Find the components of (N, 3) cells sorted by x, y, z; neighbours share a corner at least.
 
     Returns (N,) int32, the index of the first cell of the component of each.
     """

@@ -45,11 +45,10 @@ def test_a_turned_thing_gets_a_turned_box(size, yaw, tilt):
     points = block(size)
     plain = oriented_box(points, np.array([0.0, 0.0, 1.0]), 0.01)
     turn = Rotation.from_euler("y", tilt) * Rotation.from_euler("z", yaw)
-    turned = oriented_box(turn.apply(points) + (1.0, -2.0, 0.5), turn.apply([0.0, 0.0, 1.0]), 0.01)
+    shift = np.array([1.0, -2.0, 0.5])
+    turned = oriented_box(turn.apply(points) + shift, turn.apply([0.0, 0.0, 1.0]), 0.01)
     np.testing.assert_allclose(turned.size_m, plain.size_m, atol=2e-3)
-    np.testing.assert_allclose(
-        turned.T_map_box[:3, 3], turn.apply(plain.T_map_box[:3, 3]) + (1.0, -2.0, 0.5), atol=2e-3
-    )
+    np.testing.assert_allclose(turned.T_map_box[:3, 3], turn.apply(plain.T_map_box[:3, 3]) + shift, atol=2e-3)
 
 
 @settings(deadline=None, max_examples=40)

@@ -30,7 +30,7 @@ def ground_truth(sequence: RecordedSequence) -> GroundTruth | None:
         index = index_by_stamp.get(stamp_ns)
         return None if index is None else sequence.readable_instance_image(index)
 
-    return GroundTruth(instance_image, objects)
+    return GroundTruth(instance_image, objects, tuple(index_by_stamp))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from lira_ros.reasoning.exchanges import ExchangeFile, RecordingReasoner
 from lira_ros.reasoning.hybrid import HybridConfiguration, HybridReasoner
 from lira_ros.reasoning.lisa.configuration import LisaConfiguration
 from lira_ros.reasoning.models.files import forbid_downloads
-from lira_ros.reasoning.oracle import AnnotatedObject, OracleReasoner
+from lira_ros.reasoning.oracle import AnnotatedObject, OracleConfiguration, OracleReasoner
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.remote.configuration import RemoteConfiguration
 from lira_ros.reasoning.replay import ReplayConfiguration, ReplayReasoner
@@ -46,17 +46,20 @@ class ReasonerConfiguration:
     detector: DetectorConfiguration = section(DetectorConfiguration)
     hybrid: HybridConfiguration = section(HybridConfiguration)
     replay: ReplayConfiguration = section(ReplayConfiguration)
+    oracle: OracleConfiguration = section(OracleConfiguration)
 
 
 @dataclass(frozen=True)
 class GroundTruth:
     """The annotation of a recording, as the oracle takes it.
 
-    instance_image: the (H, W) object ids of the frame with a stamp [ns], None for an unknown stamp.
+    instance_image: the (H, W) object ids of the frame with a stamp [ns], None for an unknown stamp. stamps_ns: the
+    stamps of all frames, in order; where they are not known no masks can come late.
     """
 
     instance_image: Callable[[int], NDArray[np.integer] | None]
     objects: Sequence[AnnotatedObject]
+    stamps_ns: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _create_compact(configuration: ReasonerConfiguration, relevance: Relevance, 
 def _create_oracle(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:
     if truth is None or not truth.objects:
         raise ReasoningError("reasoner.backend oracle: needs a recording with annotated objects, got none")
-    return OracleReasoner(truth.instance_image, truth.objects, relevance)
+    return OracleReasoner(truth.instance_image, truth.objects, relevance, configuration.oracle.errors, truth.stamps_ns)
 
 
 def _create_lisa(configuration: ReasonerConfiguration, relevance: Relevance, truth: GroundTruth | None) -> Reasoner:

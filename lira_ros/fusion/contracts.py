@@ -30,14 +30,61 @@ class SearchState(IntEnum):
     FAILED = 5
 
 
+class InstanceState(IntEnum):
+    """How sure it is that an instance is a thing; values equal lira_msgs/Instance.
+
+    PROVISIONAL: seen, but in fewer independent looks than confirm it (evidence.CONFIRMED_LOOKS).
+    """
+
+    PROVISIONAL = 0
+    CONFIRMED = 1
+
+
+class RemovalReason(IntEnum):
+    """Why an instance left the map of an instruction; values equal lira_msgs/Removal."""
+
+    REMOVED = 1
+    MERGED = 2
+    REJECTED = 3
+
+
+@dataclass(frozen=True)
+class Removal:
+    """That an instance left the map of an instruction, and why; merged_into: the id that goes on, 0 unless MERGED."""
+
+    id: int
+    reason: RemovalReason
+    merged_into: int = 0
+
+
+@dataclass(frozen=True)
+class InstanceView:
+    """A small picture of an instance; fields as in lira_msgs/InstanceView.
+
+    jpeg: the picture as a JPEG file. direction: (3,) unit vector from the instance to the camera in the map frame.
+    """
+
+    instance_id: int
+    keyframe_id: int
+    stamp_ns: int
+    jpeg: bytes
+    visible_px: int
+    score: float
+    direction: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of one instance against one instruction; reason is a sentence for a person, never empty."""
+    """The judgement of one instance against one instruction; reason is a sentence for a person, never empty.
+
+    certainty: how probable it is that what decided was measured right, from 0.5 (a tie) to 1; it is not published.
+    """
 
     conformity: Conformity
     score: float  # [0, 1] how well it fits
     reason: str
     label: str = ""  # the name under which it conforms, "" = the label of the instance
+    certainty: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": "play a recording as the topics of a RealSense camera",
     "convert": "turn a recording into a bag, a .sens file or a folder",
     "export": "turn a saved map into a PLY, GLB or Open3D file",
+    "train": "learn the weights of the fusion from generated homes",
     "models": "which models there are; check or download their files",
     "doctor": "what is installed, what can run, whether DDS delivers",
 }

@@ -44,6 +44,18 @@ class TrainingConfiguration:
         1, "Processes that draw homes, and threads that compute on a processor", minimum=1, maximum=256
     )
     device: str = parameter("auto", "Where it computes; auto = the GPU where there is one", choices=DEVICE_CHOICES)
+    text_length: int = parameter(
+        384,
+        "Length of the text features of tiff: 384 of the sentence encoder; filled with zeros up to LISA's 4096",
+        minimum=1,
+        maximum=65536,
+    )
+    feature_length: int = parameter(
+        10,
+        "Length of the voxel features of tiff: 10 of colour and shape; filled with zeros up to SAM's 256",
+        minimum=1,
+        maximum=65536,
+    )
     start_from: str = parameter("", "File of weights to start from; without one they are drawn from the seed")
 
     @property

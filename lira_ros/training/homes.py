@@ -122,14 +122,14 @@ class HomeStore:
         if sensor not in SENSORS:
             raise ConfigurationError(f"sensor: expected {', '.join(SENSORS)}, got {sensor}")
         self.folder = Path(folder)
-        self._sensor = sensor
-        self._width_px = width_px
+        self.sensor = sensor
+        self.width_px = width_px
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, seed: int, pose_errors: str | None = None) -> Path:
         """Return where a home is kept. pose_errors: pose_errors_of() unless given."""
         errors = pose_errors_of(seed) if pose_errors is None else pose_errors
-        return self.folder / f"home-{seed:04d}-{errors}-{self._sensor}-{self._width_px}.npz"
+        return self.folder / f"home-{seed:04d}-{errors}-{self.sensor}-{self.width_px}.npz"
 
     def get(self, seed: int, pose_errors: str | None = None) -> HomeRecording:
         """Return a home from its file, or draw and keep it. pose_errors: pose_errors_of() unless given.
@@ -143,7 +143,7 @@ class HomeStore:
         path = self.path(seed, errors)
         if path.is_file():
             return _read(path)
-        recording = record_home(seed, errors, self._sensor, self._width_px)
+        recording = record_home(seed, errors, self.sensor, self.width_px)
         _write(path, recording)
         return recording
 
@@ -172,7 +172,7 @@ class HomeStore:
             executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts_to_the_parent)
             try:
                 # All processes are started by the first so many submissions, with the environment of that moment.
-                arguments = (str(self.folder), self._sensor, self._width_px)
+                arguments = (str(self.folder), self.sensor, self.width_px)
                 futures = [executor.submit(_draw, *arguments, seed) for seed in missing]
                 for future in as_completed(futures):
                     future.result()

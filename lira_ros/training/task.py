@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Protocol
@@ -45,9 +46,17 @@ class TrainingTask(Protocol):
         """Return what is needed to make the network again and what is to be known of it, in types of JSON."""
 
 
+def seed_everything(*key: int) -> None:
+    """Seed Python, NumPy and torch on all devices with numbers that follow from the key."""
+    first, second = np.random.SeedSequence(key).generate_state(2)
+    random.seed(int(first))
+    np.random.seed(int(first))  # noqa: NPY002 - libraries that a task uses may draw from it
+    torch.manual_seed(int(second))
+
+
 def create_task(configuration: TrainingConfiguration, store: HomeStore, device: torch.device) -> TrainingTask:
     """Return the task that ``configuration.model`` names; the weights of its network are drawn from the seed."""
     module, function = TASKS[configuration.model]
-    torch.manual_seed(configuration.seed)
+    seed_everything(configuration.seed)
     task: TrainingTask = getattr(import_module(module), function)(configuration, store, device)
     return task

@@ -60,6 +60,16 @@ class InstanceRecord:
     texts: list[str]
     target_ids: list[int]
 
+    @property
+    def text(self) -> str:
+        """Return what most sightings said that it is, of equally many that which came first."""
+        return _most_frequent(self.texts)
+
+    @property
+    def target_id(self) -> int:
+        """Return the true instance of most sightings, of equally many that which came first."""
+        return _most_frequent(self.target_ids)
+
 
 @dataclass
 class GlobalMap:
@@ -110,6 +120,12 @@ class GlobalMap:
         self.labels = np.concatenate((self.labels[~inside], labels))
         return matching
 
+    def labels_within(self, origin_voxels: NDArray[np.integer]) -> list[int]:
+        """Return the labels of the instances that have a voxel in the fragment at an origin (3,), ascending."""
+        local = self.coordinates - origin_voxels
+        inside = ((local >= 0) & (local < FRAGMENT_VOXELS)).all(axis=1)
+        return [int(label) for label in np.unique(self.labels[inside]) if label != BACKGROUND]
+
     def _merge(
         self,
         labels: NDArray[np.int64],
@@ -124,8 +140,8 @@ class GlobalMap:
         means = np.array([record.embedding for record in known], np.float32).reshape(-1, HIDDEN_LENGTH)
         embeddings = np.concatenate((means, instances.embeddings))
         scores = np.concatenate((np.array([record.score for record in known], np.float32), instances.scores))
-        texts = [_most_frequent(record.texts) for record in known] + list(instances.texts)
-        target_ids = [_most_frequent(record.target_ids) for record in known] + list(instances.target_ids)
+        texts = [record.text for record in known] + list(instances.texts)
+        target_ids = [record.target_id for record in known] + list(instances.target_ids)
         wanted = np.concatenate((labels[None] == np.array(present, np.int64)[:, None], masks))
 
         matching = match(embeddings)

@@ -51,6 +51,17 @@ class FragmentCandidates:
     texts: Tensor
     voxel_m: float = VOXEL_M
 
+    def to(self, device: torch.device) -> FragmentCandidates:
+        """Return the same on a device."""
+        return FragmentCandidates(
+            self.coordinates.to(device),
+            self.origin_voxels.to(device),
+            self.features.to(device),
+            self.masks.to(device),
+            self.texts.to(device),
+            self.voxel_m,
+        )
+
 
 @dataclass(frozen=True)
 class CandidateEmbeddings:

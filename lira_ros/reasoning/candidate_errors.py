@@ -26,7 +26,7 @@ from lira_ros.configuration import parameter
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
 from lira_ros.reasoning.color import appearance
-from lira_ros.reasoning.contracts import Candidate, CandidateSet, Role
+from lira_ros.reasoning.contracts import Attributes, Candidate, CandidateSet, Role
 from lira_ros.reasoning.knowledge import find_class
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.sightings import MIN_PIXELS
@@ -212,13 +212,15 @@ class CandidateCorruption:
         candidates: CandidateSet,
         keyframe: Keyframe,
         earlier_image: Callable[[int], NDArray[np.integer] | None] | None = None,
+        measured: bool = True,
     ) -> CandidateSet:
         """Return what a model would have answered instead of the annotated candidates of a keyframe.
 
         candidates: what ``annotated_candidates`` returned; ids are those of objects. earlier_image: the (H, W) object
         ids of the last picture at or before a stamp [ns], None where there is none; asked for when masks are late, and
-        without it none is. Masks of an object keep its id, others are numbered above all of them. Level none returns
-        ``candidates``.
+        without it none is. measured: whether attributes are measured on the wrong masks, as in
+        ``annotated_candidates``. Masks of an object keep its id, others are numbered above all of them. Level none
+        returns ``candidates``.
         """
         rates = self._rates
         if rates is None:
@@ -243,7 +245,7 @@ class CandidateCorruption:
             identifier = item.object_id if item.object_id and item.object_id not in used else next_id
             next_id += identifier == next_id
             used.add(identifier)
-            made.append(self._candidate(identifier, dataclasses.replace(item, mask=mask), view, rates))
+            made.append(self._candidate(identifier, dataclasses.replace(item, mask=mask), view, rates, measured))
         return dataclasses.replace(candidates, candidates=tuple(made))
 
     def _draws(self, purpose: int, *key: int) -> np.random.Generator:
@@ -348,11 +350,13 @@ class CandidateCorruption:
             name = item.label
         return name, name == item.label
 
-    def _candidate(self, identifier: int, item: _Drawn, view: _View, rates: ErrorRates) -> Candidate:
+    def _candidate(self, identifier: int, item: _Drawn, view: _View, rates: ErrorRates, measured: bool) -> Candidate:
         frame = view.keyframe.frame
-        measured = item.mask & view.measured
-        colors = frame.color[measured]
-        attributes = measure(view.points[measured], colors, view.keyframe.up, view.keyframe.floor_height_m)
+        known = item.mask & view.measured
+        colors = frame.color[known]
+        attributes = Attributes()
+        if measured:
+            attributes = measure(view.points[known], colors, view.keyframe.up, view.keyframe.floor_height_m)
         label, right = self._name(item, view, rates)
         noise = self._draws(_OPINION, view.stamp_ns, identifier).normal(0.0, rates.opinion_noise, 2)
         quality = view.quality(item.mask)
@@ -366,7 +370,7 @@ class CandidateCorruption:
             score=float(np.clip(score, LOWEST_OPINION, 1.0)),
             role=Role.CONTEXT,
             attributes=attributes,
-            reason=describe_attributes(attributes),
+            reason=describe_attributes(attributes) if measured else "",
             embedding=appearance(colors),
         )
 

@@ -17,7 +17,15 @@ from lira_ros.geometry.pose import transform_points
 from lira_ros.reasoning.candidate_errors import CandidateCorruption, CandidateErrors
 from lira_ros.reasoning.color import appearance
 from lira_ros.reasoning.constraint import Constraint
-from lira_ros.reasoning.contracts import Candidate, CandidateSet, Instruction, Reasoner, ReasoningError, Role
+from lira_ros.reasoning.contracts import (
+    Attributes,
+    Candidate,
+    CandidateSet,
+    Instruction,
+    Reasoner,
+    ReasoningError,
+    Role,
+)
 from lira_ros.reasoning.measurement import describe_attributes, measure
 from lira_ros.reasoning.relevance import Relevance
 from lira_ros.reasoning.roles import assign_role
@@ -51,12 +59,16 @@ class AnnotatedObject(Protocol):
 
 
 def annotated_candidates(
-    keyframe: Keyframe, instance_image: NDArray[np.integer], objects: Mapping[int, AnnotatedObject]
+    keyframe: Keyframe,
+    instance_image: NDArray[np.integer],
+    objects: Mapping[int, AnnotatedObject],
+    measured: bool = True,
 ) -> CandidateSet:
     """Return every annotated object in sight of a keyframe, whatever is asked for: all are context, with score 1.
 
     instance_image: the (H, W) object ids of the keyframe, 0 = not annotated. objects: what the ids are; others are
     left out, and objects with fewer than MIN_PIXELS measured pixels. Ids of candidates are those of the objects.
+    measured: whether attributes are measured, which takes most of the time; who learns to fuse masks needs none.
     Raises ReasoningError when the image has another size than the keyframe.
     """
     frame = keyframe.frame
@@ -70,11 +82,13 @@ def annotated_candidates(
     for identifier in np.unique(instance_image):
         item = objects.get(int(identifier))
         mask = instance_image == identifier
-        measured = mask & (frame.depth_m > 0)
-        if item is None or np.count_nonzero(measured) < MIN_PIXELS:
+        known = mask & (frame.depth_m > 0)
+        if item is None or np.count_nonzero(known) < MIN_PIXELS:
             continue
-        colors = frame.color[measured]
-        attributes = measure(points[measured], colors, keyframe.up, keyframe.floor_height_m)
+        colors = frame.color[known]
+        attributes = Attributes()
+        if measured:
+            attributes = measure(points[known], colors, keyframe.up, keyframe.floor_height_m)
         if item.attributes.get("color"):
             attributes = dataclasses.replace(attributes, color=item.attributes["color"])
         candidates.append(
@@ -86,7 +100,7 @@ def annotated_candidates(
                 score=1.0,
                 role=Role.CONTEXT,
                 attributes=attributes,
-                reason=describe_attributes(attributes),
+                reason=describe_attributes(attributes) if measured else "",
                 embedding=appearance(colors),
             )
         )

@@ -23,7 +23,7 @@ from lira_ros.datasets.sequence import GroundTruthObject, LabelledMesh, Sequence
 from lira_ros.datasets.sequence import Sequence as RecordedSequence
 from lira_ros.evaluation.class_agnostic import compare_scene
 from lira_ros.evaluation.load import LoadSampler, ProcessLoad
-from lira_ros.evaluation.online import FIRST_SIGHT_PIXELS, FirstSight, Moment, f1, online_scores
+from lira_ros.evaluation.online import FIRST_SIGHT_PIXELS, FirstSight, MapHistory, Moment, f1, identities, online_scores
 from lira_ros.evaluation.pair import PairComparison, Prediction, SceneTruth, Transfer
 from lira_ros.evaluation.pair_pictures import pair_picture
 from lira_ros.evaluation.picture_answers import PictureAnswers
@@ -239,6 +239,7 @@ def compared_outcome(record: RunRecord, unit: Unit, task: Task, scene: Scene, lo
         load=_load(load),
         surface=scene.surface_scores(record, task.configuration.mapping),
         everything=comparison.everything,
+        history=comparison.history,
     )
     pictures = {pair.key: pair_picture(record, sequence, scene.truth, pair) for pair in worst}
     return Outcome(task.experiment, result, pairs, pictures)
@@ -246,10 +247,14 @@ def compared_outcome(record: RunRecord, unit: Unit, task: Task, scene: Scene, lo
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What a run found, compared with the truth: a result for every pair, and all instances with all objects."""
+    """What a run found, compared with the truth: a result for every pair, and all instances with all objects.
+
+    history: how the instances kept to their objects, None where only what conforms is known over time.
+    """
 
     pairs: tuple[PairResult, ...]
     everything: PairComparison
+    history: MapHistory | None
 
 
 def compare_record(
@@ -298,7 +303,7 @@ def compare_record(
                 online_scores(over_time, first_seen_s, 0.0, end_s) if over_time and end_s > 0 else None,
             )
         )
-    return RunComparison(tuple(pairs), whole)
+    return RunComparison(tuple(pairs), whole, moments.history(first_seen_s))
 
 
 def _curve(moments: Sequence[Moment], end_s: float) -> tuple[CurvePoint, ...]:
@@ -313,7 +318,7 @@ def prediction_of(instance: Instance) -> Prediction:
 
 
 class _Moments:
-    """The answers at every snapshot of a run, compared on a thinned truth."""
+    """The map and the answers at every snapshot of a run, compared on a thinned truth."""
 
     def __init__(self, record: RunRecord, truth: SceneTruth, voxel_size_m: float) -> None:
         self._record = record
@@ -323,6 +328,7 @@ class _Moments:
         before: dict[int, Instance] = {}
         for snapshot in record.snapshots:
             found = {item.id: item for conforming in snapshot.conforming.values() for item in conforming}
+            found = {**found, **{item.id: item for item in snapshot.instances}}
             found = {key: item for key, item in found.items() if len(item.voxels)}
             # An instance that did not change keeps its array: then nothing has to be transferred again.
             same = self._transfers and found.keys() == before.keys()
@@ -332,6 +338,19 @@ class _Moments:
                 predictions = [prediction_of(item) for item in found.values()]
                 self._transfers.append(Transfer(thinned, predictions, None, voxel_size_m, reach_m=CURVE_REACH_M))
             before = found
+
+    def history(self, first_seen_s: dict[int, float]) -> MapHistory | None:
+        """Return how the instances of the whole map kept to the objects, None where only what conforms is known."""
+        snapshots = self._record.snapshots
+        if not any(snapshot.instances for snapshot in snapshots):
+            return None
+        # A map that did not change has the same transfer.
+        compared = {id(transfer): compare_scene(transfer) for transfer in self._transfers}
+        moments = [
+            Moment(snapshot.at_s, compared[id(transfer)])
+            for snapshot, transfer in zip(snapshots, self._transfers, strict=True)
+        ]
+        return MapHistory(tuple(sorted(first_seen_s)), identities(moments))
 
     def of(self, name: str, targets: Sequence[int]) -> tuple[Moment, ...]:
         """Return what one instruction had got at every snapshot."""

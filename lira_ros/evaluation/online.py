@@ -139,15 +139,28 @@ def delays_s(
     }
 
 
-def identity_switches(moments: Sequence[Moment]) -> int:
-    """Return how often a target went on under another id of an instance, also after a time without any.
+@dataclass(frozen=True)
+class Identities:
+    """How instances kept to their targets over the moments of one answer, or of a whole map.
+
+    found: targets that had an instance at some moment. again: how often, over all moments, a target had an instance
+    after it had had one at an earlier moment. switches: how many of those times it was another one than the last.
+    """
+
+    found: int
+    again: int
+    switches: int
+
+
+def identities(moments: Sequence[Moment]) -> Identities:
+    """Count how often a target went on under another id of an instance, also after a time without any.
 
     A target keeps its instance as long as their IoU stays above 0.25; otherwise the best assignment of the rest
     decides.
     """
     current: dict[int, int] = {}
     last: dict[int, int] = {}
-    switches = 0
+    switches = again = 0
     for moment in moments:
         pair = moment.pair
         iou = pair.ious("strict")
@@ -164,8 +177,29 @@ def identity_switches(moments: Sequence[Moment]) -> int:
         new = {pair.targets[c]: pair.predictions[r].id for r, c in matched(free, ONLINE_IOU)}
         switches += sum(last.get(target, instance) != instance for target, instance in new.items())
         current = {**kept, **new}
+        again += sum(target in last for target in current)
         last.update(current)
-    return switches
+    return Identities(len(last), again, switches)
+
+
+@dataclass(frozen=True)
+class MapHistory:
+    """How the instances of a whole map kept to the objects of the scene. seen: ids of the objects that were in sight.
+
+    identities: over the moments at which the map was looked at.
+    """
+
+    seen: tuple[int, ...]
+    identities: Identities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, the inverse of from_dict()."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> MapHistory:
+        """Build from what to_dict() returned."""
+        return MapHistory(tuple(int(i) for i in values["seen"]), Identities(**values["identities"]))
 
 
 @dataclass(frozen=True)
@@ -216,7 +250,7 @@ def online_scores(
         areas[f"f1@{ONLINE_IOU}"],
         area_of_first_sight(last.targets, first_seen_s, given_s, end_s),
         delays_s(moments, first_seen_s, given_s),
-        identity_switches(moments),
+        identities(moments).switches,
         duplicates(last),
         areas,
     )

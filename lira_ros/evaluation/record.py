@@ -46,10 +46,14 @@ class RefusedFrames:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What conformed to each instruction at one moment; at_s is in seconds of the recording."""
+    """What conformed to each instruction at one moment; at_s is in seconds of the recording.
+
+    instances: everything in the map then, empty where only what conforms is published (a record of the nodes).
+    """
 
     at_s: float
     conforming: dict[str, tuple[Instance, ...]]
+    instances: tuple[Instance, ...] = ()
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lira_ros.evaluation.online import OnlineScores
+from lira_ros.evaluation.online import MapHistory, OnlineScores
 from lira_ros.evaluation.pair import PairComparison, TrueObject, Union
 from lira_ros.evaluation.segmentation_2d import SegmentationCounts
 
@@ -102,7 +102,8 @@ class UnitResult:
     sources it was made with. dropped: frames that were not used, by reason. notices: what the reader says of the
     recording. load: figures of the process by name.
     surface: figures of the mapped against the true surface by name. everything: all instances of the map, compared
-    with all objects of the scene. segmentation: what the reasoner drew into pictures, free-running.
+    with all objects of the scene. history: how the instances of the whole map kept to their objects, None where only
+    what conforms is known over time. segmentation: what the reasoner drew into pictures, free-running.
     """
 
     unit: str
@@ -123,6 +124,7 @@ class UnitResult:
     load: dict[str, float] = field(default_factory=dict)
     surface: dict[str, float] = field(default_factory=dict)
     everything: PairComparison | None = None
+    history: MapHistory | None = None
     segmentation: SegmentationCounts = field(default_factory=SegmentationCounts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,7 +139,8 @@ class UnitResult:
         everything = None if whole is None else PairComparison.from_dict(whole)
         lists = {name: tuple(values[name]) for name in ("failures", "notices")}
         segmentation = SegmentationCounts.from_dict(values.get("segmentation", {}))
-        parts = {"stages": stages, "everything": everything, "segmentation": segmentation}
+        history = None if values.get("history") is None else MapHistory.from_dict(values["history"])
+        parts = {"stages": stages, "everything": everything, "history": history, "segmentation": segmentation}
         return UnitResult(**{**values, **lists, **parts})
 
 

@@ -68,7 +68,8 @@ def run_sequence(
     """Feed every frame of a recording, give the instructions in time, and return the record.
 
     keep_answers: keep what the reasoner answered, with its masks, for the pictures of a report.
-    snapshots: how many times, evenly spread over the recording, to note what conforms; the last time is the end.
+    snapshots: how many times, evenly spread over the recording, to note what conforms and what the map holds; the last
+    time is the end.
     Frames that cannot be read are left out and counted in ``sequence.skipped``. The reasoner is not closed. Raises
     InstructionError for an instruction that is refused and SequenceError for a recording of which no frame can be read.
     """
@@ -112,7 +113,8 @@ def run_sequence(
 
 
 def _snapshot(pipeline: Pipeline, record: RunRecord, now_s: float) -> Snapshot:
-    return Snapshot(now_s, {name: pipeline.conforming(name) for name in record.instructions})
+    conforming = {name: pipeline.conforming(name) for name in record.instructions}
+    return Snapshot(now_s, conforming, pipeline.map.fusion.instances())
 
 
 def _submit_due(

@@ -10,6 +10,7 @@ from vertex_line import transfer, truth
 
 from lira_ros.evaluation.online import (
     FirstSight,
+    Identities,
     Moment,
     OnlineScores,
     area_of_first_sight,
@@ -18,7 +19,7 @@ from lira_ros.evaluation.online import (
     curve,
     delays_s,
     duplicates,
-    identity_switches,
+    identities,
     online_scores,
 )
 from lira_ros.evaluation.pair import Prediction, Transfer
@@ -124,13 +125,13 @@ def test_nobody_beats_first_sight(first_seen_s, times):
 
 def test_identities():
     same = [moment(1.0, i7=A, i8=B), moment(2.0, i8=B, i7=A), moment(3.0, i7="###........."), moment(4.0, i7=A, i8=B)]
-    assert identity_switches(same) == 0
-    assert identity_switches([moment(1.0, i7=A, i8=B), moment(2.0, i9=A, i8=B)]) == 1
-    assert identity_switches([moment(1.0, i7=A), moment(2.0), moment(3.0, i9=A)]) == 1, "also after a gap"
-    assert identity_switches([moment(1.0, i7=A, i8=B), moment(2.0, i7=B, i8=A)]) == 2
+    assert identities(same) == Identities(found=2, again=5, switches=0), "at 3 s object 2 has none"
+    assert identities([moment(1.0, i7=A, i8=B), moment(2.0, i9=A, i8=B)]) == Identities(2, 2, 1)
+    assert identities([moment(1.0, i7=A), moment(2.0), moment(3.0, i9=A)]) == Identities(1, 1, 1), "also after a gap"
+    assert identities([moment(1.0, i7=A, i8=B), moment(2.0, i7=B, i8=A)]).switches == 2
     # 7 still fits, though 9 fits better.
-    assert identity_switches([moment(1.0, i7=A), moment(2.0, i7="##..........", i9="..##........")]) == 0
-    assert identity_switches([]) == 0
+    assert identities([moment(1.0, i7=A), moment(2.0, i7="##..........", i9="..##........")]).switches == 0
+    assert identities([]) == Identities(0, 0, 0)
 
 
 def test_duplicates_are_instances_of_the_same_object():

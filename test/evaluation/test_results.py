@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lira_ros.evaluation.class_agnostic import compare_scene
-from lira_ros.evaluation.online import OnlineScores
+from lira_ros.evaluation.online import Identities, MapHistory, OnlineScores
 from lira_ros.evaluation.pair import Prediction, SceneTruth, Transfer
 from lira_ros.evaluation.results import (
     CurvePoint,
@@ -58,6 +58,7 @@ def unit(name="room:5", pairs=1, **values):
         dropped={"no depth": 2},
         notices=("ends early",),
         everything=compare_scene(transfer(), name),
+        history=MapHistory((1, 2), Identities(2, 5, 1)),
         **values,
     )
 

@@ -195,7 +195,7 @@ class ConformingMap:
             if instances is None:
                 instances = self.fusion.instances()
             judgement = self._judge(search, instances)
-            delta = search.view.update(instances, judgement, self.stamp_ns)
+            delta = search.view.update(instances, judgement, self.stamp_ns, self.fusion.merged_into())
             status = self._status(search, judgement)
             if delta is not None or status != search.status:
                 changes.append(MapChange(search.instruction.id, status, delta))

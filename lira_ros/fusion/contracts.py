@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -109,9 +111,12 @@ class Instance:
     """One instance of the 3D map, as published; fields as in lira_msgs/Instance.
 
     voxels: (N, 3) int32 sorted by x, y, z; voxel v is centred at v * voxel_size_m in the map frame.
-    voxel_colors: (N, 3) uint8 RGB. names: label -> weight summed over observations, normalised to 1.
-    embedding: (D,) float32 of unit length or (0,). verdicts: by instruction id. opinions: what models that read an
-    instruction think of it, by instruction id; they end in the verdicts and are not part of the message.
+    voxel_colors: (N, 3) uint8 RGB. names: label -> weight summed over observations, normalised to 1. colors: basic
+    colour name -> part of the surface, normalised to 1. color_deviation: root mean square distance of the colours from
+    their mean in CIELAB, NaN = not measured. looks: what the observations are worth as independent ones.
+    merged_from: younger ids that turned out to be this instance. embedding: (D,) float32 of unit length or (0,).
+    verdicts: by instruction id. opinions: what models that read an instruction think of it, by instruction id; they end
+    in the verdicts and are not part of the message.
     """
 
     id: int
@@ -130,6 +135,21 @@ class Instance:
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     opinions: dict[str, Opinion] = field(default_factory=dict)
+    state: InstanceState = InstanceState.CONFIRMED
+    looks: float = 1.0
+    colors: dict[str, float] = field(default_factory=dict)
+    color_deviation: float = float("nan")
+    merged_from: tuple[int, ...] = ()
+
+    @property
+    def label_entropy_bits(self) -> float:
+        """Return how undecided the votes on the name are [bits]: 0 = one name only (or none), 1 = two even ones."""
+        return _entropy_bits(self.names.values())
+
+    @property
+    def color_entropy_bits(self) -> float:
+        """Return how mixed the colour is [bits]: 0 = one basic colour (or none measured), 1 = two even ones."""
+        return _entropy_bits(self.colors.values())
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -142,6 +162,10 @@ class Instance:
         if len(self.voxels) == 0:
             return np.asarray(self.box.T_map_box[:3, 3], dtype=np.float64)
         return np.asarray(self.points.mean(axis=0, dtype=np.float64))
+
+
+def _entropy_bits(shares: Iterable[float]) -> float:
+    return -sum(share * math.log2(share) for share in shares if share > 0.0) + 0.0
 
 
 @dataclass(frozen=True)

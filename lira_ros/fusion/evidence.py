@@ -1,8 +1,7 @@
 """What is known of one instance: votes for each of its voxels, and whether it exists, by keyframe.
 
 Voxels are voted for and against by every view instead of OR-ing masks, so that a mask that was wrong once is
-outvoted. Existence is added up in the order of the sensor, not of arrival, so late answers change the past
-that they are about.
+outvoted. Whether it exists is in existence.py.
 """
 
 from __future__ import annotations
@@ -14,24 +13,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.fusion.contracts import InstanceState
+from lira_ros.fusion.existence import CONFIRMED_LOOKS, ExistenceVotes, Vote
 from lira_ros.fusion.lifting import cells_of, resampled, unpack
 from lira_ros.fusion.opinions import OpinionVotes
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate
 
-# Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4, clamped to 0.12 ... 0.97.
+# Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4.
 HIT_LOG_ODDS = math.log(0.7 / 0.3)
 MISS_LOG_ODDS = math.log(0.4 / 0.6)
-LARGEST_LOG_ODDS = math.log(0.97 / 0.03)
-SMALLEST_LOG_ODDS = math.log(0.1199 / 0.8801)
 # In view, but inside the mask of something else: half of a miss, since masks swallow small things easily.
 SWALLOWED_LOG_ODDS = 0.5 * MISS_LOG_ODDS
 # Free space where the instance should be is much stronger than no mask: depth is right far more often than a
 # detector is complete. Two such views outweigh three sightings.
 SEEN_THROUGH_LOG_ODDS = math.log(0.2 / 0.8)
-
-# An instance seen less often than this is provisional.
-CONFIRMED_SIGHTINGS = 3
 
 # Support = hits / (views + this): a voxel seen once counts less than one confirmed often (add-constant prior).
 SUPPORT_PRIOR = 0.5
@@ -189,27 +185,13 @@ class Claim:
 
 
 @dataclass
-class Vote:
-    """What one keyframe says about existence; answered: with candidates, not from depth alone."""
-
-    log_odds: float
-    seen: bool
-    answered: bool
-
-
-def _clamped(log_odds: float) -> float:
-    return min(LARGEST_LOG_ODDS, max(SMALLEST_LOG_ODDS, log_odds))
-
-
-@dataclass
 class InstanceEvidence:
     """Everything that the views said about one instance."""
 
     id: int
+    merged_from: set[int] = field(default_factory=set)  # younger ids that turned out to be this instance
     voxels: VoxelEvidence = field(default_factory=VoxelEvidence)
-    votes: dict[int, Vote] = field(default_factory=dict)  # by keyframe id
-    folded_log_odds: float = 0.0  # what the votes of forgotten keyframes added up to
-    folded_sightings: int = 0  # in forgotten keyframes
+    votes: ExistenceVotes = field(default_factory=ExistenceVotes)
     first_seen_ns: int = 0
     last_seen_ns: int = 0
     claims: dict[int, Claim] = field(default_factory=dict)  # by keyframe id
@@ -269,26 +251,24 @@ class InstanceEvidence:
         return (self.embedding / length).astype(np.float32) if length > 0 else np.zeros(0, dtype=np.float32)
 
     def existence(self, answered_only: bool = False) -> float:
-        """Return the probability that it exists, from its first sighting on, in the order of the sensor."""
-        total, started = self.folded_log_odds, self.folded_sightings > 0
-        for keyframe_id in sorted(self.votes):
-            vote = self.votes[keyframe_id]
-            started = started or vote.seen
-            if started and (vote.answered or not answered_only):
-                total = _clamped(total + vote.log_odds)
-        return 1.0 / (1.0 + math.exp(-total))
+        """Return the probability that it exists; answered_only: without free space that no answer looked at."""
+        return self.votes.probability(answered_only)
 
     def observations(self) -> int:
         """Return the number of keyframes in which it was seen."""
-        return self.folded_sightings + sum(vote.seen for vote in self.votes.values())
+        return self.votes.sightings()
 
-    def see(self, keyframe_id: int, stamp_ns: int, log_odds: float, claim: Claim) -> None:
+    def state(self) -> InstanceState:
+        """Tell whether enough independent looks have shown it."""
+        return InstanceState.CONFIRMED if self.votes.looks() >= CONFIRMED_LOOKS else InstanceState.PROVISIONAL
+
+    def see(self, keyframe_id: int, vote: Vote, claim: Claim) -> None:
         """Note that it was seen in a keyframe, in place of whatever was noted of that keyframe before."""
         if self.observations() == 0:
-            self.first_seen_ns = self.last_seen_ns = stamp_ns
-        self.first_seen_ns = min(self.first_seen_ns, stamp_ns)
-        self.last_seen_ns = max(self.last_seen_ns, stamp_ns)
-        self.votes[keyframe_id] = Vote(log_odds, seen=True, answered=True)
+            self.first_seen_ns = self.last_seen_ns = vote.stamp_ns
+        self.first_seen_ns = min(self.first_seen_ns, vote.stamp_ns)
+        self.last_seen_ns = max(self.last_seen_ns, vote.stamp_ns)
+        self.votes.cast(keyframe_id, vote)
         self.claims[keyframe_id] = claim
 
     def forget_keyframe(self, keyframe_id: int) -> None:
@@ -296,11 +276,7 @@ class InstanceEvidence:
         self.claims.pop(keyframe_id, None)
         for votes in self.opinions.values():
             votes.fold(keyframe_id)
-        for old in sorted(item for item in self.votes if item <= keyframe_id):
-            vote = self.votes.pop(old)
-            self.folded_sightings += vote.seen
-            if self.folded_sightings:
-                self.folded_log_odds = _clamped(self.folded_log_odds + vote.log_odds)
+        self.votes.fold(keyframe_id)
 
     def measure(self, min_share: float, voxel_size_m: float) -> None:
         """Update centre, radius, extent, colour and coarse cells from the supported voxels."""
@@ -319,20 +295,16 @@ class InstanceEvidence:
 
     def absorb(self, other: InstanceEvidence) -> None:
         """Take over everything known of another instance that turned out to be this one."""
+        self.merged_from |= {other.id, *other.merged_from}
         source = other.voxels
         self.voxels.add(
             source.keys, source.hits, source.views, source.colors, source.color_weights, source.keyframe_ids
         )
-        for keyframe_id, vote in other.votes.items():
-            mine = self.votes.get(keyframe_id)
-            if mine is None or (vote.seen, vote.answered, vote.log_odds) > (mine.seen, mine.answered, mine.log_odds):
-                self.votes[keyframe_id] = vote
+        self.votes.absorb(other.votes)
         for keyframe_id, claim in other.claims.items():
             mine_claim = self.claims.get(keyframe_id)
             joined = claim.mask() if mine_claim is None else claim.mask() | mine_claim.mask()
             self.claims[keyframe_id] = Claim.of(joined)
-        self.folded_log_odds = _clamped(self.folded_log_odds + other.folded_log_odds)
-        self.folded_sightings = max(self.folded_sightings, other.folded_sightings)
         self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
         self.last_seen_ns = max(self.last_seen_ns, other.last_seen_ns)
         self.instructions |= other.instructions

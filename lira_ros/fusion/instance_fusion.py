@@ -40,17 +40,16 @@ from lira_ros.fusion.association import (
     LiftedCandidate,
 )
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance
+from lira_ros.fusion.contracts import Instance, InstanceState
 from lira_ros.fusion.evidence import (
-    CONFIRMED_SIGHTINGS,
     HIT_LOG_ODDS,
     MISS_LOG_ODDS,
     SEEN_THROUGH_LOG_ODDS,
     SWALLOWED_LOG_ODDS,
     Claim,
     InstanceEvidence,
-    Vote,
 )
+from lira_ros.fusion.existence import Vote
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
 from lira_ros.fusion.method import Meeting, create_method, view_weight
 from lira_ros.fusion.publication import Publication
@@ -368,9 +367,10 @@ class InstanceFusion:
     def _look_again(self, keyframe_ids: Collection[int]) -> None:
         # What keyframes said against instances from a wrong pose does not count any more.
         for evidence in self._evidence.values():
-            for keyframe_id in [key for key in evidence.votes if key in keyframe_ids and not evidence.votes[key].seen]:
-                del evidence.votes[keyframe_id]
+            if evidence.votes.withdraw_against(keyframe_ids):
                 self._dirty.add(evidence.id)
+            for keyframe_id in keyframe_ids:
+                evidence.votes.place(keyframe_id, _position(self._poses[keyframe_id]))
             for opinions in evidence.opinions.values():
                 for keyframe_id in keyframe_ids:
                     if opinions.forget_silence(keyframe_id):
@@ -411,6 +411,10 @@ class InstanceFusion:
         """Return the published instances by ascending id, without verdicts."""
         self._publish()
         return self._publication.instances()
+
+    def merged_into(self) -> dict[int, int]:
+        """Return the id that goes on, by the id of every instance that turned out to be another."""
+        return {younger: self._survivor(younger) for younger in self._merged_into}
 
     def statistics(self) -> FusionStatistics:
         """Return what is kept and what was refused so far."""
@@ -480,7 +484,7 @@ class InstanceFusion:
                 relation, _, _ = look_up(keys, stored, configuration.voxel_size_m, configuration.margin_m)
                 log_odds = _free_space_log_odds(relation)
                 if log_odds != 0.0:
-                    evidence.votes[stored.id] = Vote(log_odds, seen=False, answered=False)
+                    evidence.votes.cast(stored.id, _vote(stored, log_odds, seen=False, answered=False))
                     self._dirty.add(evidence.id)
 
     # ---------------------------------------------------------------- candidates
@@ -569,10 +573,7 @@ class InstanceFusion:
         """
         said = {candidate.id: candidate for candidate in candidates.candidates}
         for reading in readings:
-            number = reading.instance_id
-            while number in self._merged_into:
-                number = self._merged_into[number]
-            evidence = self._evidence.get(number)
+            evidence = self._evidence.get(self._survivor(reading.instance_id))
             candidate = said.get(reading.candidate_id)
             if evidence is None or candidate is None:
                 continue
@@ -678,7 +679,7 @@ class InstanceFusion:
         quality = self._quality(item)
         evidence.score_sum += quality * confidence
         evidence.score_weight += quality
-        evidence.see(stored.id, stored.stamp_ns, log_odds, Claim.of(item.grid))
+        evidence.see(stored.id, _vote(stored, log_odds, seen=True, answered=True), Claim.of(item.grid))
         self._describe(evidence, item, instruction_id)
         if self._method.counts_against:
             evidence.voxels.forget()
@@ -725,7 +726,7 @@ class InstanceFusion:
                     log_odds = MISS_LOG_ODDS if share < CLAIMED_SHARE else SWALLOWED_LOG_ODDS
             if previous is not None and previous.answered:
                 log_odds = min(log_odds, previous.log_odds)
-            evidence.votes[stored.id] = Vote(log_odds, seen=False, answered=True)
+            evidence.votes.cast(stored.id, _vote(stored, log_odds, seen=False, answered=True))
             if log_odds != 0.0 or previous is not None:
                 self._dirty.add(evidence.id)
 
@@ -747,8 +748,8 @@ class InstanceFusion:
         weakest = sorted(
             self._evidence.values(),
             key=lambda item: (
-                item.observations() >= CONFIRMED_SIGHTINGS,
-                item.last_seen_ns if item.observations() < CONFIRMED_SIGHTINGS else 0,
+                item.state(),
+                item.last_seen_ns if item.state() == InstanceState.PROVISIONAL else 0,
                 item.existence(),
                 item.id,
             ),
@@ -765,6 +766,11 @@ class InstanceFusion:
                 del pairs[pair]
 
     # ---------------------------------------------------------------- merging and pruning
+
+    def _survivor(self, instance_id: int) -> int:
+        while instance_id in self._merged_into:
+            instance_id = self._merged_into[instance_id]
+        return instance_id
 
     def _note_pairs(self, view: InstanceView, overlaps: NDArray[np.float64], matches: dict[int, int]) -> None:
         """Count views that cover two instances with one mask, and views that tell them apart."""
@@ -835,7 +841,7 @@ class InstanceFusion:
             if keyframe_id in evidence.claims:
                 continue
             supported = int(np.count_nonzero(evidence.voxels.share() >= configuration.min_support))
-            provisional = evidence.observations() < CONFIRMED_SIGHTINGS
+            provisional = evidence.state() == InstanceState.PROVISIONAL
             least = PROVISIONAL_EXISTENCE if provisional else configuration.prune_existence
             gone = evidence.existence(answered_only=True) < least
             if gone or supported < configuration.min_voxels:
@@ -857,6 +863,15 @@ class InstanceFusion:
 
 def _pair(a: int, b: int) -> tuple[int, int]:
     return (a, b) if a < b else (b, a)
+
+
+def _position(T_map_camera: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = T_map_camera[:3, 3].tolist()
+    return x, y, z
+
+
+def _vote(stored: StoredKeyframe, log_odds: float, *, seen: bool, answered: bool) -> Vote:
+    return Vote(log_odds, seen, answered, stored.stamp_ns, _position(stored.T_map_camera))
 
 
 def _free_space_log_odds(relation: NDArray[np.uint8]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from numpy.typing import ArrayLike
 from lira_ros.fusion.contracts import (
     Conformity,
     Instance,
+    InstanceState,
     InstructionStatus,
     Judgement,
     OrientedBox,
+    Removal,
+    RemovalReason,
     SearchState,
     Verdict,
 )
@@ -28,7 +31,12 @@ from lira_ros.geometry.pose import from_quaternion, to_quaternion
 from lira_ros.reasoning.contracts import Attributes, Instruction
 
 FILE_FORMAT = "lira instance map"
-FILE_VERSION = 1
+FILE_VERSION = 2
+# Sums of shares are rounded.
+SHARE_ROUNDING = 1e-6
+
+# Instances that left a map are remembered so that whoever held an id can still learn why; 16 kB a message at most.
+MAX_REMOVALS = 1000
 
 
 class RevisionError(ValueError):
@@ -39,8 +47,8 @@ class RevisionError(ValueError):
 class Delta:
     """A change of one instruction's map; fields as in lira_msgs/InstanceMapUpdate.
 
-    changed: new or changed instances, whole. removed: ids that do not conform or exist any more. clear: forget all
-    instances first. stamp_ns: stamp of the newest keyframe in it.
+    changed: new or changed instances, whole. removed: what does not conform or exist any more, and why. clear: forget
+    all instances first. stamp_ns: stamp of the newest keyframe in it.
     """
 
     instruction_id: str
@@ -48,18 +56,22 @@ class Delta:
     base_revision: int
     revision: int
     changed: tuple[Instance, ...]
-    removed: tuple[int, ...]
+    removed: tuple[Removal, ...]
     clear: bool = False
 
 
 @dataclass(frozen=True)
 class InstanceMap:
-    """The instances that conform to one instruction, best first; fields as in lira_msgs/InstanceMap."""
+    """The instances that conform to one instruction, best first; fields as in lira_msgs/InstanceMap.
+
+    removed: why others that were in it are gone, newest last, MAX_REMOVALS at most.
+    """
 
     instruction_id: str
     stamp_ns: int
     revision: int
     instances: tuple[Instance, ...]
+    removed: tuple[Removal, ...] = ()
 
 
 class InstanceMapView:
@@ -70,20 +82,29 @@ class InstanceMapView:
         self.revision = 0
         self.stamp_ns = 0
         self._instances: dict[int, Instance] = {}
+        self._removed: dict[int, Removal] = {}  # in order of removal
 
     @property
     def instances(self) -> tuple[Instance, ...]:
         """Return the conforming instances by falling score, equal ones by ascending id."""
         return tuple(sorted(self._instances.values(), key=lambda item: (-self._score(item), item.id)))
 
+    @property
+    def removed(self) -> tuple[Removal, ...]:
+        """Return why instances that were in the map are gone, newest last."""
+        return tuple(self._removed.values())
+
     def full(self) -> InstanceMap:
         """Return the whole map as it stands."""
-        return InstanceMap(self.instruction_id, self.stamp_ns, self.revision, self.instances)
+        return InstanceMap(self.instruction_id, self.stamp_ns, self.revision, self.instances, self.removed)
 
-    def update(self, instances: Sequence[Instance], judgement: Judgement, stamp_ns: int) -> Delta | None:
+    def update(
+        self, instances: Sequence[Instance], judgement: Judgement, stamp_ns: int, merged: Mapping[int, int]
+    ) -> Delta | None:
         """Take over the newest instances and verdicts; return what changed, None when nothing did.
 
-        Instances that conform carry the verdict of this instruction only.
+        Instances that conform carry the verdict of this instruction only. merged: the id that goes on, by the id of an
+        instance that turned out to be another.
         """
         conforming: dict[int, Instance] = {}
         for instance in instances:
@@ -99,7 +120,8 @@ class InstanceMapView:
                     named = replace(named, label=verdict.label, label_confidence=verdict.score)
                 conforming[instance.id] = named
         changed = tuple(item for key, item in sorted(conforming.items()) if self._instances.get(key) is not item)
-        removed = tuple(sorted(set(self._instances) - set(conforming)))
+        known = {instance.id for instance in instances}
+        removed = tuple(_removal(key, known, merged) for key in sorted(set(self._instances) - set(conforming)))
         if not changed and not removed:
             return None
         delta = Delta(self.instruction_id, stamp_ns, self.revision, self.revision + 1, changed, removed)
@@ -121,10 +143,16 @@ class InstanceMapView:
             )
         if delta.clear:
             self._instances.clear()
-        for instance_id in delta.removed:
-            self._instances.pop(instance_id, None)
+            self._removed.clear()
+        for removal in delta.removed:
+            self._instances.pop(removal.id, None)
+            self._removed.pop(removal.id, None)
+            self._removed[removal.id] = removal
         for instance in delta.changed:
             self._instances[instance.id] = instance
+            self._removed.pop(instance.id, None)
+        while len(self._removed) > MAX_REMOVALS:
+            self._removed.pop(next(iter(self._removed)))
         self.revision = delta.revision
         self.stamp_ns = max(self.stamp_ns, delta.stamp_ns)
 
@@ -133,6 +161,7 @@ class InstanceMapView:
         if full.instruction_id != self.instruction_id:
             raise ValueError(f"map of instruction {full.instruction_id!r}: expected {self.instruction_id!r}")
         self._instances = {instance.id: instance for instance in full.instances}
+        self._removed = {removal.id: removal for removal in full.removed}
         self.revision = full.revision
         self.stamp_ns = full.stamp_ns
 
@@ -146,6 +175,15 @@ class InstanceMapView:
     def _source_of(self, held: Instance, instance: Instance) -> bool:
         """Tell whether the instance held was made of this very state; the fusion makes a new one for every change."""
         return held.voxels is instance.voxels and held.existence == instance.existence and held.names is instance.names
+
+
+def _removal(instance_id: int, known: Collection[int], merged: Mapping[int, int]) -> Removal:
+    """Say why an instance left a map; known: the instances that are there, conforming or not."""
+    if instance_id in known:
+        return Removal(instance_id, RemovalReason.REJECTED)
+    if instance_id in merged:
+        return Removal(instance_id, RemovalReason.MERGED, merged[instance_id])
+    return Removal(instance_id, RemovalReason.REMOVED)
 
 
 # -------------------------------------------------------------------- export
@@ -162,13 +200,15 @@ def write_instance_map(
 ) -> None:
     """Write what was found for each instruction as JSON; all mappings are by instruction id.
 
-    Schema, version 1. Lengths in metres, stamps in nanoseconds, values that were not measured are null.
+    Schema, version 2. Lengths in metres, stamps in nanoseconds, values that were not measured are null.
     format, version, frame_id, up (3: unit vector against gravity in the map frame); instructions, each: id, text,
     state ("SEARCHING", "FOUND", "NONE_CONFORM", ...), reason, keyframes_answered, keyframes_pending,
-    instances_judged, instances (those that conform, best first) and rejected (the others), each: id, label,
-    label_confidence, names {label: share}, score (null: not judged), reason, existence, observations,
-    first_seen_ns, last_seen_ns, centroid (3), box {center (3), size (3), orientation (quaternion x, y, z, w; z
-    along up, x along the longer side)}, attributes (fields of lira_msgs/Attributes), voxel_size, voxel_count.
+    instances_judged, instances (those that conform, best first) and rejected (the others), each: id, merged_from (the
+    younger ids that turned out to be this one), state ("PROVISIONAL", "CONFIRMED"), label, label_confidence, names
+    {label: share}, colors {name: share}, color_deviation (CIELAB), score (null: not judged), reason, existence,
+    observations, looks, first_seen_ns, last_seen_ns, centroid (3), box {center (3), size (3), orientation (quaternion
+    x, y, z, w; z along up, x along the longer side)}, attributes (fields of lira_msgs/Attributes), voxel_size,
+    voxel_count.
     Raises OSError when the file cannot be written.
     """
     entries = []
@@ -208,13 +248,18 @@ def _entry(instance: Instance, instruction_id: str) -> dict[str, Any]:
     measured = instance.attributes
     return {
         "id": instance.id,
+        "merged_from": list(instance.merged_from),
+        "state": instance.state.name,
         "label": instance.label,
         "label_confidence": float(instance.label_confidence),
         "names": {name: float(share) for name, share in instance.names.items()},
+        "colors": {name: float(share) for name, share in instance.colors.items()},
+        "color_deviation": _number(instance.color_deviation),
         "score": float(verdict.score) if verdict is not None else None,
         "reason": verdict.reason if verdict is not None else "",
         "existence": float(instance.existence),
         "observations": instance.observations,
+        "looks": float(instance.looks),
         "first_seen_ns": instance.first_seen_ns,
         "last_seen_ns": instance.last_seen_ns,
         "centroid": [float(value) for value in instance.centroid],
@@ -245,13 +290,18 @@ class InstanceRecord:
     """One instance as read from a file, without its voxels."""
 
     id: int
+    merged_from: tuple[int, ...]
+    state: InstanceState
     label: str
     label_confidence: float
     names: dict[str, float]
+    colors: dict[str, float]
+    color_deviation: float
     score: float | None
     reason: str
     existence: float
     observations: int
+    looks: float
     first_seen_ns: int
     last_seen_ns: int
     centroid_m: tuple[float, float, float]
@@ -313,6 +363,21 @@ class _Reader:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise self.error(name, "a whole number of at least 0", value)
         return value
+
+    def wholes(self, name: str) -> tuple[int, ...]:
+        values = self.get(name)
+        if not isinstance(values, list) or not all(type(value) is int and value >= 0 for value in values):
+            raise self.error(name, "a list of whole numbers of at least 0", values)
+        return tuple(values)
+
+    def shares(self, name: str) -> dict[str, float]:
+        values = self.get(name)
+        if not isinstance(values, dict) or not all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 <= value <= 1.0 + SHARE_ROUNDING
+            for value in values.values()
+        ):
+            raise self.error(name, "shares from 0 to 1 by name", values)
+        return {str(key): float(value) for key, value in values.items()}
 
     def number(self, name: str, low: float = -math.inf, high: float = math.inf) -> float:
         return self._checked(name, self.get(name), low, high)
@@ -395,9 +460,9 @@ def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def _read_entry(entry: _Reader) -> InstanceRecord:
-    box, measured, names = entry.inside("box"), entry.inside("attributes"), entry.get("names")
-    if not isinstance(names, dict) or not all(isinstance(value, (int, float)) for value in names.values()):
-        raise entry.error("names", "shares by label", names)
+    box, measured, state = entry.inside("box"), entry.inside("attributes"), entry.text("state")
+    if state not in InstanceState.__members__:
+        raise entry.error("state", "one of " + ", ".join(InstanceState.__members__), state)
     size = box.numbers("size", 3)
     if min(size) < 0:
         raise box.error("size", "lengths of at least 0", list(size))
@@ -420,13 +485,18 @@ def _read_entry(entry: _Reader) -> InstanceRecord:
     score = entry.get("score")
     return InstanceRecord(
         id=entry.whole("id"),
+        merged_from=entry.wholes("merged_from"),
+        state=InstanceState[state],
         label=entry.text("label"),
         label_confidence=entry.number("label_confidence", 0.0, 1.0),
-        names={str(name): float(share) for name, share in names.items()},
+        names=entry.shares("names"),
+        colors=entry.shares("colors"),
+        color_deviation=entry.number_or_nan("color_deviation"),
         score=None if score is None else entry.number("score", 0.0, 1.0),
         reason=entry.text("reason"),
         existence=entry.number("existence", 0.0, 1.0),
         observations=entry.whole("observations"),
+        looks=entry.number("looks", 0.0),
         first_seen_ns=entry.whole("first_seen_ns"),
         last_seen_ns=entry.whole("last_seen_ns"),
         centroid_m=_triple(entry.numbers("centroid", 3)),

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.components import without_flying_voxels
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance, OrientedBox
-from lira_ros.fusion.evidence import CONFIRMED_SIGHTINGS, InstanceEvidence
+from lira_ros.fusion.contracts import Instance, InstanceState, OrientedBox
+from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.lifting import cells_of, find_slot, unpack, voxel_bounds
 from lira_ros.fusion.surface import FragmentSurface, FragmentSurfaces
 from lira_ros.mapping.voxel import contained_in
+from lira_ros.reasoning.color import color_deviation, color_shares
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.measurement import measure
 
 # A thing on or in a larger one is told from a part of it by its colour: smaller than this share of the larger one,
 # another colour by this distance in CIELAB (ten just noticeable differences of 2.3; shading within one piece of
-# upholstery stays below), and seen on its own by as many views as confirm an instance.
+# upholstery stays below), and confirmed on its own.
 THING_SHARE = 0.3
 THING_COLOR_DISTANCE = 25.0
 # An instance that loses more than this share of its voxels to stronger ones that are not small beside
@@ -31,8 +32,9 @@ THING_COLOR_DISTANCE = 25.0
 LOST_SHARE = 0.5
 
 # A mask that once ran over an edge leaves voxels that hardly any view repeats. What has fewer hits than this share of
-# the well seen part of the instance is such a stray, unless as many views as confirm an instance agree on it.
+# the well seen part of the instance is such a stray, unless this many views agree on it.
 STRAY_SHARE = 0.2
+AGREEING_VIEWS = 3
 
 # Attributes and box are measured again when more than this share of the voxels came or went: below that they
 # change by less than a voxel, and measuring costs more than the rest of a keyframe.
@@ -49,6 +51,8 @@ class _Measured:
     supported_by: str
     attributes: Attributes
     box: OrientedBox
+    colors: dict[str, float]
+    color_deviation: float
 
     def holds(self, keys: NDArray[np.int64], up: NDArray[np.float64], floor_height_m: float, supported_by: str) -> bool:
         """Tell whether it still holds for these voxels and this direction of gravity."""
@@ -183,7 +187,7 @@ class Publication:
             existence=evidence.existence(),
             owned=owned,
             lab=cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).reshape(3).astype(np.float32),
-            confirmed=evidence.observations() >= CONFIRMED_SIGHTINGS,
+            confirmed=evidence.state() == InstanceState.CONFIRMED,
         )
 
     def _assemble(self, evidence: InstanceEvidence, up: NDArray[np.float64], floor_height_m: float) -> Instance | None:
@@ -202,7 +206,8 @@ class Publication:
             points = voxels.astype(np.float32) * np.float32(configuration.voxel_size_m)
             attributes = measure(points, voxel_colors, up, floor_height_m, supported_by=supported_by)
             box = oriented_box(points, up, 0.5 * configuration.voxel_size_m)
-            item.measured = _Measured(keys, up, floor_height_m, supported_by, attributes, box)
+            shares, deviation = color_shares(voxel_colors), color_deviation(voxel_colors)
+            item.measured = _Measured(keys, up, floor_height_m, supported_by, attributes, box, shares, deviation)
         label, confidence = evidence.label()
         total = sum(evidence.names.values())
         return Instance(
@@ -225,6 +230,11 @@ class Publication:
                 for name, votes in sorted(evidence.opinions.items())
                 if (opinion := votes.opinion()) is not None
             },
+            state=evidence.state(),
+            looks=evidence.votes.looks(),
+            colors=item.measured.colors,
+            color_deviation=item.measured.color_deviation,
+            merged_from=tuple(sorted(evidence.merged_from)),
         )
 
 
@@ -232,7 +242,7 @@ def _least_hits(hits: NDArray[np.float32]) -> float:
     """Return the views that must have put a voxel into an instance with these (N,) hits."""
     if len(hits) == 0:
         return 0.0
-    return min(float(CONFIRMED_SIGHTINGS), STRAY_SHARE * float(np.percentile(hits, 75)))
+    return min(float(AGREEING_VIEWS), STRAY_SHARE * float(np.percentile(hits, 75)))
 
 
 @numba.njit(inline="always")
@@ -313,6 +323,8 @@ def _same(before: Instance | None, after: Instance) -> bool:
         and before.label == after.label
         and before.existence == after.existence
         and before.observations == after.observations
+        and before.looks == after.looks
+        and before.merged_from == after.merged_from
         and before.label_confidence == after.label_confidence
         and before.names == after.names
         and before.opinions == after.opinions

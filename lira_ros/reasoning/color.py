@@ -106,6 +106,14 @@ def color_shares(colors: NDArray[np.uint8]) -> dict[str, float]:
     return {COLORS[i]: float(share[i]) for i in np.argsort(-share, kind="stable") if share[i] > 0}
 
 
+def color_deviation(colors: NDArray[np.uint8]) -> float:
+    """Return the root mean square distance of (N, 3) uint8 RGB colours from their mean in CIELAB; NaN without any."""
+    if len(colors) == 0:
+        return float("nan")
+    lab = _lab(colors[:: -(-len(colors) // _SAMPLES)])
+    return float(np.sqrt(((lab - lab.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
+
 def color_name(colors: NDArray[np.uint8]) -> str:
     """Name the dominant colour of (N, 3) uint8 RGB colours; "" without points."""
     shares = color_shares(colors)

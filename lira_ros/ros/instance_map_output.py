@@ -38,7 +38,7 @@ class InstanceMapOutput:
             status = InstructionStatus(name, SearchState.CANCELLED, "The instruction was cancelled.")
             self._publish_cleared(self._map.status(name) if name in active else status)
             if name not in active:  # who takes the last latched map of each instruction must not find the old one
-                self._maps.publish(map_to_message((), (), status, 0, self._map.stamp_ns, self._sessions.map_frame))
+                self._maps.publish(map_to_message((), (), status, (), 0, self._map.stamp_ns, self._sessions.map_frame))
                 self._stale.discard(name)
         self._stale |= active - set(known)
         self._publish_status()
@@ -83,6 +83,7 @@ class InstanceMapOutput:
             view.instances,
             self._map.rejected(instruction_id) if include_rejected else (),
             self._map.status(instruction_id),
+            view.removed,
             view.revision,
             self._map.stamp_ns,
             self._sessions.map_frame,

@@ -135,7 +135,8 @@ class Monitor:
         now_s = time.monotonic()
         held = {} if message.clear else self._maps.get(message.instruction_id, {})
         changed = [instance_from_message(item, "instance_map/updates") for item in message.changed]
-        held = {key: value for key, value in held.items() if key not in set(message.removed)}
+        gone = {item.id for item in message.removed}
+        held = {key: value for key, value in held.items() if key not in gone}
         held.update({item.id: item for item in changed})
         self._maps[message.instruction_id] = held
         if not changed:

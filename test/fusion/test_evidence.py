@@ -1,41 +1,11 @@
-import math
-
 import numpy as np
-import pytest
 
 from lira_ros.fusion.components import without_flying_voxels
-from lira_ros.fusion.evidence import Claim, InstanceEvidence, Vote, VoxelEvidence
+from lira_ros.fusion.evidence import Claim, VoxelEvidence
 from lira_ros.fusion.lifting import pack, unpack
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.pose import from_quaternion, transform_points
 from lira_ros.mapping.fragment import Fragment
-
-
-def evidence_of(*votes):
-    evidence = InstanceEvidence(1)
-    for keyframe_id, log_odds, seen in votes:
-        evidence.votes[keyframe_id] = Vote(log_odds, seen=seen, answered=True)
-    return evidence
-
-
-def test_existence_does_not_depend_on_the_order_of_arrival():
-    votes = [(1, 0.8, True), (2, 0.8, True), (3, -1.4, False), (4, -1.4, False), (5, 3.0, True), (6, 3.0, True)]
-    forward, backward = evidence_of(*votes), evidence_of(*votes[::-1])
-    assert forward.existence() == backward.existence() == pytest.approx(0.97)
-
-
-def test_existence_starts_with_the_first_sighting():
-    assert evidence_of((1, -1.4, False), (2, 0.8, True)).existence() == 1 / (1 + math.exp(-0.8))
-
-
-def test_forgetting_keyframes_keeps_existence_and_observations():
-    votes = [(1, 0.8, True), (2, -0.4, False), (3, 0.8, True), (4, -0.4, False)]
-    whole, folded = evidence_of(*votes), evidence_of(*votes)
-    folded.forget_keyframe(2)
-    folded.forget_keyframe(3)
-    assert sorted(folded.votes) == [4]
-    assert folded.existence() == pytest.approx(whole.existence())
-    assert folded.observations() == whole.observations() == 2
 
 
 def test_a_claim_keeps_its_mask():

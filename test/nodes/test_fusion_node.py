@@ -277,8 +277,8 @@ def updates_of(messages, name):
             held = {}
         else:
             assert message.base_revision == revision
-        for number in message.removed:
-            del held[number]
+        for removal in message.removed:
+            del held[removal.id]
         held.update({item.id: item for item in message.changed})
         revision = message.revision
     return held, revision

@@ -14,8 +14,20 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from lira_msgs.msg import Instance as InstanceMessage
 from lira_msgs.msg import InstanceMap, InstanceMapUpdate
+from lira_msgs.msg import InstanceView as InstanceViewMessage
+from lira_msgs.msg import Removal as RemovalMessage
 from lira_msgs.msg import Verdict as VerdictMessage
-from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, Verdict
+from lira_ros.fusion.contracts import (
+    Conformity,
+    Instance,
+    InstanceState,
+    InstanceView,
+    InstructionStatus,
+    OrientedBox,
+    Removal,
+    RemovalReason,
+    Verdict,
+)
 from lira_ros.fusion.display_color import display_color
 from lira_ros.reasoning.contracts import MAX_LABEL_CHARACTERS
 from lira_ros.reasoning.plain_text import plain_text
@@ -32,8 +44,18 @@ MAX_DELETED_MARKERS = 1000
 
 def instance_to_message(instance: Instance, *, with_voxels: bool = True) -> InstanceMessage:
     """Convert an instance; without voxels its voxel arrays are empty."""
+    colors = sorted(instance.colors.items(), key=lambda item: -item[1])
+    names = sorted(instance.names.items(), key=lambda item: -item[1])
     message = InstanceMessage(
         id=instance.id,
+        merged_from=array("I", instance.merged_from),
+        state=int(instance.state),
+        names=[name for name, _ in names],
+        name_shares=array("f", [share for _, share in names]),
+        colors=[name for name, _ in colors],
+        color_shares=array("f", [share for _, share in colors]),
+        color_deviation=float(instance.color_deviation),
+        looks=float(instance.looks),
         label=instance.label,
         label_confidence=float(instance.label_confidence),
         existence=float(instance.existence),
@@ -66,6 +88,18 @@ def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
             f"{topic}: instance {message.id}: expected 3 voxel coordinates and 3 colours a voxel, "
             f"got {voxels.size} and {colors.size} values"
         )
+    for field, shares in (("names", message.name_shares), ("colors", message.color_shares)):
+        if len(getattr(message, field)) != len(shares):
+            raise ConversionError(
+                f"{topic}: instance {message.id}: expected a share for each of {field}, "
+                f"got {len(shares)} for {len(getattr(message, field))}"
+            )
+    try:
+        state = InstanceState(message.state)
+    except ValueError as error:
+        raise ConversionError(
+            f"{topic}: instance {message.id}: expected state PROVISIONAL or CONFIRMED, got {message.state}"
+        ) from error
     size = message.box_size
     label = plain_text(message.label, MAX_LABEL_CHARACTERS)
     return Instance(
@@ -84,30 +118,73 @@ def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
         first_seen_ns=stamp_to_ns(message.first_seen),
         last_seen_ns=stamp_to_ns(message.last_seen),
         observations=message.observations,
-        names={label: 1.0} if label else {},
+        names=_shares(message.names, message.name_shares),
         embedding=np.frombuffer(message.embedding, dtype=np.float32).copy(),
         verdicts={
             v.instruction_id: Verdict(Conformity(v.verdict), v.score, plain_text(v.reason, MAX_STATUS_CHARACTERS))
             for v in message.verdicts
         },
+        state=state,
+        looks=message.looks,
+        colors=_shares(message.colors, message.color_shares),
+        color_deviation=message.color_deviation,
+        merged_from=tuple(message.merged_from),
     )
+
+
+def _shares(names: Sequence[str], shares: Sequence[float]) -> dict[str, float]:
+    return {plain_text(name, MAX_LABEL_CHARACTERS): share for name, share in zip(names, shares, strict=True)}
+
+
+def removal_to_message(removal: Removal) -> RemovalMessage:
+    """Convert a tombstone."""
+    return RemovalMessage(id=removal.id, reason=int(removal.reason), merged_into=removal.merged_into)
+
+
+def removal_from_message(message: RemovalMessage, topic: str) -> Removal:
+    """Convert back; raises ConversionError naming topic and instance for a reason that is none."""
+    try:
+        return Removal(message.id, RemovalReason(message.reason), message.merged_into)
+    except ValueError as error:
+        raise ConversionError(
+            f"{topic}: removed instance {message.id}: expected reason REMOVED, MERGED or REJECTED, got {message.reason}"
+        ) from error
+
+
+def view_to_message(view: InstanceView, map_frame: str) -> InstanceViewMessage:
+    """Convert a small picture of an instance."""
+    message = InstanceViewMessage(
+        instance_id=view.instance_id,
+        keyframe_id=view.keyframe_id,
+        stamp=stamp_from_ns(view.stamp_ns),
+        visible_px=view.visible_px,
+        score=float(view.score),
+        direction=Vector3(**dict(zip("xyz", map(float, view.direction), strict=True))),
+    )
+    message.image.header.stamp = message.stamp
+    message.image.header.frame_id = map_frame
+    message.image.format = "jpeg"
+    message.image.data = array("B", view.jpeg)
+    return message
 
 
 def map_to_message(
     instances: Iterable[Instance],
     rejected: Iterable[Instance],
     status: InstructionStatus,
+    removed: Iterable[Removal],
     revision: int,
     stamp_ns: int,
     map_frame: str,
 ) -> InstanceMap:
-    """Build the full map of one instruction; rejected instances go without voxels."""
+    """Build the full map of one instruction; rejected instances go without voxels. removed: why others are gone."""
     message = InstanceMap(
         instruction_id=status.instruction_id,
         revision=revision,
         status=status_to_message(status),
         instances=[instance_to_message(item) for item in instances],
         rejected=[instance_to_message(item, with_voxels=False) for item in rejected],
+        removed=[removal_to_message(item) for item in removed],
     )
     message.header.stamp = stamp_from_ns(stamp_ns)
     message.header.frame_id = map_frame
@@ -116,7 +193,7 @@ def map_to_message(
 
 def update_to_message(
     changed: Sequence[Instance],
-    removed: Sequence[int],
+    removed: Sequence[Removal],
     status: InstructionStatus,
     revisions: tuple[int, int],
     sequence: int,
@@ -134,7 +211,7 @@ def update_to_message(
         clear=clear,
         status=status_to_message(status),
         changed=[instance_to_message(item) for item in changed],
-        removed=array("I", removed),
+        removed=[removal_to_message(item) for item in removed],
     )
     message.header.stamp = stamp_from_ns(stamp_ns)
     message.header.frame_id = map_frame

@@ -15,8 +15,12 @@ from lira_msgs.msg import Instruction as InstructionMessage
 from lira_ros.fusion.contracts import (
     Conformity,
     Instance,
+    InstanceState,
+    InstanceView,
     InstructionStatus,
     OrientedBox,
+    Removal,
+    RemovalReason,
     SearchState,
     Verdict,
 )
@@ -30,7 +34,9 @@ from lira_ros.ros.conversions.instance import (
     instance_from_message,
     instance_to_message,
     map_to_message,
+    removal_from_message,
     update_to_message,
+    view_to_message,
 )
 from lira_ros.ros.conversions.instruction import instruction_from_message, status_from_message, status_to_message
 from lira_ros.ros.errors import ConversionError
@@ -59,9 +65,14 @@ def make_instance(number=7):
         first_seen_ns=1_000_000_123,
         last_seen_ns=2_500_000_000,
         observations=4,
-        names={"mug": 1.0},
+        names={"mug": 0.75, "cup": 0.25},
         embedding=np.array([1.0, 0.0], np.float32),
         verdicts={"find-1": Verdict(Conformity.CONFORMS, 0.5, "it is red")},
+        state=InstanceState.PROVISIONAL,
+        looks=2.5,
+        colors={"white": 0.5, "red": 0.5},
+        color_deviation=12.5,
+        merged_from=(9, 11),
     )
 
 
@@ -140,6 +151,14 @@ def test_an_instance_survives_the_wire():
         "last_seen_ns",
         "observations",
         "verdicts",
+        "names",
+        "state",
+        "looks",
+        "colors",
+        "color_deviation",
+        "merged_from",
+        "label_entropy_bits",
+        "color_entropy_bits",
     ):
         assert getattr(sent, name) == getattr(received, name)
     for name in ("voxels", "voxel_colors", "embedding"):
@@ -147,6 +166,33 @@ def test_an_instance_survives_the_wire():
     np.testing.assert_allclose(sent.box.T_map_box, received.box.T_map_box)
     np.testing.assert_allclose(sent.box.size_m, received.box.size_m)
     assert_same_attributes(sent.attributes, received.attributes)
+    assert received.label_entropy_bits == pytest.approx(0.811, abs=1e-3)
+    assert received.color_entropy_bits == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: setattr(m, "name_shares", [1.0]), "share for each of names, got 1 for 2"),
+        (lambda m: setattr(m, "colors", ["red"]), "share for each of colors, got 2 for 1"),
+        (lambda m: setattr(m, "state", 9), "state PROVISIONAL or CONFIRMED, got 9"),
+    ],
+)
+def test_a_broken_instance_is_refused_by_field(change, said):
+    message = instance_to_message(make_instance())
+    change(message)
+    with pytest.raises(ConversionError, match=f"instance_map: instance 7: expected .*{said}"):
+        instance_from_message(message, "instance_map")
+
+
+def test_a_view_of_an_instance_becomes_a_jpeg_with_stamp_and_frame():
+    view = InstanceView(7, 3, 2_500_000_000, b"\xff\xd8jpeg", 1234, 0.75, np.array([0.0, 0.6, 0.8]))
+    message = through_the_wire(view_to_message(view, "map"))
+    assert (message.instance_id, message.keyframe_id, message.visible_px, message.score) == (7, 3, 1234, 0.75)
+    assert (message.image.format, bytes(message.image.data)) == ("jpeg", b"\xff\xd8jpeg")
+    assert message.image.header.frame_id == "map"
+    assert (message.stamp.sec, message.image.header.stamp.nanosec) == (2, 500_000_000)
+    assert (message.direction.x, message.direction.y, message.direction.z) == (0.0, 0.6, 0.8)
 
 
 def test_an_instance_with_too_few_colours_is_refused():
@@ -159,15 +205,20 @@ def test_an_instance_with_too_few_colours_is_refused():
 def test_maps_and_updates_carry_revisions_stamps_and_rejected_without_voxels():
     status = InstructionStatus("find-1", SearchState.FOUND, "one conforms", 3, 1, 2, 1)
     assert status_from_message(through_the_wire(status_to_message(status))) == status
-    full = map_to_message([make_instance()], [make_instance(8)], status, 5, 1_500_000_000, "map")
+    removed = (Removal(3, RemovalReason.REJECTED), Removal(4, RemovalReason.MERGED, 2))
+    full = map_to_message([make_instance()], [make_instance(8)], status, removed, 5, 1_500_000_000, "map")
     assert (full.revision, full.header.stamp.sec, full.header.stamp.nanosec) == (5, 1, 500_000_000)
     assert len(full.instances[0].voxels) == 6
     assert len(full.rejected[0].voxels) == 0
-    update = update_to_message([make_instance()], [3, 4], status, (5, 6), 11, 0, "map", clear=True)
+    update = update_to_message([make_instance()], removed, status, (5, 6), 11, 0, "map", clear=True)
     update = through_the_wire(update)
     assert isinstance(update, InstanceMapUpdate)
     assert (update.base_revision, update.revision, update.sequence, update.clear) == (5, 6, 11, True)
-    assert list(update.removed) == [3, 4]
+    for message in (update, through_the_wire(full)):
+        assert tuple(removal_from_message(item, "instance_map") for item in message.removed) == removed
+    update.removed[0].reason = 8
+    with pytest.raises(ConversionError, match="instance_map/updates: removed instance 3: expected reason"):
+        removal_from_message(update.removed[0], "instance_map/updates")
 
 
 def test_markers_of_instances_that_are_gone_are_deleted():
@@ -226,12 +277,14 @@ def test_texts_from_another_node_become_one_line_without_control_characters():
     shown = [taken.model, candidate.label, candidate.reason, candidate.attributes.color]
     sent = instance_to_message(make_instance())
     sent.label = sent.attributes.supported_by = sent.verdicts[0].reason = EVIL
+    sent.names = sent.colors = [EVIL]
+    sent.name_shares = sent.color_shares = [1.0]
     instance = instance_from_message(through_the_wire(sent), "instance_map")
-    shown += [instance.label, *instance.names, instance.attributes.supported_by]
+    shown += [instance.label, *instance.names, *instance.colors, instance.attributes.supported_by]
     shown += [verdict.reason for verdict in instance.verdicts.values()]
     sent = status_to_message(InstructionStatus("find-1", SearchState.FAILED, EVIL))
     shown.append(status_from_message(through_the_wire(sent)).reason)
-    assert len(shown) == 9
+    assert len(shown) == 10
     assert all(text.isprintable() and "forged %s {0.__class__}" in text for text in shown)
 
 

@@ -1,21 +1,22 @@
-"""Where instances are to one another, in metres: near, on, under, inside, between, left of the viewer, ...
+"""Where two instances are to one another, in metres: near, on, under, inside, between, left of the viewer, ...
 
-Everything is measured on voxels in a frame whose z axis is along gravity; boxes are looked at first, because
-most pairs are far apart.
+Everything is measured on points in a frame whose z axis is along gravity. Each relation is a few measures with limits;
+it holds when all are within them, and what it is told apart by is the measure with the least room to its limit.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from lira_ros.fusion.contracts import Instance
+from lira_ros.fusion.uncertainty import surface_deviation_m
 from lira_ros.reasoning.constraint import RelationKind
-from lira_ros.reasoning.measurement import horizontal_axes
 
 # Points that stand for an instance when gaps are measured; enough for 2 cm on furniture.
 SAMPLES = 1000
@@ -33,29 +34,66 @@ AROUND_M = 0.2
 OVERLAP_SHARE = 0.3
 # What rests on something has its middle over it, give or take what the footprint is wrong by [m].
 BALANCE_M = 0.05
+# What rests on something is at most this much larger than it, seen from above.
+LARGER_RATIO = 1.5
+# What stands on a surface rises above it by at least this [m].
+RISE_M = 0.01
 # Things hang or stand above another within this horizontal gap, a picture over a sofa for example [m].
 ABOVE_GAP_M = 0.35
+# What is above another may reach down below its top by this much [m].
+ABOVE_SINK_M = 0.1
+# Outlines of what is under or in something are wrong by this much [m].
+UNDER_EDGE_M, INSIDE_EDGE_M = 0.05, 0.02
+# Share of a thing that must be within the outline of what it is in.
+INSIDE_SHARE = 0.7
 # Left, right, before and behind need this much offset to mean anything [m].
 OFFSET_M = 0.08
 # ... and more along their own direction than this share of the offset across it.
 OFFSET_RATIO = 0.6
-# A thing between two others is no farther from their connecting line than this share of its length.
+# A thing between two others is no farther from their connecting line than this share of its length,
 BETWEEN_SHARE = 0.4
+# ... and no nearer to its ends than this one.
+BETWEEN_ENDS = 0.05
+# Relations whose answer depends on where the viewer is.
+VIEWER_KINDS = frozenset(
+    {RelationKind.LEFT_OF, RelationKind.RIGHT_OF, RelationKind.IN_FRONT_OF, RelationKind.BEHIND}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The geometry of an instance: (N, 3) sampled points with z along gravity [m], bounds, centroid and size."""
+    """The geometry of an instance in a frame with z along gravity.
+
+    points: (N, 3) sampled points [m]; low, high: (3,) bounds; centroid: (3,) mean of all points. deviation_m: standard
+    deviation of where its surface is. grounded: it was seen to stand on the floor. top_height_m: above the floor, or
+    NaN.
+    """
 
     points: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     centroid: NDArray[np.float64]
-    tree: cKDTree
-    outline: NDArray[np.float64]  # (E, 3) half planes a x + b y + c <= 0 of the convex outline seen from above
+    deviation_m: float
+    grounded: bool
+    top_height_m: float
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """Return a tree of the points."""
+        return cKDTree(self.points)
+
+    @cached_property
+    def plan(self) -> cKDTree:
+        """Return a tree of the points seen from above."""
+        return cKDTree(self.points[:, :2])
+
+    @cached_property
+    def outline(self) -> NDArray[np.float64]:
+        """Return (E, 3) half planes a x + b y + c <= 0 of the convex outline seen from above."""
+        return _outline(self.points[:, :2])
 
     @property
-    def outline_middle(self) -> NDArray[np.float64]:
+    def middle(self) -> NDArray[np.float64]:
         """Return the (2,) middle of the footprint."""
         return 0.5 * (self.low + self.high)[:2]
 
@@ -64,224 +102,234 @@ class Shape:
         """Return the longest extent [m]."""
         return float((self.high - self.low).max())
 
+    @property
+    def footprint_m2(self) -> float:
+        """Return the area of the rectangle around it seen from above [m2]."""
+        return float(np.prod((self.high - self.low)[:2]))
+
+    @property
+    def spacing_m(self) -> float:
+        """Return how far apart samples are, seen from above [m]."""
+        return max(0.06, 1.5 * math.sqrt(max(self.footprint_m2, 1e-4) / len(self.points)))
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """Whether a relation holds, by how much (gap or offset in metres, smaller is better), and in words."""
+    """Whether a relation holds, and in words with the number that decides.
+
+    measure_m: gap or offset, smaller is better. margin_m: how far the measure that decides is from its limit, below 0
+    when it does not hold; infinite when no small error can change it. deviation_m: standard deviation of that measure.
+    """
 
     holds: bool
     measure_m: float
     words: str
+    margin_m: float = math.inf
+    deviation_m: float = 0.0
 
 
-class SpatialRelations:
-    """Measures relations between instances; keeps shapes while the voxels of an instance stay the same."""
+@dataclass(frozen=True)
+class _Check:
+    """One measure of a relation: how far it is within its limit [m], and what to say when it is beyond."""
 
-    def __init__(self) -> None:
-        self._shapes: dict[int, tuple[NDArray[np.int32], Shape]] = {}
-        self._axes = horizontal_axes(np.array([0.0, 0.0, 1.0]))
-        self._camera = np.zeros(3)
-        self._gaps: dict[tuple[int, int], float] = {}
-
-    def look_from(self, up: NDArray[np.float64], camera_position: NDArray[np.float64]) -> None:
-        """Set what "up" is, (3,) unit vector, and where the viewer is, (3,) [m], both in the map frame."""
-        axes = horizontal_axes(up)
-        if not np.allclose(axes, self._axes, atol=1e-6):
-            self._shapes.clear()
-            self._gaps.clear()
-            self._axes = axes
-        self._camera = self._axes @ np.asarray(camera_position, dtype=np.float64)
-
-    @property
-    def up(self) -> NDArray[np.float64]:
-        """Return the (3,) unit vector against gravity in the map frame."""
-        return np.asarray(self._axes[2])
-
-    def forget_except(self, ids: set[int]) -> None:
-        """Drop what is kept of instances that are gone."""
-        for gone in self._shapes.keys() - ids:
-            del self._shapes[gone]
-
-    def shape(self, instance: Instance) -> Shape:
-        """Return the geometry of an instance."""
-        kept = self._shapes.get(instance.id)
-        if kept is not None and kept[0] is instance.voxels:
-            return kept[1]
-        points = instance.points.astype(np.float64)
-        if len(points) == 0:
-            points = instance.box.corners()
-        points = points @ self._axes.T
-        half = 0.5 * instance.voxel_size_m
-        # Voxels are sorted: every n-th one would leave out whole layers. The same points always give the same sample.
-        chosen = np.random.default_rng(0).permutation(len(points))[:SAMPLES]
-        sampled = points[np.sort(chosen)]
-        shape = Shape(
-            sampled,
-            points.min(axis=0) - half,
-            points.max(axis=0) + half,
-            points.mean(axis=0),
-            cKDTree(sampled),
-            _outline(sampled[:, :2]),
-        )
-        self._shapes[instance.id] = (instance.voxels, shape)
-        self._gaps = {pair: gap for pair, gap in self._gaps.items() if instance.id not in pair}
-        return shape
-
-    def gap(self, first: Instance, second: Instance) -> float:
-        """Return the distance between the nearest points of two instances [m]."""
-        key = (first.id, second.id) if first.id < second.id else (second.id, first.id)
-        one, other = self.shape(first), self.shape(second)
-        if key not in self._gaps:
-            if len(one.points) > len(other.points):
-                one, other = other, one
-            distance = float(other.tree.query(one.points)[0].min())
-            half = 0.5 * (first.voxel_size_m + second.voxel_size_m)
-            self._gaps[key] = max(0.0, distance - half)
-        return self._gaps[key]
-
-    def covered_share(self, first: Instance, second: Instance, reach_m: float) -> float:
-        """Return the share of the points of the first within ``reach_m`` of the second."""
-        one, other = self.shape(first), self.shape(second)
-        if (one.low > other.high + reach_m).any() or (other.low > one.high + reach_m).any():
-            return 0.0
-        distances, _ = other.tree.query(one.points, distance_upper_bound=reach_m + _spacing(other))
-        return float(np.isfinite(distances).mean())
-
-    def camera_distance(self, instance: Instance) -> float:
-        """Return the distance from the viewer to the nearest point of an instance [m]."""
-        return float(self.shape(instance).tree.query(self._camera)[0])
-
-    def lateral(self, instance: Instance, others: list[Instance]) -> float:
-        """Return how far to the right of the middle of several instances one is, as the viewer sees them [m]."""
-        middle = np.mean([self.shape(other).centroid for other in others], axis=0)
-        _, right = self._view(middle)
-        return float((self.shape(instance).centroid - middle)[:2] @ right)
-
-    def from_middle(self, instance: Instance, others: list[Instance]) -> float:
-        """Return how far one is from the middle of several instances [m]."""
-        middle = np.mean([self.shape(other).centroid for other in others], axis=0)
-        return float(np.linalg.norm(self.shape(instance).centroid - middle))
-
-    def relate(self, kind: RelationKind, target: Instance, anchors: tuple[Instance, ...]) -> Evidence:
-        """Return whether a target stands in a relation to an anchor (two for BETWEEN)."""
-        anchor = anchors[0]
-        if kind in (RelationKind.NEAR, RelationKind.FAR):
-            gap = self.gap(target, anchor)
-            if kind is RelationKind.FAR:
-                return Evidence(gap >= FAR_M, -gap, f"{gap:.1f} m away from")
-            reach = float(
-                np.clip(NEAR_SHARE * max(self.shape(target).size_m, self.shape(anchor).size_m), NEAR_MIN_M, NEAR_MAX_M)
-            )
-            return Evidence(gap <= reach, gap, f"{gap:.2f} m from")
-        if kind is RelationKind.ON:
-            return self._on(target, anchor)
-        if kind is RelationKind.HOLDS:
-            carried = self._on(anchor, target)
-            if not carried.holds:
-                carried = self._inside(anchor, target)
-            return Evidence(carried.holds, carried.measure_m, "has on it" if carried.holds else "does not have on it")
-        if kind is RelationKind.UNDER:
-            return self._under(target, anchor)
-        if kind is RelationKind.ABOVE:
-            return self._above(target, anchor)
-        if kind is RelationKind.INSIDE:
-            inside = self._inside(target, anchor)
-            return inside if inside.holds else self._on(target, anchor, words="in")
-        if kind is RelationKind.BETWEEN:
-            return self._between(target, anchors)
-        return self._beside(kind, target, anchor)
-
-    def _on(self, target: Instance, anchor: Instance, words: str = "on") -> Evidence:
-        if _stands_on_floor(target) and anchor.attributes.top_height_m > LOW_ANCHOR_M:
-            return Evidence(False, float("inf"), f"not {words}")
-        one, other = self.shape(target), self.shape(anchor)
-        if _horizontal_gap(one, other) > AROUND_M or one.low[2] > other.high[2] + 2 * CONTACT_M:
-            return Evidence(False, float("inf"), f"not {words}")
-        overlap = _overlap(one, other)
-        # The height that carries the thing: the highest part of the anchor around its footprint, below its bottom.
-        around = (other.points[:, :2] >= one.low[:2] - AROUND_M).all(axis=1)
-        around &= (other.points[:, :2] <= one.high[:2] + AROUND_M).all(axis=1)
-        heights = other.points[around, 2]
-        heights = heights[heights <= one.low[2] + CONTACT_M]
-        if len(heights) == 0 or overlap < OVERLAP_SHARE:
-            return Evidence(False, float("inf"), f"not {words}")
-        clearance = float(one.low[2] - heights.max())
-        rises = one.high[2] > heights.max() + 0.01
-        balanced = (one.outline_middle @ other.outline[:, :2].T + other.outline[:, 2] <= BALANCE_M).all()
-        smaller = np.prod((one.high - one.low)[:2]) <= 1.5 * np.prod((other.high - other.low)[:2])
-        roofed = _share_below(one, other) > OVERLAP_SHARE  # on a lower shelf or between legs: not on top
-        holds = not roofed and clearance <= CONTACT_M and bool(rises) and bool(smaller) and bool(balanced)
-        return Evidence(holds, abs(clearance), words if holds else f"not {words}")
-
-    def _under(self, target: Instance, anchor: Instance) -> Evidence:
-        one, other = self.shape(target), self.shape(anchor)
-        above = (other.points[:, :2] >= one.low[:2] - 0.05).all(axis=1)
-        above &= (other.points[:, :2] <= one.high[:2] + 0.05).all(axis=1)
-        covered = _overlap(one, other) >= OVERLAP_SHARE and bool(above.any())
-        holds = covered and float(other.points[above, 2].max()) >= one.high[2] - 0.05
-        holds = holds and one.centroid[2] < other.high[2] - 0.05 and not self._on(target, anchor).holds
-        # What carries a thing is under it, although it reaches out below.
-        holds = holds or self._on(anchor, target).holds
-        drop = float(other.high[2] - one.high[2])
-        return Evidence(holds, max(drop, 0.0), "under" if holds else "not under")
-
-    def _above(self, target: Instance, anchor: Instance) -> Evidence:
-        one, other = self.shape(target), self.shape(anchor)
-        rise = float(one.low[2] - other.high[2])
-        holds = rise >= -0.1 and _horizontal_gap(one, other) <= ABOVE_GAP_M
-        return Evidence(holds, abs(rise), f"{max(rise, 0.0):.2f} m above" if holds else "not above")
-
-    def _inside(self, target: Instance, anchor: Instance) -> Evidence:
-        one, other = self.shape(target), self.shape(anchor)
-        within = (one.points[:, :2] >= other.low[:2] - 0.02).all(axis=1)
-        within &= (one.points[:, :2] <= other.high[:2] + 0.02).all(axis=1)
-        share = float(within.mean())
-        holds = share >= 0.7 and other.low[2] - 0.05 <= one.low[2] <= other.high[2] - 0.02
-        holds = holds and one.size_m < other.size_m
-        return Evidence(holds, 1.0 - share, "in" if holds else "not in")
-
-    def _between(self, target: Instance, anchors: tuple[Instance, ...]) -> Evidence:
-        here = self.shape(target).centroid[:2]
-        start, end = (self.shape(anchor).centroid[:2] for anchor in anchors[:2])
-        line = end - start
-        length = float(np.linalg.norm(line))
-        if length < 1e-6:
-            return Evidence(False, float("inf"), "not between")
-        along = float((here - start) @ line) / length**2
-        aside = abs(float(line[0] * (here - start)[1] - line[1] * (here - start)[0])) / length
-        holds = 0.05 <= along <= 0.95 and aside <= BETWEEN_SHARE * length
-        return Evidence(holds, aside, "between" if holds else "not between")
-
-    def _beside(self, kind: RelationKind, target: Instance, anchor: Instance) -> Evidence:
-        place = self.shape(anchor).centroid
-        forward, right = self._view(place)
-        offset: NDArray[np.float64] = (self.shape(target).centroid - place)[:2]
-        lateral, deeper = float(offset @ right), float(offset @ forward)
-        along, across = {
-            RelationKind.LEFT_OF: (-lateral, deeper),
-            RelationKind.RIGHT_OF: (lateral, deeper),
-            RelationKind.IN_FRONT_OF: (-deeper, lateral),
-            RelationKind.BEHIND: (deeper, lateral),
-        }[kind]
-        holds = along >= OFFSET_M and along >= OFFSET_RATIO * abs(across)
-        words = kind.value if holds else f"not {kind.value}"
-        return Evidence(holds, self.gap(target, anchor), f"seen from the camera {words}")
-
-    def _view(self, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the horizontal unit vectors forward (from the viewer to a place) and right."""
-        forward = (place - self._camera)[:2]
-        norm = float(np.linalg.norm(forward))
-        forward = forward / norm if norm > 1e-6 else np.array([1.0, 0.0])
-        return forward, np.array([forward[1], -forward[0]])
+    margin_m: float
+    words: str
 
 
-def _stands_on_floor(instance: Instance) -> bool:
-    return instance.attributes.supported_by == "floor" and instance.attributes.bottom_height_m < CONTACT_M
+def shape_of(instance: Instance, axes: NDArray[np.float64]) -> Shape:
+    """Return the geometry of an instance; axes: (3, 3) rows of the frame with z along gravity, in the map frame."""
+    points = instance.points.astype(np.float64)
+    if len(points) == 0:
+        points = instance.box.corners()
+    points = points @ axes.T
+    half = 0.5 * instance.voxel_size_m
+    # Voxels are sorted: every n-th one would leave out whole layers. The same points always give the same sample.
+    chosen = np.random.default_rng(0).permutation(len(points))[:SAMPLES]
+    attributes = instance.attributes
+    return Shape(
+        points=points[np.sort(chosen)],
+        low=points.min(axis=0) - half,
+        high=points.max(axis=0) + half,
+        centroid=points.mean(axis=0),
+        deviation_m=surface_deviation_m(instance),
+        grounded=attributes.supported_by == "floor" and attributes.bottom_height_m < CONTACT_M,
+        top_height_m=attributes.top_height_m,
+    )
 
 
-def _horizontal_gap(one: Shape, other: Shape) -> float:
+def near(one: Shape, other: Shape, gap_m: float) -> Evidence:
+    """Return whether two things are near one another; gap_m: between their surfaces."""
+    reach_m = min(NEAR_MAX_M, max(NEAR_MIN_M, NEAR_SHARE * max(one.size_m, other.size_m)))
+    holds = gap_m <= reach_m
+    words = f"{gap_m:.2f} m from" if holds else f"{gap_m:.2f} m, more than {reach_m:.2f} m, from"
+    return Evidence(holds, gap_m, words, reach_m - gap_m, joint_deviation_m(one, other))
+
+
+def far(one: Shape, other: Shape, gap_m: float) -> Evidence:
+    """Return whether two things are far from one another; gap_m: between their surfaces."""
+    holds = gap_m >= FAR_M
+    words = f"{gap_m:.1f} m away from" if holds else f"{gap_m:.2f} m, less than {FAR_M:.1f} m, away from"
+    return Evidence(holds, -gap_m, words, gap_m - FAR_M, joint_deviation_m(one, other))
+
+
+def on(one: Shape, other: Shape, word: str = "on") -> Evidence:
+    """Return whether one thing stands or lies on the other."""
+    negative = f"not {word}"
+    if one.grounded and other.top_height_m > LOW_ANCHOR_M:
+        return Evidence(False, math.inf, f"stands on the floor, {negative}")
+    aside, over = horizontal_gap_m(one, other), float(one.low[2] - other.high[2])
+    if aside > AROUND_M:
+        return _decided([_Check(AROUND_M - aside, f"{aside:.2f} m beside, {negative}")], word, math.inf, one, other)
+    if over > 2 * CONTACT_M:
+        return _decided([_Check(2 * CONTACT_M - over, f"{over:.2f} m above, {negative}")], word, math.inf, one, other)
+    overlap = _overlap(one, other)
+    # The height that carries the thing: the highest part of the anchor around its footprint, below its bottom.
+    around = (other.points[:, :2] >= one.low[:2] - AROUND_M).all(axis=1)
+    around &= (other.points[:, :2] <= one.high[:2] + AROUND_M).all(axis=1)
+    heights = other.points[around, 2]
+    below = heights[heights <= one.low[2] + CONTACT_M]
+    if len(below) == 0:
+        sunk = float(heights.min() - one.low[2]) if len(heights) else math.inf
+        words = f"nothing of it is below, {negative}"
+        return _decided([_Check(CONTACT_M - sunk, words)], word, math.inf, one, other)
+    carrying_m = float(below.max())
+    clearance = float(one.low[2]) - carrying_m
+    outside = float((one.middle @ other.outline[:, :2].T + other.outline[:, 2]).max())
+    covered = _share_below(one, other)  # on a lower shelf or between legs: not on top
+    checks = [
+        _Check((overlap - OVERLAP_SHARE) * one.size_m, f"only {100 * overlap:.0f} % over it, {negative}"),
+        _Check(CONTACT_M - clearance, f"{clearance:.2f} m above the surface, {negative}"),
+        _Check(float(one.high[2]) - carrying_m - RISE_M, f"level with its surface, {negative}"),
+        _Check(BALANCE_M - outside, f"its middle {outside:.2f} m beside, {negative}"),
+        _Check(
+            math.sqrt(LARGER_RATIO * other.footprint_m2) - math.sqrt(one.footprint_m2), f"larger than it, {negative}"
+        ),
+        _Check((OVERLAP_SHARE - covered) * one.size_m, f"{100 * covered:.0f} % below a part of it, {negative}"),
+    ]
+    measure_m = abs(clearance) if overlap >= OVERLAP_SHARE else math.inf
+    return _decided(checks, word, measure_m, one, other)
+
+
+def under(one: Shape, other: Shape) -> Evidence:
+    """Return whether one thing is under the other: below a part of it, or carrying it."""
+    drop = max(0.0, float(other.high[2] - one.high[2]))
+    carried = on(other, one)
+    if carried.holds:  # what carries a thing is under it, although it reaches out below
+        return Evidence(True, drop, "under", carried.margin_m, carried.deviation_m)
+    aside = horizontal_gap_m(one, other)
+    if aside > UNDER_EDGE_M:
+        return _decided([_Check(UNDER_EDGE_M - aside, f"{aside:.2f} m beside, not under")], "under", drop, one, other)
+    above = (other.points[:, :2] >= one.low[:2] - UNDER_EDGE_M).all(axis=1)
+    above &= (other.points[:, :2] <= one.high[:2] + UNDER_EDGE_M).all(axis=1)
+    overlap = _overlap(one, other) if above.any() else 0.0
+    roof_m = float(other.points[above, 2].max()) if above.any() else -math.inf
+    checks = [
+        _Check((overlap - OVERLAP_SHARE) * one.size_m, f"only {100 * overlap:.0f} % below it, not under"),
+        _Check(
+            roof_m - float(one.high[2]) + UNDER_EDGE_M,
+            f"reaches {float(one.high[2]) - roof_m:.2f} m above it, not under",
+        ),
+        _Check(
+            float(other.high[2]) - UNDER_EDGE_M - float(one.centroid[2]),
+            f"its middle {float(one.centroid[2] - other.high[2]):.2f} m above the top, not under",
+        ),
+    ]
+    found = _decided(checks, "under", drop, one, other)
+    if found.holds and on(one, other).holds:
+        return Evidence(False, drop, "on top, not under")
+    return found
+
+
+def above(one: Shape, other: Shape) -> Evidence:
+    """Return whether one thing is above the other, touching it or not."""
+    rise, aside = float(one.low[2] - other.high[2]), horizontal_gap_m(one, other)
+    checks = [
+        _Check(rise + ABOVE_SINK_M, f"begins {-rise:.2f} m below the top, not above"),
+        _Check(ABOVE_GAP_M - aside, f"{aside:.2f} m beside, not above"),
+    ]
+    return _decided(checks, f"{max(rise, 0.0):.2f} m above", abs(rise), one, other)
+
+
+def inside(one: Shape, other: Shape) -> Evidence:
+    """Return whether one thing is within the other."""
+    within = (one.points[:, :2] >= other.low[:2] - INSIDE_EDGE_M).all(axis=1)
+    within &= (one.points[:, :2] <= other.high[:2] + INSIDE_EDGE_M).all(axis=1)
+    share = float(within.mean())
+    bottom = float(one.low[2])
+    checks = [
+        _Check((share - INSIDE_SHARE) * one.size_m, f"only {100 * share:.0f} % within, not in"),
+        _Check(bottom - float(other.low[2]) + 0.05, f"begins {float(other.low[2]) - bottom:.2f} m below it, not in"),
+        _Check(
+            float(other.high[2]) - INSIDE_EDGE_M - bottom,
+            f"begins {bottom - float(other.high[2]):.2f} m above its rim, not in",
+        ),
+        _Check(other.size_m - one.size_m, "larger than it, not in"),
+    ]
+    return _decided(checks, "in", 1.0 - share, one, other)
+
+
+def between(one: Shape, start: Shape, end: Shape) -> Evidence:
+    """Return whether a thing is between two others, seen from above."""
+    line = (end.centroid - start.centroid)[:2]
+    offset = (one.centroid - start.centroid)[:2]
+    length = float(np.linalg.norm(line))
+    if length < 1e-6:
+        return Evidence(False, math.inf, "not between")
+    along = float(offset @ line) / length
+    aside = abs(float(line[0] * offset[1] - line[1] * offset[0])) / length
+    beyond = max(-along, along - length)
+    checks = [
+        _Check(min(along, length - along) - BETWEEN_ENDS * length, f"{max(0.0, beyond):.2f} m beyond, not between"),
+        _Check(BETWEEN_SHARE * length - aside, f"{aside:.2f} m off the line, not between"),
+    ]
+    return _decided(checks, f"{aside:.2f} m off the line between", aside, one, start, end)
+
+
+def beside(kind: RelationKind, one: Shape, other: Shape, viewer: NDArray[np.float64], gap_m: float) -> Evidence:
+    """Return whether a thing is left, right, before or behind another, for a viewer at (3,) [m]."""
+    forward, right = view_directions(viewer, other.centroid)
+    offset: NDArray[np.float64] = (one.centroid - other.centroid)[:2]
+    lateral, deeper = float(offset @ right), float(offset @ forward)
+    along, across = {
+        RelationKind.LEFT_OF: (-lateral, deeper),
+        RelationKind.RIGHT_OF: (lateral, deeper),
+        RelationKind.IN_FRONT_OF: (-deeper, lateral),
+        RelationKind.BEHIND: (deeper, lateral),
+    }[kind]
+    lateral_words = f"{abs(lateral):.2f} m to the {'right' if lateral > 0 else 'left'}"
+    deep_words = f"{abs(deeper):.2f} m {'behind' if deeper > 0 else 'in front'}"
+    said = f"{lateral_words} and {deep_words}, not {kind.value}"
+    checks = [_Check(along - OFFSET_M, said), _Check(along - OFFSET_RATIO * abs(across), said)]
+    found = _decided(checks, f"{along:.2f} m {kind.value}", gap_m, one, other)
+    return Evidence(found.holds, gap_m, f"seen from the camera {found.words}", found.margin_m, found.deviation_m)
+
+
+def horizontal_gap_m(one: Shape, other: Shape) -> float:
+    """Return how far apart the bounds of two things are, seen from above [m]."""
     apart = np.maximum(0.0, np.maximum(one.low[:2] - other.high[:2], other.low[:2] - one.high[:2]))
     return float(np.linalg.norm(apart))
+
+
+def view_directions(
+    viewer: NDArray[np.float64], place: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the horizontal unit vectors forward (from the viewer to a place) and right, (2,) each."""
+    forward = (place - viewer)[:2]
+    norm = float(np.linalg.norm(forward))
+    forward = forward / norm if norm > 1e-6 else np.array([1.0, 0.0])
+    return forward, np.array([forward[1], -forward[0]])
+
+
+def joint_deviation_m(*shapes: Shape) -> float:
+    """Return the standard deviation of a measure between the surfaces of several things [m]."""
+    return math.sqrt(sum(shape.deviation_m**2 for shape in shapes))
+
+
+def _decided(checks: list[_Check], words: str, measure_m: float, *shapes: Shape) -> Evidence:
+    """Return the evidence of a relation: it holds when every check is within its limit."""
+    least = min(checks, key=lambda check: check.margin_m)
+    holds = least.margin_m >= 0.0
+    return Evidence(holds, measure_m, words if holds else least.words, least.margin_m, joint_deviation_m(*shapes))
 
 
 def _outline(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -298,22 +346,14 @@ def _share_below(one: Shape, other: Shape) -> float:
     roof = other.points[other.points[:, 2] > one.high[2] + 0.02]
     if len(roof) == 0:
         return 0.0
-    distances, _ = cKDTree(roof[:, :2]).query(one.points[:, :2], distance_upper_bound=_spacing(other))
+    distances, _ = cKDTree(roof[:, :2]).query(one.points[:, :2], distance_upper_bound=other.spacing_m)
     return float(np.isfinite(distances).mean())
-
-
-def _spacing(shape: Shape) -> float:
-    """Return how far apart samples of a shape are, seen from above [m]."""
-    area = max(float(np.prod((shape.high - shape.low)[:2])), 1e-4)
-    return max(0.06, 1.5 * math.sqrt(area / len(shape.points)))
 
 
 def _overlap(one: Shape, other: Shape) -> float:
     """Return the share of one's points that are over or under the other one, seen from above."""
-    tree = cKDTree(other.points[:, :2])
-    distances, _ = tree.query(one.points[:, :2], distance_upper_bound=_spacing(other))
-    near = float(np.isfinite(distances).mean())
+    distances, _ = other.plan.query(one.points[:, :2], distance_upper_bound=max(AROUND_M, other.spacing_m))
+    over = distances <= other.spacing_m
     # A thing hides what is under it: points inside the other's outline count when the other is around them.
-    inside = (one.points[:, :2] @ other.outline[:, :2].T + other.outline[:, 2] <= 0.0).all(axis=1)
-    distances, _ = tree.query(one.points[:, :2], distance_upper_bound=AROUND_M)
-    return max(near, float((inside & np.isfinite(distances)).mean()))
+    within = (one.points[:, :2] @ other.outline[:, :2].T + other.outline[:, 2] <= 0.0).all(axis=1)
+    return max(float(over.mean()), float((within & (distances <= AROUND_M)).mean()))

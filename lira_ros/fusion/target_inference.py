@@ -16,14 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, Judgement, SearchState, Verdict
+from lira_ros.fusion.relation_table import RelationTable
 from lira_ros.fusion.rooms import room_of
-from lira_ros.fusion.spatial_relations import Evidence, SpatialRelations
+from lira_ros.fusion.spatial_relations import Evidence
+from lira_ros.fusion.uncertainty import (
+    certainty,
+    extent_deviation_m,
+    share_deviation,
+    surface_deviation_m,
+    volume_deviation_m3,
+)
 from lira_ros.fusion.weighing import weigh
+from lira_ros.reasoning.color import color_shares
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Relation, RelationKind
 from lira_ros.reasoning.contracts import Attributes, Instruction, Opinion
 from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods, classes
 from lira_ros.reasoning.language import lexicon
-from lira_ros.reasoning.relevance import CONFORM_SCORE, Match, Relevance, is_open
+from lira_ros.reasoning.relevance import CONFORM_SCORE, WRONG_COLOR, Match, Relevance, is_open
 
 # "Nothing conforms" is said after at least this many keyframes: a single view shows a corner of a room.
 MIN_KEYFRAMES = 3
@@ -47,6 +56,18 @@ TRUSTED_LABEL = 0.8
 SETTLED_KEYFRAMES = 10
 # A part lies in its whole: it is smaller than this share of it, and this share of it is within this reach [m] of it.
 PART_SIZE_SHARE, PART_SHARE, PART_REACH_M = 0.5, 0.8, 0.05
+# A thing of a neighbouring colour ("gray" where white is wanted) may be of that colour in the shade only when at least
+# this part of its surface looks so: of 24 gray things of the validation homes 19 have less, of 23 white ones that were
+# taken for gray or beige 3.
+SHADED_COLOR_SHARE = 0.02
+# Colours that no camera tells from others; they are understood and never seen.
+_UNSEEN_COLORS = frozenset({"silver", "gold", "copper"})
+# Less certain than one standard deviation is a tie: what is measured next may turn it.
+TIE_CERTAINTY = 0.84
+# What does not stand in the relation asked for keeps this share of its score.
+MISSED_SHARE = 0.4
+# What lost a comparison keeps at least this share of its score, however clearly it lost.
+LOST_SHARE = 0.3
 # A thing this close to the floor stands on it even when the view does not show it [m].
 FLOOR_REACH_M = 0.12
 
@@ -78,6 +99,21 @@ class _Finding:
     score: float
     reason: str
     label: str = ""  # the name under which it was judged
+    certainty: float = 1.0  # how probable it is that what decided was measured right, from 0.5 on
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What a rival is ranked by: a number [unit] with its standard deviation; infinite = not known, words say why."""
+
+    value: float
+    deviation: float
+    unit: str
+    words: str  # what it is measured from
+
+    def shown(self) -> str:
+        """Return the number for a person."""
+        return f"{abs(self.value):{'.2g' if self.unit == 'm3' else '.2f'}} {self.unit}"
 
 
 class TargetInference:
@@ -85,9 +121,18 @@ class TargetInference:
 
     def __init__(self, relevance: Relevance) -> None:
         self._relevance = relevance
-        self._relations = SpatialRelations()
+        self._relations = RelationTable()
         self._names: dict[int, tuple[Attributes, dict[str, float], float, dict[str, float]]] = {}
+        self._colors: dict[int, tuple[NDArray[np.uint8], dict[str, float]]] = {}
         self._matches: OrderedDict[Phrase, _Known] = OrderedDict()  # the phrase used last at the end
+
+    def relations(
+        self, instances: Sequence[Instance], up: NDArray[np.float64], viewer: NDArray[np.float64]
+    ) -> RelationTable:
+        """Return the table of relations, brought up to date with instances; arguments as of judge()."""
+        self._relations.look_from(up, viewer)
+        self._relations.update(instances)
+        return self._relations
 
     def judge(
         self,
@@ -107,22 +152,24 @@ class TargetInference:
         """
         ordered = sorted(instances, key=lambda instance: instance.id)
         ids = {instance.id for instance in ordered}
-        self._relations.look_from(up, camera_position)
-        self._relations.forget_except(ids)
+        self.relations(ordered, up, camera_position)
         for gone in self._names.keys() - ids:
             del self._names[gone]
+        for gone in self._colors.keys() - ids:
+            del self._colors[gone]
         names = [self._names_of(instance) for instance in ordered]
         said = [(opinions or {}).get(instance.id, instance.opinions.get(instruction.id)) for instance in ordered]
-        scene = _Scene(self._matches_of, self._relations, ordered, names, said)
+        scene = _Scene(self._matches_of, self._colors_of, self._relations, ordered, names, said)
         findings = scene.without_parts(scene.evaluate(instruction.constraint, wanted=True))
         if keyframes_answered >= SETTLED_KEYFRAMES:
-            findings = scene.seen_twice(findings)
+            findings = scene.seen_twice(findings, keyframes_answered)
         verdicts = {
             instance.id: Verdict(
                 Conformity.CONFORMS if finding.conforms else Conformity.REJECTED,
-                round(float(min(1.0, max(0.0, finding.score))), 4),
+                round(min(1.0, max(0.0, finding.score)) * (finding.certainty if finding.conforms else 1.0), 4),
                 _sentence(finding.reason),
                 finding.label if finding.conforms and instance.label_confidence < TRUSTED_LABEL else "",
+                finding.certainty,
             )
             for instance, finding in zip(ordered, findings, strict=True)
         }
@@ -149,6 +196,14 @@ class TargetInference:
         while len(self._matches) > MAX_KEPT_PHRASES:
             self._matches.popitem(last=False)
         return [match for _, _, match in fresh.values()]
+
+    def _colors_of(self, instance: Instance) -> dict[str, float]:
+        """Return which part of the surface of an instance looks how, by basic colour name."""
+        kept = self._colors.get(instance.id)
+        if kept is None or kept[0] is not instance.voxel_colors:
+            kept = (instance.voxel_colors, color_shares(instance.voxel_colors))
+            self._colors[instance.id] = kept
+        return kept[1]
 
     def _names_of(self, instance: Instance) -> dict[str, float]:
         kept = self._names.get(instance.id)
@@ -182,13 +237,15 @@ class _Scene:
     def __init__(
         self,
         matches_of: Callable[[Phrase, Sequence[Instance], Sequence[dict[str, float]]], list[Match]],
-        relations: SpatialRelations,
+        colors_of: Callable[[Instance], dict[str, float]],
+        relations: RelationTable,
         instances: list[Instance],
         names: list[dict[str, float]],
         opinions: list[Opinion | None],
     ) -> None:
         self._opinions = opinions
         self._matches_of = matches_of
+        self._colors_of = colors_of
         self._relations = relations
         self.instances = instances
         self._names = names
@@ -228,7 +285,7 @@ class _Scene:
     def _evaluate_one(self, constraint: Constraint, wanted: bool) -> list[_Finding]:
         matches = [
             replace(match, reason=self._about(index, match))
-            for index, match in enumerate(self.match(constraint.phrase))
+            for index, match in enumerate(self._with_colors_seen(constraint.phrase, self.match(constraint.phrase)))
         ]
         if wanted:
             ranked = constraint.rank is not None
@@ -237,7 +294,16 @@ class _Scene:
                 for match, opinion in zip(matches, self._opinions, strict=True)
             ]
         anything = not constraint.phrase.text and not constraint.phrase.implicit
-        findings = [_Finding(match.score >= CONFORM_SCORE, match.score, match.reason, match.label) for match in matches]
+        findings = [
+            _Finding(
+                match.score >= CONFORM_SCORE,
+                match.score,
+                match.reason,
+                match.label,
+                certainty(match.score - CONFORM_SCORE, self._score_deviation(index)),
+            )
+            for index, match in enumerate(matches)
+        ]
         if anything:
             findings = self._without_structure(findings)
         for relation in constraint.relations:
@@ -249,10 +315,11 @@ class _Scene:
             findings = self._rank(constraint.rank, constraint, findings)
         return findings
 
-    def seen_twice(self, findings: list[_Finding]) -> list[_Finding]:
-        """Leave out what a single view showed: one wrong mask makes such a thing."""
+    def seen_twice(self, findings: list[_Finding], keyframes: int) -> list[_Finding]:
+        """Leave out what a single view of so many keyframes showed: one wrong mask makes such a thing."""
+        words = f"but seen only once in {keyframes} keyframes"
         return [
-            replace(finding, conforms=False, score=0.5 * finding.score, reason=f"{finding.reason}, but seen only once")
+            replace(finding, conforms=False, score=0.5 * finding.score, reason=f"{finding.reason}, {words}")
             if finding.conforms and instance.observations < 2 and instance.label_confidence < TRUSTED_LABEL
             else finding
             for instance, finding in zip(self.instances, findings, strict=True)
@@ -272,14 +339,44 @@ class _Scene:
                 whole = self.instances[other]
                 if len(part.voxels) > PART_SIZE_SHARE * len(whole.voxels):
                     continue
-                if self._relations.covered_share(part, whole, PART_REACH_M) >= PART_SHARE:
-                    words = f"{findings[index].reason}, but it is a part of the {self._name(other)}"
-                    result[index] = replace(findings[index], conforms=False, score=0.5, reason=words)
+                covered = self._relations.covered_share(part, whole, PART_REACH_M)
+                if covered >= PART_SHARE:
+                    words = f"but it is a part of the {self._name(other)}: {100 * covered:.0f} % lie on it"
+                    reason = f"{findings[index].reason}, {words}"
+                    result[index] = replace(findings[index], conforms=False, score=0.5, reason=reason)
                     break
         return result
 
     def _about(self, index: int, match: Match) -> str:
-        return f"{match.reason}{_size_words(self.instances[index].attributes)}"
+        instance = self.instances[index]
+        fits = f", fits {match.score:.2f} of {CONFORM_SCORE:g} needed" if match.score < CONFORM_SCORE else ""
+        share = instance.names.get(match.label, 0.0)
+        views = "view" if instance.observations == 1 else "views"
+        voted = f", {100 * share:.0f} % of {instance.observations} {views}" if 0.0 < share < 1.0 else ""
+        return f"{match.reason}{voted}{_size_words(instance.attributes)}{fits}"
+
+    def _score_deviation(self, index: int) -> float:
+        """Return the standard deviation of how well an instance answers a phrase: of the votes on its name."""
+        names, instance = self._names[index], self.instances[index]
+        return share_deviation(min(1.0, max(names.values(), default=0.0)), instance.observations)
+
+    def _with_colors_seen(self, phrase: Phrase, matches: list[Match]) -> list[Match]:
+        """Leave out what has a neighbouring colour on all of its surface."""
+        wanted = [color for color in phrase.colors if color not in _UNSEEN_COLORS]
+        if not wanted or len(wanted) < len(phrase.colors):
+            return matches
+        result = []
+        for instance, match in zip(self.instances, matches, strict=True):
+            named = instance.attributes.color
+            said = set(instance.label.split()) & set(wanted)
+            if match.score >= CONFORM_SCORE and named and named not in wanted and not said:
+                shares = self._colors_of(instance)
+                share = max(shares.get(color, 0.0) for color in wanted)
+                words = f"{match.reason} ({100 * share:.0f} % of it looks {' or '.join(wanted)})"
+                factor = 1.0 if share >= SHADED_COLOR_SHARE or not shares else WRONG_COLOR
+                match = replace(match, score=round(match.score * factor, 4), factor=match.factor * factor, reason=words)
+            result.append(match)
+        return result
 
     def _without_structure(self, findings: list[_Finding]) -> list[_Finding]:
         """Walls, floors and ceilings are no "things"."""
@@ -310,26 +407,28 @@ class _Scene:
         if relation.kind is RelationKind.HOLDS and anchor.phrase.unique and not phrase.text and len(holding) > 1:
             # Of a bowl on a table both have the apple on or in them; what it lies in is the smaller one.
             holding = {min(holding, key=lambda index: float(np.prod(_extents(self.instances[index]))))}
+        nearest_m = min((evidence[index][0].measure_m for index in holding), default=math.inf)
         result = list(findings)
         for index in candidates:
-            found, words, certainty = evidence[index]
+            found, words, anchor_share = evidence[index]
             finding = findings[index]
             holds = index in holding
-            if relation.negated:
-                result[index] = replace(
-                    finding,
-                    conforms=not found.holds,
-                    score=finding.score * (0.3 if found.holds else 1.0),
-                    reason=f"{finding.reason}, " + (f"but {words}" if found.holds else words),
-                )
-                continue
-            if found.holds and not holds:
-                words += ", but another one is nearer"
+            sure = certainty(found.margin_m, found.deviation_m)
+            if holds and not found.holds:  # the nearest at all
+                sure = certainty(NEAREST_LIMIT_M - found.measure_m, found.deviation_m)
+            elif found.holds and not holds and not relation.negated:
+                words += f", but another one is nearer ({nearest_m:.2f} m < {found.measure_m:.2f} m)"
+                sure = certainty(found.measure_m - nearest_m - NEAREST_SLACK_M, found.deviation_m)
+            if sure < TIE_CERTAINTY:
+                words += f", which measures that are wrong by {found.deviation_m:.2f} m cannot tell yet"
+            fits = found.holds != relation.negated if relation.negated else holds
+            share = (1.0 if relation.negated else anchor_share) if fits else MISSED_SHARE
             result[index] = replace(
                 finding,
-                conforms=holds,
-                score=finding.score * (certainty if holds else 0.4),
-                reason=f"{finding.reason}, {'' if holds else 'but '}{words}",
+                conforms=fits,
+                score=finding.score * share,
+                reason=f"{finding.reason}, {'' if fits else 'but '}{words}",
+                certainty=min(finding.certainty, sure),
             )
         return result
 
@@ -357,12 +456,12 @@ class _Scene:
         if structural is not None:
             return structural, f"{structural.words} the {wanted.head}", 1.0
         best: tuple[Evidence, str, float] | None = None
-        for anchors, certainty in _combinations(anchor_sets, index):
+        for anchors, share in _combinations(anchor_sets, index):
             found = self._relations.relate(kind, target, tuple(self.instances[anchor] for anchor in anchors))
             named = " and ".join(self._name(anchor) for anchor in anchors)
             words = f"{found.words} the {named}"
             if best is None or (found.holds, -found.measure_m) > (best[0].holds, -best[0].measure_m):
-                best = (found, words, certainty)
+                best = (found, words, share)
         if (best is None or not best[0].holds) and self._label_says(index, kind, wanted):
             return Evidence(True, 0.0, kind.value), f"its name says so ({self.instances[index].label})", 0.9
         if best is None:
@@ -412,11 +511,17 @@ class _Scene:
         words = excluded.phrase.text or "what was excluded"
         described = " ".join([*excluded.phrase.shapes, *excluded.phrase.colors, words])
         result = []
-        for finding, other, match in zip(findings, others, own, strict=True):
+        for index, (finding, other, match) in enumerate(zip(findings, others, own, strict=True)):
             # What is much better described by the target's own words is not what was excluded.
             if finding.conforms and other.conforms and other.score >= EXCLUDED_SHARE * match.score:
-                finding = _Finding(
-                    False, 0.3 * finding.score, f"{finding.reason}, but it is the {described} to leave out"
+                words = f"but it is the {described} to leave out ({other.score:.2f} against {match.score:.2f})"
+                sure = certainty(other.score - EXCLUDED_SHARE * match.score, self._score_deviation(index))
+                finding = replace(
+                    finding,
+                    conforms=False,
+                    score=0.3 * finding.score,
+                    reason=f"{finding.reason}, {words}",
+                    certainty=min(finding.certainty, sure),
                 )
             result.append(finding)
         return result
@@ -442,10 +547,17 @@ class _Scene:
         best = max(value for value, finding in zip(certain, findings, strict=True) if finding.conforms)
         leader = next(i for i, finding in enumerate(findings) if finding.conforms and certain[i] == best)
         result = []
-        for finding, value in zip(findings, certain, strict=True):
+        for index, (finding, value) in enumerate(zip(findings, certain, strict=True)):
             if finding.conforms and value < share * best:
-                words = f"{finding.reason}, but the {self._name(leader)} fits better"
-                finding = _Finding(False, 0.6 * finding.score, words)
+                words = f"but the {self._name(leader)} fits better ({value:.2f} < {share:g} x {best:.2f})"
+                deviation = math.hypot(self._score_deviation(index), share * self._score_deviation(leader))
+                finding = replace(
+                    finding,
+                    conforms=False,
+                    score=0.6 * finding.score,
+                    reason=f"{finding.reason}, {words}",
+                    certainty=min(finding.certainty, certainty(share * best - value, deviation)),
+                )
             result.append(finding)
         return result
 
@@ -453,128 +565,197 @@ class _Scene:
         rivals = [index for index, finding in enumerate(findings) if finding.conforms]
         measured = self._rank_values(rank, rivals)
         order = sorted(
-            (index for index in rivals if math.isfinite(measured[index][0])),
+            (index for index in rivals if math.isfinite(measured[index].value)),
             key=lambda index: (
-                -measured[index][0] if rank.descending else measured[index][0],
+                -measured[index].value if rank.descending else measured[index].value,
                 self.instances[index].id,
             ),
         )
-        keep = order[rank.ordinal - 1 : rank.ordinal - 1 + (constraint.count or 1)]
-        word = _rank_word(rank)
+        first = rank.ordinal - 1
+        keep = order[first : first + (constraint.count or 1)]
+        wanted = f"{_ordinal(rank.ordinal)}{_rank_word(rank)}"
         result = list(findings)
         for index in rivals:
             finding = findings[index]
-            value, words = measured[index]
-            if not math.isfinite(value):
-                result[index] = replace(
-                    finding, conforms=False, score=0.3 * finding.score, reason=f"{finding.reason}, {words}"
-                )
-            elif index in keep:
-                among = f" of {len(order)}" if len(order) > 1 else ", the only one"
-                result[index] = replace(
-                    finding, reason=f"{finding.reason}: {_ordinal(rank.ordinal)}{word}{among} ({words})"
-                )
+            if index in keep:
+                result[index] = self._won(finding, index, order, first, len(keep), measured, wanted, constraint)
+                continue
+            if not math.isfinite(measured[index].value):
+                share, sure, words = LOST_SHARE, 1.0, measured[index].words
+            elif not keep:
+                share, sure = 0.5, 1.0
+                words = f"but there are only {len(order)} to choose {wanted} from"
             else:
-                result[index] = replace(
-                    finding,
-                    conforms=False,
-                    score=0.5 * finding.score,
-                    reason=f"{finding.reason}, but {self._rank_reason(rank, index, order, keep, measured)}",
-                )
-        if not keep:
-            total = len(order)
-            for index in order:
-                wanted = f"{_ordinal(rank.ordinal)}{word}"
-                reason = f"{findings[index].reason}, but there are only {total} to choose {wanted} from"
-                result[index] = replace(
-                    findings[index], conforms=False, score=0.5 * findings[index].score, reason=reason
-                )
+                sure, words = self._lost(rank, index, order, keep, measured)
+                share = max(LOST_SHARE, 1.0 - sure)  # of a tie both have half
+            result[index] = replace(
+                finding,
+                conforms=False,
+                score=share * finding.score,
+                reason=f"{finding.reason}, {words}",
+                certainty=min(finding.certainty, sure),
+            )
         return result
 
-    def _rank_reason(
-        self, rank: Rank, index: int, order: list[int], keep: list[int], measured: dict[int, tuple[float, str]]
-    ) -> str:
-        if not keep:
-            return "there are too few to rank"
-        place, winner = order.index(index), keep[0]
-        comparative = _comparative(rank)
-        if place < order.index(winner):
-            return f"it is {comparative} ({measured[index][1]}) than the {self._name(winner)} ({measured[winner][1]})"
-        return f"the {self._name(winner)} is {comparative} ({measured[winner][1]} against {measured[index][1]})"
+    def _won(
+        self,
+        finding: _Finding,
+        index: int,
+        order: list[int],
+        first: int,
+        count: int,
+        measured: dict[int, _Measure],
+        wanted: str,
+        constraint: Constraint,
+    ) -> _Finding:
+        """Return the finding of what a rank keeps, with the numbers of its neighbours in the order."""
+        mine = measured[index]
+        if len(order) == 1:
+            return replace(finding, reason=f"{finding.reason}: {wanted}, the only one ({mine.shown()}{mine.words})")
+        rivals = [order[place] for place in (first - 1, first + count) if 0 <= place < len(order)]
+        compared = [self._compared(index, rival, measured) for rival in rivals]
+        sure = min((sure for sure, _ in compared), default=1.0)
+        shown = ", ".join(f"{_sign(mine, measured[rival])} {self._shown(rival, mine, measured)}" for rival in rivals)
+        numbers = f"{mine.shown()}{mine.words} {shown}".rstrip()
+        doubts = "".join(f", but {words}" for _, words in compared if words)
+        kinds = _plural(constraint.phrase.head) if constraint.phrase.head else "things"
+        return replace(
+            finding,
+            reason=f"{finding.reason}: {wanted} of {len(order)} {kinds}: {numbers}{doubts}",
+            certainty=min(finding.certainty, sure),
+        )
 
-    def _rank_values(self, rank: Rank, rivals: list[int]) -> dict[int, tuple[float, str]]:
-        """Return the measure of each rival and its words; infinite = it cannot be measured."""
+    def _lost(
+        self, rank: Rank, index: int, order: list[int], keep: list[int], measured: dict[int, _Measure]
+    ) -> tuple[float, str]:
+        """Return how certain it is that a rank leaves an instance out, and why."""
+        before = order.index(index) < order.index(keep[0])
+        winner = keep[0] if before else keep[-1]
+        sure, doubt = self._compared(index, winner, measured)
+        mine, theirs = measured[index], measured[winner]
+        comparative = _comparative(rank)
+        if before:
+            numbers = f"{mine.shown()} {_sign(mine, theirs)} {theirs.shown()}{theirs.words}"
+            words = f"but it is {comparative} than the {self._name(winner)}: {numbers}"
+        else:
+            numbers = f"{theirs.shown()} {_sign(theirs, mine)} {mine.shown()}{mine.words}"
+            words = f"but the {self._name(winner)} is {comparative}: {numbers}"
+        return sure, words + (f"; {doubt}" if doubt else "")
+
+    def _compared(self, index: int, rival: int, measured: dict[int, _Measure]) -> tuple[float, str]:
+        """Return how certain the order of two is, and in words when it is not."""
+        mine, theirs = measured[index], measured[rival]
+        deviation = math.hypot(mine.deviation, theirs.deviation)
+        sure = certainty(mine.value - theirs.value, deviation)
+        if sure >= TIE_CERTAINTY:
+            return sure, ""
+        shown = replace(mine, value=deviation).shown()
+        return sure, f"{mine.shown()} and {theirs.shown()} differ by less than {shown}, cannot be told apart yet"
+
+    def _shown(self, index: int, mine: _Measure, measured: dict[int, _Measure]) -> str:
+        other = measured[index]
+        return f"{other.shown()}{other.words if other.words != mine.words else ''} ({self._name(index)})"
+
+    def _rank_values(self, rank: Rank, rivals: list[int]) -> dict[int, _Measure]:
+        """Return the measure of each rival."""
         if rank.kind is RankKind.DISTANCE:
             return self._distances(rank, rivals)
         everyone = [self.instances[index] for index in rivals]
-        values: dict[int, tuple[float, str]] = {}
+        measured_up = all(math.isfinite(instance.attributes.bottom_height_m) for instance in everyone)
+        values: dict[int, _Measure] = {}
         for index in rivals:
             instance = self.instances[index]
             length, width, height = _extents(instance)
+            top = instance.attributes.top_height_m
             if rank.kind is RankKind.SIZE:
                 # What stands on the floor fills the space below it: the legs of a table that no view showed must not
                 # make it smaller than a box.
-                top = instance.attributes.top_height_m
                 standing = instance.attributes.supported_by == "floor" and math.isfinite(top)
                 height = max(height, top if standing else 0.0, 0.5 * instance.voxel_size_m)
-                values[index] = (length * width * height, f"{length:.2f} x {width:.2f} x {height:.2f} m")
+                extents = (length, width, height)
+                values[index] = _Measure(math.prod(extents), volume_deviation_m3(instance, extents), "m3", "")
             elif rank.kind is RankKind.HEIGHT:
-                top = instance.attributes.top_height_m
                 standing = instance.attributes.supported_by != "surface" and math.isfinite(top)
-                values[index] = (top, f"{top:.2f} m high") if standing else (height, f"{height:.2f} m high")
-            elif rank.kind is RankKind.LENGTH:
-                longest = max(length, width)
-                values[index] = (longest, f"{longest:.2f} m long")
-            elif rank.kind is RankKind.WIDTH:
-                values[index] = (width, f"{width:.2f} m wide")
+                tall = top if standing else height
+                values[index] = _Measure(tall, extent_deviation_m(instance, tall), "m", " high")
+            elif rank.kind in (RankKind.LENGTH, RankKind.WIDTH):
+                side = max(length, width) if rank.kind is RankKind.LENGTH else width
+                words = " long" if rank.kind is RankKind.LENGTH else " wide"
+                values[index] = _Measure(side, extent_deviation_m(instance, side), "m", words)
             elif rank.kind is RankKind.ELEVATION:
-                low = float(self._relations.shape(instance).low[2])
-                shown = instance.attributes.bottom_height_m
-                values[index] = (low, f"{shown if math.isfinite(shown) else low:.2f} m up")
+                low = instance.attributes.bottom_height_m if measured_up else self._relations.shape(instance).low[2]
+                values[index] = _Measure(float(low), surface_deviation_m(instance), "m", " up")
             elif rank.kind is RankKind.MIDDLE:
                 aside = self._relations.from_middle(instance, everyone)
-                values[index] = (aside, f"{aside:.2f} m from their middle")
+                values[index] = _Measure(aside, surface_deviation_m(instance), "m", " from their middle")
             else:
                 aside = self._relations.lateral(instance, everyone)
-                values[index] = (aside, f"{abs(aside):.2f} m {'right' if aside > 0 else 'left'} of their middle")
+                words = f" {'right' if aside > 0 else 'left'} of their middle"
+                values[index] = _Measure(aside, surface_deviation_m(instance), "m", words)
         return values
 
-    def _distances(self, rank: Rank, rivals: list[int]) -> dict[int, tuple[float, str]]:
+    def _distances(self, rank: Rank, rivals: list[int]) -> dict[int, _Measure]:
         if rank.anchor is None:
-            distances = {index: self._relations.camera_distance(self.instances[index]) for index in rivals}
-            return {index: (value, f"{value:.2f} m from the camera") for index, value in distances.items()}
-        anchors = self._anchors(rank.anchor)
-        values: dict[int, tuple[float, str]] = {}
-        for index in rivals:
-            gaps = [
-                (self._relations.gap(self.instances[index], self.instances[anchor]), anchor)
-                for anchor, _ in anchors
-                if anchor != index
-            ]
-            if not gaps:
-                values[index] = (math.inf, f"no {rank.anchor.phrase.text or 'anchor'} was found to measure from")
-                continue
-            gap, anchor = min(gaps)
-            # Things that touch differ by their centres.
-            centre = float(
-                np.linalg.norm(
-                    self._relations.shape(self.instances[index]).centroid
-                    - self._relations.shape(self.instances[anchor]).centroid
+            return {
+                index: _Measure(
+                    self._relations.camera_distance(self.instances[index]),
+                    surface_deviation_m(self.instances[index]),
+                    "m",
+                    " from the camera",
                 )
+                for index in rivals
+            }
+        anchors = self._anchors(rank.anchor)
+        values: dict[int, _Measure] = {}
+        for index in rivals:
+            instance = self.instances[index]
+            found = self._relations.nearest(instance, [self.instances[anchor] for anchor, _ in anchors])
+            if found is None:
+                words = f"no {rank.anchor.phrase.text or 'anchor'} was found to measure from"
+                values[index] = _Measure(math.inf, 0.0, "m", words)
+                continue
+            gap, anchor = found
+            # Things that touch differ by their centres.
+            centre = self._relations.shape(instance).centroid - self._relations.shape(anchor).centroid
+            values[index] = _Measure(
+                gap + 1e-3 * float(np.linalg.norm(centre)),
+                math.hypot(surface_deviation_m(instance), surface_deviation_m(anchor)),
+                "m",
+                f" from the {self._name(self._place_of[anchor.id])}",
             )
-            values[index] = (gap + 1e-3 * centre, f"{gap:.2f} m from the {self._name(anchor)}")
         return values
+
+    @cached_property
+    def _place_of(self) -> dict[int, int]:
+        return {instance.id: place for place, instance in enumerate(self.instances)}
 
     def _limit(self, findings: list[_Finding], count: int) -> list[_Finding]:
         conforming = [index for index, finding in enumerate(findings) if finding.conforms]
         best = sorted(conforming, key=lambda index: (-findings[index].score, self.instances[index].id))[:count]
+        if len(best) == len(conforming):
+            return findings
         result = list(findings)
+        last, wanted = best[-1], "is" if count == 1 else "are"
+        dropped = [index for index in conforming if index not in best]
+        nearest = max(dropped, key=lambda index: (findings[index].score, -self.instances[index].id))
         for index in conforming:
-            if index not in best:
-                reason = f"{findings[index].reason}, but only {count} {'is' if count == 1 else 'are'} wanted"
-                result[index] = replace(
-                    findings[index], conforms=False, score=0.6 * findings[index].score, reason=reason
-                )
+            finding, rival = findings[index], nearest if index in best else last
+            deviation = math.hypot(self._score_deviation(index), self._score_deviation(rival))
+            sure = min(finding.certainty, certainty(finding.score - findings[rival].score, deviation))
+            if index in best:
+                result[index] = replace(finding, certainty=sure)
+                continue
+            words = (
+                f"but only {count} of {len(conforming)} {wanted} wanted, and the {self._name(last)} fits at least as"
+                f" well ({findings[last].score:.2f} >= {finding.score:.2f})"
+            )
+            result[index] = replace(
+                finding,
+                conforms=False,
+                score=0.6 * finding.score,
+                reason=f"{finding.reason}, {words}",
+                certainty=sure,
+            )
         return result
 
     def _name(self, index: int) -> str:
@@ -656,6 +837,19 @@ def _state(
     if judged == 0:
         return SearchState.NONE_CONFORM, f"Nothing was found in {answered} keyframes."
     return SearchState.NONE_CONFORM, f"None of {things} seen in {answered} keyframes conforms.{closest}"
+
+
+def _sign(one: _Measure, other: _Measure) -> str:
+    return "<" if one.value < other.value else ">" if one.value > other.value else "="
+
+
+def _plural(noun: str) -> str:
+    """Return the plural of a noun as reasons name it."""
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in tuple("aeiou"):
+        return f"{noun[:-1]}ies"
+    return f"{noun[:-1]}ves" if noun in ("shelf", "bookshelf", "knife", "loaf") else f"{noun}s"
 
 
 def _rank_word(rank: Rank) -> str:

@@ -9,7 +9,7 @@ was seen not to belong to it has little overlap with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,20 @@ class InstanceView:
     cells: NDArray[np.int32]
     slices: NDArray[np.int64]
 
+    @classmethod
+    def undrawn(
+        cls,
+        instances: list[InstanceEvidence],
+        bounds: NDArray[np.int64],
+        relation: NDArray[np.uint8],
+        pixel: NDArray[np.int32],
+        distance: NDArray[np.float32],
+    ) -> InstanceView:
+        """Return a view of which nothing is known but how its voxels meet the measured depth."""
+        nothing = np.zeros(0, dtype=np.int32)
+        slices = np.zeros(len(instances) + 1, dtype=np.int64)
+        return cls(instances, bounds, relation, pixel, distance, nothing, nothing, nothing, slices)
+
     def part(self, index: int) -> slice:
         """Return the slice of one instance in the voxel arrays."""
         return slice(int(self.bounds[index]), int(self.bounds[index + 1]))
@@ -137,14 +151,34 @@ class Association:
                     other.also.append(candidate)
                     break
             else:
-                low, high, mean = voxel_bounds(keys)
-                extent_m = float((high - low + 1).max()) * configuration.voxel_size_m
-                results.append(
-                    LiftedCandidate(
-                        candidate, keys, colors, grid, cells, mean * configuration.voxel_size_m, extent_m, []
-                    )
-                )
+                results.append(self._lifted(candidate, keys, colors, grid, []))
         return results, too_small
+
+    def joined(self, pieces: list[LiftedCandidate]) -> LiftedCandidate:
+        """Return candidates of one picture that show pieces of one thing as one; the largest speaks for all."""
+        if len(pieces) == 1:
+            return pieces[0]
+        largest = max(pieces, key=lambda item: (item.cells, item.candidate.score)).candidate
+        mask = np.logical_or.reduce([item.candidate.mask for item in pieces])
+        keys, first = np.unique(np.concatenate([item.keys for item in pieces]), return_index=True)
+        colors = np.concatenate([item.colors for item in pieces])[first]
+        grid = np.logical_or.reduce([item.grid for item in pieces])
+        others = [candidate for item in pieces for candidate in (item.candidate, *item.also)]
+        others = [candidate for candidate in others if candidate is not largest]
+        return self._lifted(replace(largest, mask=mask), keys, colors, grid, others)
+
+    def _lifted(
+        self,
+        candidate: Candidate,
+        keys: NDArray[np.int64],
+        colors: NDArray[np.float32],
+        grid: NDArray[np.bool_],
+        also: list[Candidate],
+    ) -> LiftedCandidate:
+        low, high, mean = voxel_bounds(keys)
+        size = self._configuration.voxel_size_m
+        extent_m = float((high - low + 1).max()) * size
+        return LiftedCandidate(candidate, keys, colors, grid, int(np.count_nonzero(grid)), mean * size, extent_m, also)
 
     def observe(
         self, instances: Mapping[int, InstanceEvidence], lifted: list[LiftedCandidate], stored: StoredKeyframe
@@ -158,19 +192,23 @@ class Association:
         bounds = np.concatenate(([0], np.cumsum([len(item) for item in keys]))).astype(np.int64)
         flat = np.concatenate(keys) if keys else np.zeros(0, dtype=np.int64)
         relation, pixel, distance = look_up(flat, stored, configuration.voxel_size_m, configuration.margin_m)
+        return self.draw(InstanceView.undrawn(within, bounds, relation, pixel, distance), lifted, stored)
+
+    def draw(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> InstanceView:
+        """Count anew what the instances of a view share with candidates."""
+        configuration = self._configuration
         depth = stored.grid(stored.depth_m())
         masks = np.stack([item.grid for item in lifted]) if lifted else np.zeros((0, *depth.shape), dtype=np.bool_)
         offsets, rows = rows_per_cell(masks)
         # Voxels that the views mostly contradict do not speak for the place of their instance any more.
-        drawn = relation.copy()
-        for index, evidence in enumerate(within):
-            part = slice(int(bounds[index]), int(bounds[index + 1]))
-            drawn[part][evidence.voxels.share() < configuration.min_support] = OUT_OF_VIEW
+        drawn = view.relation.copy()
+        for index, evidence in enumerate(view.instances):
+            drawn[view.part(index)][evidence.voxels.share() < configuration.min_support] = OUT_OF_VIEW
         areas, shared, cells, slices = splat(
-            bounds,
+            view.bounds,
             drawn,
-            pixel,
-            distance,
+            view.pixel,
+            view.distance,
             depth,
             stored.camera.width_px,
             stored.stride,
@@ -180,7 +218,7 @@ class Association:
             rows,
             len(lifted),
         )
-        return InstanceView(within, bounds, relation, pixel, distance, areas, shared, cells, slices)
+        return replace(view, areas=areas, shared=shared, cells=cells, slices=slices)
 
     def _references(self, evidence: InstanceEvidence, but: int) -> list[int]:
         """Return keyframes in which an instance was seen, the last and others evenly spread before."""

@@ -4,7 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lira_ros.configuration import parameter
+from lira_ros.configuration import parameter, section
+from lira_ros.reasoning.compute import DEVICE_CHOICES
+
+
+@dataclass(frozen=True)
+class LearnedConfiguration:
+    """The network of the learned fusion."""
+
+    weights: str = parameter(
+        "", "Weights of the learned fusion (.safetensors of `lira train fusion`); empty = those that are shipped"
+    )
+    device: str = parameter("auto", "Where the network runs; auto = the GPU where there is one", choices=DEVICE_CHOICES)
+
+
+@dataclass(frozen=True)
+class TiffConfiguration:
+    """LIRA's network of fusion, method tiff."""
+
+    weights: str = parameter(
+        "", "Weights of method tiff (.safetensors of `lira train fusion --model tiff`); empty = those that are shipped"
+    )
+    # LIRA's thresholds; its authors' note for the Extension data set has 0.4.
+    min_confidence: float = parameter(
+        0.6, "Confidence of the network from which a candidate takes part", minimum=0.0, maximum=1.0
+    )
+    neighbour_rule: str = parameter(
+        "plus1",
+        "Which voxels are neighbours in its sparse convolution: plus1, all that touch; quirk_cpu and quirk_gpu, as in "
+        "LIRA's volume that is one voxel too small, by spconv's search on processors or on CUDA",
+        choices=("plus1", "quirk_cpu", "quirk_gpu"),
+    )
+    back_end: str = parameter(
+        "pytorch",
+        "What computes the sparse convolution; spconv and torchsparse need CUDA and their package",
+        choices=("pytorch", "spconv", "torchsparse"),
+    )
+    device: str = parameter("auto", "Where the network runs; auto = the GPU where there is one", choices=DEVICE_CHOICES)
 
 
 @dataclass(frozen=True)
@@ -13,11 +49,14 @@ class FusionConfiguration:
 
     method: str = parameter(
         "votes",
-        "How candidates become instances. votes: overlap, name, colour and meaning decide what belongs together, and "
-        "every view votes for and against every voxel; geometry: overlap alone decides, masks are united and the older "
-        "instance keeps a contested voxel (what LIRA does without its network; for comparison)",
-        choices=("votes", "geometry"),
+        "How candidates become instances. learned: a trained network compares candidates and instances and judges "
+        "every voxel of a view; votes: overlap, name, colour and meaning decide what belongs together, and every view "
+        "votes for and against every voxel; geometry: overlap alone decides, masks are united and the older instance keeps a "
+        "contested voxel (what LIRA does without its network; for comparison)",
+        choices=("learned", "votes", "geometry"),
     )
+    learned: LearnedConfiguration = section(LearnedConfiguration)
+    tiff: TiffConfiguration = section(TiffConfiguration)
 
     voxel_size_m: float = parameter(
         0.02, "Edge of the voxels of instances [m]; the same as the map's", minimum=0.005, maximum=0.2

@@ -6,6 +6,7 @@ Keyframes, lifting, the assignment, existence, merging and publication are the s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from lira_ros.fusion.association import TINY_EXTENT_M, Association, InstanceView, LiftedCandidate
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
-from lira_ros.fusion.evidence import InstanceEvidence
+from lira_ros.fusion.evidence import HIT_LOG_ODDS, InstanceEvidence
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe
 from lira_ros.mapping.voxel import contained_in
 
@@ -27,6 +28,8 @@ COLOR_WEIGHT = 0.1
 # mask (masks have gaps).
 RIVAL_VOTE = 1.0
 GAP_VOTE = 0.5
+# A candidate of score 0 was still seen: its words weigh little, but they do not vanish.
+SMALLEST_SCORE = 0.05
 # A view from farther than this counts less, with the square of the distance, as the pixels on a surface do.
 FULL_VOTE_DEPTH_M = 2.5
 
@@ -37,13 +40,16 @@ def view_weight(distance_m: NDArray[np.float32]) -> NDArray[np.float32]:
     return ratio * ratio
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Meeting:
     """A keyframe's candidates and the instances that it can see, compared.
 
     masked: (H * W,) pixels in any of the masks. overlaps: (M, C) in [0, 1], over what both could see. scores: (M, C)
-    for the assignment, -inf where the two cannot be the same. confidence: (C,) in [0, 1], how likely each candidate
-    is one whole thing.
+    for the assignment, -inf where the two cannot be the same. confidence: (C,) in [0, 1], how well each mask is
+    believed to show one whole thing. log_odds: (C,) what it says about the existence of what it shows. same:
+    (C + M, C + M) probabilities that two are one thing, candidates first; None where a method does not know.
+
+    A method may join candidates: ``lifted`` holds those that go on.
     """
 
     view: InstanceView
@@ -53,6 +59,11 @@ class Meeting:
     overlaps: NDArray[np.float64]
     scores: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    log_odds: NDArray[np.float64]
+    same: NDArray[np.float64] | None = None
+
+
+Encode = Callable[[str], NDArray[np.float32]]
 
 
 class FusionMethod(ABC):
@@ -107,7 +118,17 @@ class Geometry(FusionMethod):
         for item in lifted:
             masked |= item.candidate.mask.ravel()
         confidence = np.array([item.candidate.score for item in lifted], dtype=np.float64)
-        return Meeting(view, lifted, stored, masked, overlaps, scores, confidence)
+        log_odds = HIT_LOG_ODDS * np.maximum(confidence, SMALLEST_SCORE)
+        return Meeting(
+            view=view,
+            lifted=lifted,
+            stored=stored,
+            masked=masked,
+            overlaps=overlaps,
+            scores=scores,
+            confidence=confidence,
+            log_odds=log_odds,
+        )
 
     def _agreement(self, evidence: InstanceEvidence, item: LiftedCandidate) -> float:
         return 0.0
@@ -199,7 +220,20 @@ class Votes(Geometry):
         return hits, views
 
 
-def create_method(configuration: FusionConfiguration, association: Association) -> FusionMethod:
-    """Return the method that ``configuration.method`` names."""
+MakeMethod = Callable[[Association], FusionMethod]
+
+
+def method_maker(configuration: FusionConfiguration, encode: Encode | None = None) -> MakeMethod:
+    """Return what makes the method that ``configuration.method`` names; its network is loaded now, and once.
+
+    encode: returns the (L,) unit vector of a label, for methods that compare labels by meaning. Raises
+    FusionModelError for a network that cannot be loaded.
+    """
+    if configuration.method == "learned":
+        from lira_ros.fusion.learned.method import Learned
+        from lira_ros.fusion.learned.model_file import load_network
+
+        network = load_network(configuration.learned)
+        return lambda association: Learned(configuration, association, network, encode)
     methods = {"votes": Votes, "geometry": Geometry}
-    return methods[configuration.method](configuration, association)
+    return lambda association: methods[configuration.method](configuration, association)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, Judgement, SearchState
-from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
+from lira_ros.fusion.engine import FusionEngine, Outcome
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
+from lira_ros.fusion.relation_table import RelationTable
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
@@ -66,7 +67,7 @@ class ConformingMap:
     Not thread-safe: it has one owner. Call ``refresh`` after adding data, at whatever rate publication wants.
     """
 
-    def __init__(self, fusion: InstanceFusion, inference: TargetInference) -> None:
+    def __init__(self, fusion: FusionEngine, inference: TargetInference) -> None:
         self.fusion = fusion
         self._inference = inference
         self._searches: dict[str, _Search] = {}
@@ -153,7 +154,7 @@ class ConformingMap:
         keyframe_poses: Mapping[int, NDArray[np.float64]],
         fragment_poses: Mapping[int, tuple[int, NDArray[np.float64]]],
     ) -> int:
-        """Move what is known to corrected poses, see InstanceFusion.correct_poses(); return how many moved."""
+        """Move what is known to corrected poses, see FusionEngine.correct_poses(); return how many moved."""
         newest = self._newest
         if newest is not None and newest.id in keyframe_poses:
             frame = replace(newest.frame, T_map_camera=keyframe_poses[newest.id])
@@ -161,7 +162,7 @@ class ConformingMap:
         return self.fusion.correct_poses(keyframe_poses, fragment_poses)
 
     def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
-        """Forget what the map forgot, see InstanceFusion.forget_places(); return how many instances went."""
+        """Forget what the map forgot, see FusionEngine.forget_places(); return how many instances went."""
         return self.fusion.forget_places(keyframe_ids, fragment_ids)
 
     def reset(self, *, same_session: bool = False) -> None:
@@ -227,6 +228,10 @@ class ConformingMap:
             for instance in self.fusion.instances()
             if instance.id not in shown and instance.id in search.judgement.verdicts
         )
+
+    def relations(self) -> RelationTable:
+        """Return how all instances stand to one another, seen from the newest keyframe, until something changes."""
+        return self._inference.relations(self.fusion.instances(), self.up, self._camera_position())
 
     def query(
         self,

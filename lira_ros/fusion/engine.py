@@ -6,16 +6,20 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import Candidate, CandidateSet
+
+if TYPE_CHECKING:
+    from lira_ros.fusion.method import Encode
 
 
 class Refusal(Enum):
@@ -129,6 +133,23 @@ class FusionEngine(Protocol):
 
     def statistics(self) -> FusionStatistics:
         """Return what is kept and what was refused so far."""
+
+
+def create_fusion(configuration: FusionConfiguration, encode: Encode | None = None) -> FusionEngine:
+    """Return the engine of the method that is configured.
+
+    encode: returns the unit vector of a text, for methods that compare names by meaning. Raises FusionModelError or
+    TiffCheckpointError for a network that cannot be loaded or used, ReasoningError for a device that there is not.
+    """
+    # The engines take their errors and statistics from here.
+    if configuration.method == "tiff":
+        from lira_ros.fusion.tiff.creation import create_tiff_fusion
+
+        return create_tiff_fusion(configuration, encode)
+    from lira_ros.fusion.instance_fusion import InstanceFusion
+    from lira_ros.fusion.method import method_maker
+
+    return InstanceFusion(configuration, method_maker(configuration, encode))
 
 
 def fault_of(candidates: CandidateSet, stamp_ns: int, camera: Camera) -> tuple[Refusal, str] | None:

@@ -23,7 +23,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +35,12 @@ from lira_ros.fusion.association import (
     WELL_SEEN_CELLS,
     WELL_SEEN_SHARE,
     Association,
-    InstanceView,
     LiftedCandidate,
 )
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, InstanceState
+from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal, fault_of
 from lira_ros.fusion.evidence import (
-    HIT_LOG_ODDS,
     MISS_LOG_ODDS,
     SEEN_THROUGH_LOG_ODDS,
     SWALLOWED_LOG_ODDS,
@@ -51,7 +49,7 @@ from lira_ros.fusion.evidence import (
 )
 from lira_ros.fusion.existence import Vote
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
-from lira_ros.fusion.method import Meeting, create_method, view_weight
+from lira_ros.fusion.method import SMALLEST_SCORE, MakeMethod, Meeting, method_maker, view_weight
 from lira_ros.fusion.publication import Publication
 from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
@@ -70,13 +68,14 @@ SEEN_THROUGH_VOXELS = 10
 # fault of the two: half a vote against.
 SWALLOWED_VOTE = 0.5
 
+# A candidate that is more likely nothing than this does not begin an instance (log-odds; 0.3).
+DOUBTFUL_LOG_ODDS = math.log(0.3 / 0.7)
 # A pair of instances is one when this many views cover both with one mask and no more views tell them apart.
 MERGE_VIEWS = 2
+# What a learned method must say of two instances for a view to count as one that shows them as one.
+MERGE_PROBABILITY = 0.8
 # A mask with this many grid cells shows as much as a view can; fewer give the name less weight.
 FULL_VIEW_CELLS = 500
-
-# A candidate of score 0 was still seen: its words weigh little, but they do not vanish.
-SMALLEST_SCORE = 0.05
 
 # A provisional instance is forgotten sooner than one that was confirmed.
 PROVISIONAL_EXISTENCE = 0.35
@@ -93,56 +92,6 @@ VOXEL_SIZE_TOLERANCE = 1e-5
 NOTICEABLE_VOXELS = 0.25
 
 
-class Refusal(Enum):
-    """Why input was refused; the value is the name under which statistics() counts it."""
-
-    INVALID_KEYFRAME_ID = "invalid keyframe id"
-    KEYFRAME_CHANGED = "keyframe id used twice"
-    KEYFRAME_FORGOTTEN = "keyframe forgotten"
-    STAMP_DIFFERS = "stamp differs from the keyframe"
-    MASK_SIZE = "mask size differs from the keyframe"
-    INVALID_CANDIDATE = "invalid candidate"
-    VOXEL_SIZE = "voxel size of a fragment"
-    MISSING_INSTRUCTION = "missing instruction id"
-    KEYFRAME_NEVER_CAME = "keyframe never came"
-
-
-class FusionError(ValueError):
-    """Input that cannot be fused; the map is unchanged. ``refusal`` tells the kind, the message what and why."""
-
-    def __init__(self, refusal: Refusal, message: str) -> None:
-        super().__init__(message)
-        self.refusal = refusal
-
-
-class Outcome(Enum):
-    """What became of a candidate set."""
-
-    FUSED = "fused"
-    WAITING = "waiting for its keyframe"
-    REPEATED = "already answered"
-
-
-@dataclass(frozen=True)
-class FusionStatistics:
-    """What is kept and what was refused, for diagnostics. refused: by the value of Refusal."""
-
-    instances: int
-    published: int
-    voxels: int
-    keyframes: int
-    keyframe_bytes: int
-    fragments: int
-    waiting: int
-    fused: int
-    repeated: int
-    candidates_too_small: int
-    instances_merged: int
-    instances_pruned: int
-    refused: dict[str, int]
-    last_refusal: str
-
-
 @dataclass(frozen=True)
 class _Reading:
     """What became of a candidate: the instance that took it, and the quality of the view."""
@@ -157,8 +106,10 @@ class _Reading:
 class InstanceFusion:
     """Fuses candidate sets, keyframes and fragments into instances. Not thread-safe: it has one owner."""
 
-    def __init__(self, configuration: FusionConfiguration) -> None:
+    def __init__(self, configuration: FusionConfiguration, make_method: MakeMethod | None = None) -> None:
+        """make_method: how the method is made; by default what the configuration names, without an encoder."""
         self._configuration = configuration
+        self._make_method = make_method or method_maker(configuration)
         self._start(revision=0)
 
     def _start(self, revision: int) -> None:
@@ -176,7 +127,7 @@ class InstanceFusion:
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
-        self._method = create_method(configuration, self._association)
+        self._method = self._make_method(self._association)
         self._publication = Publication(configuration, self._surfaces, revision)
         self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
         self._merged_into: dict[int, int] = {}
@@ -185,7 +136,7 @@ class InstanceFusion:
         self._next_id = 1
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
         self._floor_height_m = float("nan")
-        self._counts = {"fused": 0, "repeated": 0, "too small": 0, "merged": 0, "pruned": 0}
+        self._counts = {"fused": 0, "repeated": 0, "too small": 0, "doubtful": 0, "merged": 0, "pruned": 0}
         self._refused: dict[str, int] = {}
         self._last_refusal = ""
 
@@ -395,6 +346,9 @@ class InstanceFusion:
             if evidence.opinions.pop(instruction_id, None) is not None:
                 self._unpublished.add(evidence.id)
 
+    def finish(self) -> None:
+        """Do nothing: each candidate set was fused with its keyframe."""
+
     def reset(self) -> None:
         """Forget everything; ``revision`` goes on, so that a delta since before is not mistaken for a current one."""
         self._start(self.revision + 1)
@@ -429,6 +383,7 @@ class InstanceFusion:
             fused=self._counts["fused"],
             repeated=self._counts["repeated"],
             candidates_too_small=self._counts["too small"],
+            candidates_doubtful=self._counts["doubtful"],
             instances_merged=self._counts["merged"],
             instances_pruned=self._counts["pruned"],
             refused=dict(self._refused),
@@ -490,49 +445,15 @@ class InstanceFusion:
     # ---------------------------------------------------------------- candidates
 
     def _fuse_checked(self, candidates: CandidateSet, stored: StoredKeyframe) -> Outcome:
-        self._check(candidates, stored)
+        fault = fault_of(candidates, stored.stamp_ns, stored.camera)
+        if fault is not None:
+            raise self._refuse(*fault)
         first_new = self._next_id
         self._fuse(candidates, stored)
         self._answered.setdefault(stored.id, {})[candidates.instruction_id] = candidates.model
         self._take_silence(candidates, stored, first_new)
         self._counts["fused"] += 1
         return Outcome.FUSED
-
-    def _check(self, candidates: CandidateSet, stored: StoredKeyframe) -> None:
-        where = f"candidates of keyframe {candidates.keyframe_id}"
-        if candidates.stamp_ns != stored.stamp_ns:
-            raise self._refuse(
-                Refusal.STAMP_DIFFERS,
-                f"{where}: expected stamp {stored.stamp_ns} ns of the keyframe, got {candidates.stamp_ns} ns",
-            )
-        width, height = stored.camera.width_px, stored.camera.height_px
-        for candidate in candidates.candidates:
-            mask = candidate.mask
-            if mask.ndim != 2 or mask.shape != (height, width):
-                size = " x ".join(str(n) for n in reversed(mask.shape))
-                raise self._refuse(
-                    Refusal.MASK_SIZE,
-                    f"{where}: mask of candidate {candidate.id} expected {width} x {height} pixels, got {size}",
-                )
-            numbers = (("score", candidate.score), ("label_confidence", candidate.label_confidence))
-            for name, value in numbers:
-                if not 0.0 <= value <= 1.0:
-                    raise self._refuse(
-                        Refusal.INVALID_CANDIDATE,
-                        f"{where}: {name} of candidate {candidate.id} expected in [0, 1], got {value}",
-                    )
-            if mask.dtype != np.bool_ or not np.isfinite(candidate.embedding).all():
-                raise self._refuse(
-                    Refusal.INVALID_CANDIDATE,
-                    f"{where}: candidate {candidate.id} expected a bool mask and a finite embedding, got {mask.dtype} "
-                    f"and {candidate.embedding}",
-                )
-            if not (math.isnan(candidate.target_confidence) or 0.0 <= candidate.target_confidence <= 1.0):
-                raise self._refuse(
-                    Refusal.INVALID_CANDIDATE,
-                    f"{where}: target_confidence of candidate {candidate.id} expected in [0, 1] or NaN, got "
-                    f"{candidate.target_confidence}",
-                )
 
     def _fuse(self, candidates: CandidateSet, stored: StoredKeyframe) -> None:
         looks = tuple(_digest(candidate.mask) for candidate in candidates.candidates)
@@ -545,20 +466,25 @@ class InstanceFusion:
         self._counts["too small"] += too_small
         view = association.observe(self._evidence, lifted, stored)
         meeting = self._method.meet(view, lifted, stored)
+        view, lifted = meeting.view, meeting.lifted
         matches, again = association.assign(view, lifted, stored, meeting.overlaps, meeting.scores)
         for c, m in again.items():
             self._describe(view.instances[m], lifted[c], candidates.instruction_id)
-        self._note_pairs(view, meeting.overlaps, matches)
+        self._note_pairs(meeting, matches)
         self._vote(meeting, matches, candidates.instruction_id)
         taken = {c: view.instances[m].id for c, m in (*matches.items(), *again.items())}
         for c, item in enumerate(lifted):
             if c not in taken:
+                if meeting.log_odds[c] < DOUBTFUL_LOG_ODDS:
+                    self._counts["doubtful"] += 1
+                    continue
                 taken[c] = self._create(meeting, c, candidates.instruction_id)
             for candidate in (item.candidate, *item.also):
                 self._take_opinion(self._evidence[taken[c]], candidate, self._quality(item), candidates)
         self._looks.setdefault(stored.id, {})[looks] = [
             _Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
             for c, item in enumerate(lifted)
+            if c in taken
             for candidate in (item.candidate, *item.also)
         ]
         self._merge()
@@ -675,11 +601,11 @@ class InstanceFusion:
             keys, hits, views, colors * weight[:, None], weight, np.full(len(keys), stored.id, dtype=np.int32)
         )
         confidence = float(meeting.confidence[c])
-        log_odds = HIT_LOG_ODDS * max(confidence, SMALLEST_SCORE)
         quality = self._quality(item)
         evidence.score_sum += quality * confidence
         evidence.score_weight += quality
-        evidence.see(stored.id, _vote(stored, log_odds, seen=True, answered=True), Claim.of(item.grid))
+        vote = _vote(stored, float(meeting.log_odds[c]), seen=True, answered=True)
+        evidence.see(stored.id, vote, Claim.of(item.grid))
         self._describe(evidence, item, instruction_id)
         if self._method.counts_against:
             evidence.voxels.forget()
@@ -772,13 +698,21 @@ class InstanceFusion:
             instance_id = self._merged_into[instance_id]
         return instance_id
 
-    def _note_pairs(self, view: InstanceView, overlaps: NDArray[np.float64], matches: dict[int, int]) -> None:
+    def _note_pairs(self, meeting: Meeting, matches: dict[int, int]) -> None:
         """Count views that cover two instances with one mask, and views that tell them apart."""
+        view, overlaps = meeting.view, meeting.overlaps
         seen = sorted(matches.values())
         for i, a in enumerate(seen):
             for b in seen[i + 1 :]:
                 pair = _pair(view.instances[a].id, view.instances[b].id)
                 self._apart[pair] = self._apart.get(pair, 0) + 1
+        if meeting.same is not None:
+            count = len(meeting.lifted)
+            same = np.triu(meeting.same[count:, count:], 1)
+            for a, b in zip(*np.nonzero(same >= MERGE_PROBABILITY), strict=True):
+                pair = _pair(view.instances[a].id, view.instances[b].id)
+                self._together[pair] = self._together.get(pair, 0) + 1
+            return
         for c, m in matches.items():
             for other in np.flatnonzero(overlaps[:, c] >= SAME_VIEW_OVERLAP):
                 if other == m or other in seen or view.shared[other, c] < COVERED_SHARE * view.areas[other]:

@@ -16,7 +16,7 @@ from lira_ros.configuration import parameter, section
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
 from lira_ros.fusion.contracts import SearchState
-from lira_ros.fusion.instance_fusion import InstanceFusion, Outcome
+from lira_ros.fusion.engine import Outcome, create_fusion
 from lira_ros.fusion.table_judging import TableJudging, create_table_judging
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.pipeline.warm_up import warm_up_fusion
@@ -42,6 +42,8 @@ PUBLISH_SHARE = 0.35
 KEYFRAME_QUEUE, FRAGMENT_QUEUE, CANDIDATE_QUEUE = 200, 60, 400
 # Topics overtake each other by milliseconds, and the history that a late joiner gets takes a second or two.
 OVERDUE_S, OVERDUE_PERIOD_S = 5.0, 1.0
+# What waits for more keyframes is fused when none came for so long: the robot stands, or the recording is over.
+QUIET_S = 10.0
 # How often it is looked whether the table for a judge has changed; how often that is asked is a parameter.
 JUDGE_PERIOD_S = 0.5
 
@@ -82,7 +84,9 @@ class FusionNode(LiraNode):
         relevance = create_relevance(self.configuration.language)
         warm_up_fusion(relevance)
         inference = TargetInference(relevance)
-        self._map = ConformingMap(InstanceFusion(self.configuration.fusion), inference)
+        fusion = create_fusion(self.configuration.fusion, relevance.text_encoder())
+        self._map = ConformingMap(fusion, inference)
+        self._quiet_since_s = time.monotonic()
         self._sessions = MappingSessions(CANDIDATE_QUEUE)
         self._unmatched: deque[tuple[float, int]] = deque(maxlen=CANDIDATE_QUEUE)
         self._output = InstanceMapOutput(self, self._map, self._sessions)
@@ -97,6 +101,7 @@ class FusionNode(LiraNode):
         )
         self.worker.add_periodic("publish full maps", 1.0 / self.configuration.full_map_rate_hz, self._publish_maps)
         self.worker.add_periodic("overdue", OVERDUE_PERIOD_S, self._report_overdue)
+        self.worker.add_periodic("finish", QUIET_S, self._finish)
         failed = functools.partial(self.report, "judge")
         self._judging = create_table_judging(self.configuration.judge, self._map, self.worker.submit, failed)
         if self._judging is not None:
@@ -173,6 +178,7 @@ class FusionNode(LiraNode):
         keyframe = keyframe_from_message(message, topic)
         self._begin_session(message.session, message.header.frame_id, f"{topic}: keyframe {message.id}")
         self._map.add_keyframe(keyframe)
+        self._quiet_since_s = time.monotonic()
 
     def _add_fragment(self, message: VoxelFragment) -> None:
         topic = self.resolve_topic_name("fragments")
@@ -228,6 +234,10 @@ class FusionNode(LiraNode):
         self._map.reset(same_session=same_session)
         self._unmatched.clear()
         self._output.start_anew()
+
+    def _finish(self) -> None:
+        if time.monotonic() - self._quiet_since_s >= QUIET_S:
+            self._map.fusion.finish()
 
     def _report_overdue(self) -> None:
         """Say which messages name a session or a keyframe that did not come; nothing else would ever tell."""

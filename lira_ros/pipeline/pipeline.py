@@ -16,8 +16,8 @@ from lira_ros.configuration import ConfigurationError, section
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, MapChange, ReasoningProgress
 from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
-from lira_ros.fusion.instance_fusion import FusionError, InstanceFusion
-from lira_ros.fusion.table_judging import instance_table
+from lira_ros.fusion.engine import FusionError, create_fusion
+from lira_ros.fusion.table_judging import instance_table, table_layout
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Frame
 from lira_ros.mapping.configuration import MappingConfiguration
@@ -73,7 +73,8 @@ class Pipeline:
         self.mapper = Mapper(configuration.mapping)
         self.book = InstructionBook(configuration.instructions, any_language=reasoner.any_language)
         self.scheduler = ReasoningScheduler(configuration.scheduler)
-        self.map = ConformingMap(InstanceFusion(configuration.fusion), TargetInference(relevance))
+        fusion = create_fusion(configuration.fusion, relevance.text_encoder())
+        self.map = ConformingMap(fusion, TargetInference(relevance))
         self.latency = LatencyRecord()
         self.failures: list[str] = []
         self._reasoner = reasoner
@@ -115,6 +116,8 @@ class Pipeline:
         while (pause_s := self.scheduler.pause_s()) is not None and away < LAST_ATTEMPTS:
             time.sleep(min(pause_s, LONGEST_PAUSE_S))
             away = 0 if self._answer() else away + 1
+        with self.latency.measure("fuse candidates"):
+            self.map.fusion.finish()
         if self._table_judge is not None:
             with closing(self._table_judge), self.latency.measure("judge the table"):
                 self._judge_table(self._table_judge)
@@ -172,10 +175,11 @@ class Pipeline:
 
     def _judge_table(self, judge: TargetJudge) -> None:
         instances = self.map.fusion.instances()
+        layout = table_layout(instances, self.map.relations())
         for instruction in self.book.active:
             if wants_judge(instruction.constraint):
                 try:
-                    opinions = judge.judge(instance_table(instances, instruction.id), instruction)
+                    opinions = judge.judge(instance_table(instances, instruction.id), instruction, layout)
                     self.map.set_opinions(instruction.id, opinions)
                 except ReasoningError as error:
                     self._note_failure(f"judge, {instruction.id}: {error}")

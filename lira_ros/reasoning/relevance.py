@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +146,11 @@ class Relevance:
         factor, notes = self._properties(phrase, label if label in names else "", known, attributes)
         words = ", ".join([reason, *notes])
         return Match(round(min(1.0, score * factor), 4), label, words, score, factor, is_open(phrase))
+
+    def text_encoder(self) -> Callable[[str], NDArray[np.float32]] | None:
+        """Return what makes the (D,) unit vector of a text, None without an encoder."""
+        encoder = self.encoder
+        return None if encoder is None else lambda text: encoder.encode([text])[0]
 
     def prepare(self, phrases: Sequence[Phrase], names: Sequence[str]) -> None:
         """Encode all texts that comparing these phrases with these names will need, in one go."""

@@ -93,7 +93,9 @@ def views_of(recording: HomeRecording) -> HomeViews:
     corruption = CandidateCorruption(errors, [item.label for item in recording.objects])
     candidates = []
     for keyframe, image in zip(recording.keyframes, recording.instance_images, strict=True):
-        answer = corruption.corrupt(annotated_candidates(keyframe, image, objects), keyframe)
+        # Colours of candidates with errors are those of the wrong masks, so the true ones need none.
+        true = annotated_candidates(keyframe, image, objects, measured=errors.level == "none")
+        answer = corruption.corrupt(true, keyframe)
         candidates.append(
             tuple(GridCandidate(np.packbits(grid_sample(item.mask)), text_of(item)) for item in answer.candidates)
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lira_ros.fusion.lifting import pack
+from lira_ros.fusion.tiff.candidates import filled
 from lira_ros.fusion.tiff.clean_up import LEAST_INSTANCE_VOXELS, cleaned
 from lira_ros.fusion.tiff.global_map import BACKGROUND, FragmentInstances, FragmentVoxels, GlobalMap
 from lira_ros.fusion.tiff.lifted_fragment import SURFACE_FEATURES
@@ -208,12 +209,6 @@ def create_tiff_task(configuration: TrainingConfiguration, store: HomeStore, dev
     if configuration.start_from:
         load_weights(task.network, Path(configuration.start_from))
     return task
-
-
-def filled(vectors: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Return vectors (..., D) with zeros behind them, (..., length)."""
-    missing = [(0, 0)] * (vectors.ndim - 1) + [(0, length - vectors.shape[-1])]
-    return np.pad(vectors, missing)
 
 
 def compare(global_map: GlobalMap, samples: Sequence[TiffSample]) -> tuple[int, int, int]:

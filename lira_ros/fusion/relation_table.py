@@ -85,6 +85,11 @@ class RelationTable:
         """Return the (3,) unit vector against gravity in the map frame."""
         return np.asarray(self._axes[2])
 
+    @property
+    def viewer(self) -> NDArray[np.float64]:
+        """Return the (3,) place of the viewer in the map frame [m]."""
+        return self._viewer @ self._axes
+
     def __len__(self) -> int:
         """Return the number of instances in the table."""
         return len(self._rows)

@@ -252,6 +252,9 @@ def above(one: Shape, other: Shape) -> Evidence:
 
 def inside(one: Shape, other: Shape) -> Evidence:
     """Return whether one thing is within the other."""
+    aside = horizontal_gap_m(one, other)
+    if aside > INSIDE_EDGE_M:
+        return _decided([_Check(INSIDE_EDGE_M - aside, f"{aside:.2f} m beside, not in")], "in", 1.0, one, other)
     within = (one.points[:, :2] >= other.low[:2] - INSIDE_EDGE_M).all(axis=1)
     within &= (one.points[:, :2] <= other.high[:2] + INSIDE_EDGE_M).all(axis=1)
     share = float(within.mean())

@@ -11,9 +11,19 @@ from dataclasses import dataclass, replace
 
 from lira_ros.fusion.conforming_map import ConformingMap
 from lira_ros.fusion.contracts import Instance
+from lira_ros.fusion.relation_table import RelationTable
 from lira_ros.reasoning.contracts import Instruction, Opinion, ReasoningError, ServerUnavailable
 from lira_ros.reasoning.remote.configuration import JudgeConfiguration
-from lira_ros.reasoning.remote.judge import MAX_ROWS, TableRow, TargetJudge, create_judge, wants_judge
+from lira_ros.reasoning.remote.judge import (
+    MAX_RELATIONS,
+    MAX_ROWS,
+    TableLayout,
+    TableRelation,
+    TableRow,
+    TargetJudge,
+    create_judge,
+    wants_judge,
+)
 
 # Noise of an instance that is seen again stays below these steps [m].
 POSITION_STEP_M, SIZE_STEP_M = 0.25, 0.1
@@ -29,14 +39,30 @@ MAX_ATTEMPTS = 2
 
 def instance_table(instances: Sequence[Instance], instruction_id: str) -> tuple[TableRow, ...]:
     """Return what a judge of an instruction reads, by id; of more than MAX_ROWS instances those seen most often."""
+    return tuple(_row(instance, instruction_id) for instance in _shown(instances))
+
+
+def table_layout(instances: Sequence[Instance], relations: RelationTable) -> TableLayout:
+    """Return how the instances of instance_table() stand to one another: the MAX_RELATIONS most telling relations."""
+    told = relations.relations_of(_shown(instances), MAX_RELATIONS)
+    rows = [
+        TableRelation(item.target, item.kind.value, item.anchor, _rounded(item.gap_m, POSITION_STEP_M) or 0.0)
+        for item in told
+    ]
+    x, y, z = (_rounded(float(value), POSITION_STEP_M) or 0.0 for value in relations.viewer)
+    return TableLayout(tuple(sorted(rows, key=lambda row: (row.target, row.anchor, row.relation))), (x, y, z))
+
+
+def _shown(instances: Sequence[Instance]) -> list[Instance]:
     kept = sorted(instances, key=lambda instance: (-instance.observations, instance.id))[:MAX_ROWS]
-    return tuple(_row(instance, instruction_id) for instance in sorted(kept, key=lambda instance: instance.id))
+    return sorted(kept, key=lambda instance: instance.id)
 
 
 @dataclass(frozen=True)
 class _Request:
     instruction: Instruction
     table: tuple[TableRow, ...]
+    layout: TableLayout
     resets: int
     failures: int = 0
 
@@ -96,12 +122,14 @@ class TableJudging:
         self._revision = revision
         instances = self._map.fusion.instances() if wanted else ()
         tables = {name: instance_table(instances, name) for name in wanted}
+        layout = table_layout(instances, self._map.relations()) if wanted else TableLayout()
         with self._condition:
             self._waiting = {name: item for name, item in self._waiting.items() if name in known}
             self._due_s = {name: due_s for name, due_s in self._due_s.items() if name in known}
             for name, instruction in wanted.items():
-                if name not in known or known[name].table != tables[name]:
-                    known[name] = _Request(instruction, tables[name], self._resets)
+                before = known.get(name)
+                if before is None or (before.table, before.layout) != (tables[name], layout):
+                    known[name] = _Request(instruction, tables[name], layout, self._resets)
                     self._waiting[name] = known[name]  # the newest table wins
             self._offered = known
             self._condition.notify_all()
@@ -132,7 +160,7 @@ class TableJudging:
     def _run(self) -> None:
         while (request := self._next()) is not None:
             try:
-                opinions = self._judge.judge(request.table, request.instruction)
+                opinions = self._judge.judge(request.table, request.instruction, request.layout)
             except Exception as error:
                 self._failed(request, error)
             else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.fusion.relation_table import RelationTable
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.rasterizer import rasterize
@@ -58,7 +59,7 @@ def warm_up_fusion(relevance: Relevance) -> None:
         fusion.add_candidates(reasoner.propose(keyframe, instruction))
         if fragment is not None:
             fusion.add_fragment(fragment)
-        fusion.instances()
+        RelationTable().update(fusion.instances())
 
 
 def warm_up() -> float:

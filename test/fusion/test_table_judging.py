@@ -6,25 +6,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lira_ros.fusion.table_judging import TableJudging, instance_table
+from lira_ros.fusion.contracts import OrientedBox
+from lira_ros.fusion.relation_table import RelationTable
+from lira_ros.fusion.table_judging import TableJudging, instance_table, table_layout
 from lira_ros.reasoning.contracts import Attributes, Instruction, Opinion, ReasoningError, ServerUnavailable
 from lira_ros.reasoning.language.parser import parse
-from lira_ros.reasoning.remote.judge import MAX_ROWS
+from lira_ros.reasoning.remote.judge import MAX_RELATIONS, MAX_ROWS, TableLayout, TableRelation
 
 THIRSTY = Instruction("drink", "I am thirsty.", parse("I am thirsty."))
+VOXEL_M = 0.02
 MUG = Instruction("mug", "Find the red mug.", parse("Find the red mug."))
 
 
 def instance(number, label="mug", x=1.0, observations=2, opinions=(), **attributes):
     T = np.eye(4)
     T[:3, 3] = (x, 0.0, 0.5)
+    voxels = np.mgrid[-5:6, -5:6, -5:6].reshape(3, -1).T + np.rint(T[:3, 3] / VOXEL_M)
     return SimpleNamespace(
         id=number,
         label=label,
         observations=observations,
         opinions=dict(opinions),
         attributes=Attributes(**attributes),
-        box=SimpleNamespace(T_map_box=T),
+        box=OrientedBox(T, np.full(3, 0.2)),
+        voxels=voxels.astype(np.int32),
+        points=voxels * np.float32(VOXEL_M),
+        voxel_size_m=VOXEL_M,
     )
 
 
@@ -37,6 +44,11 @@ class FakeMap:
         self.things = []
         self.opinions = []
         self.fusion = SimpleNamespace(revision=0, instances=lambda: tuple(self.things))
+
+    def relations(self):
+        table = RelationTable()
+        table.look_from(np.array([0.0, 0.0, 1.0]), np.array([0.0, -3.0, 1.5]))
+        return table
 
     def show(self, *things):
         self.things = list(things)
@@ -51,12 +63,14 @@ class FakeJudge:
 
     def __init__(self):
         self.asked = []
+        self.layouts = []
         self.errors = []
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.closed = False
 
-    def judge(self, table, instruction):
+    def judge(self, table, instruction, layout):
+        self.layouts.append(layout)
         self.asked.append((instruction.id, tuple(row.id for row in table)))
         assert self.may_answer.wait(20)
         if self.errors:
@@ -99,6 +113,21 @@ def test_the_table_says_what_is_known_and_steps_over_noise():
     assert instance_table([thing], "drink") == (row,)  # what is not known is equal to itself
     many = [instance(number, observations=number) for number in range(1, MAX_ROWS + 51)]
     assert [row.id for row in instance_table(many, "drink")] == list(range(51, MAX_ROWS + 51))
+
+
+def test_the_judge_is_told_how_things_stand_to_one_another(start, wait_for):
+    subject = FakeMap(THIRSTY)
+    judging, judge, tasks, _ = start(subject)
+    subject.show(instance(1, x=1.0), instance(2, x=1.5), instance(3, x=4.0))
+    judging.offer()
+    wait_for(lambda: tasks)
+    (layout,) = judge.layouts
+    assert layout == TableLayout((TableRelation(1, "near", 2, 0.25),))
+    assert layout.viewer_m == (0.0, -3.0, 1.5)
+    assert 'Relations: [[1, "near", 2, 0.25]]' in layout.described()
+    assert "Viewer: [0.0, -3.0, 1.5]" in layout.described()
+    row = [instance(number, x=0.25 * number) for number in range(1, 2 * MAX_RELATIONS)]
+    assert len(table_layout(row, subject.relations()).relations) == MAX_RELATIONS
 
 
 def test_opinions_come_back_to_the_owner_and_only_for_instructions_that_want_a_judge(start, wait_for):

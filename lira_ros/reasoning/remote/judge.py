@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lira_ros.reasoning.answers.contracts import MAX_CLAUSE_CHARACTERS, AnswerError
@@ -25,6 +25,8 @@ from lira_ros.reasoning.remote.configuration import JudgeConfiguration
 
 # A row has some 60 tokens: 100 of them leave room in a context of 8192 tokens, the smallest in use.
 MAX_ROWS = 100
+# A relation has some 10 tokens: as many of them as of rows take a seventh more.
+MAX_RELATIONS = 100
 # Labels come from models and from annotations; longer ones would fill the table.
 MAX_LABEL_CHARACTERS = 60
 MAX_EXCERPT_CHARACTERS = 80
@@ -37,7 +39,8 @@ _SYSTEM = "\n".join(
         "You choose things for an indoor robot. You are given the request of a user as a JSON string, and a table of"
         " the things in the building as a JSON list: lengths in metres, z is up, position is the centre. Where a model"
         ' looked at pictures of a thing, "wanted in pictures" is how sure it was, from 0 to 1, that the request wants'
-        " it.",
+        " it. Where relations are given, each is [id, how it stands to the other, id of the other, metres between their"
+        " surfaces]; where a viewer is given, left, right, before and behind are meant as seen from there.",
         'Answer with one JSON object and nothing else: {"targets": [{"id": ..., "confidence": from 0 to 1, "reason": a'
         " few words}]}. Name every thing that the request wants, by the id of its row, surest first. When nothing in"
         ' the table serves the request, "targets" is [].',
@@ -79,6 +82,34 @@ class TableRow:
             "wanted in pictures": self.wanted_in_pictures,
         }
         return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+@dataclass(frozen=True)
+class TableRelation:
+    """A relation between two rows, by their ids; gap_m: between their surfaces [m], rounded as the rows are."""
+
+    target: int
+    relation: str
+    anchor: int
+    gap_m: float
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """How the rows stand to one another, and where the viewer is (x, y, z) [m], None = not known.
+
+    A viewer that moved makes no new layout.
+    """
+
+    relations: tuple[TableRelation, ...] = ()
+    viewer_m: tuple[float, float, float] | None = field(default=None, compare=False)
+
+    def described(self) -> str:
+        """Return the lines for a prompt, at most MAX_RELATIONS relations."""
+        rows = [[item.target, item.relation, item.anchor, item.gap_m] for item in self.relations[:MAX_RELATIONS]]
+        lines = [f"\nRelations: {json.dumps(rows)}"] if rows else []
+        lines += [f"\nViewer: {json.dumps(self.viewer_m)}"] if self.viewer_m is not None else []
+        return "".join(lines)
 
 
 def wants_judge(constraint: Constraint) -> bool:
@@ -129,9 +160,12 @@ class TargetJudge:
         self._chat = chat
         self.unknown_ids = self.unreadable = 0
 
-    def judge(self, table: Sequence[TableRow], instruction: Instruction) -> dict[int, Opinion]:
+    def judge(
+        self, table: Sequence[TableRow], instruction: Instruction, layout: TableLayout | None = None
+    ) -> dict[int, Opinion]:
         """Return an opinion of every row, at most MAX_ROWS, by id; a row that is not named is not wanted.
 
+        layout: how the rows stand to one another, where that is known.
         Asked twice at most. Raises ServerUnavailable while the server is away, ReasoningError when neither answer can
         be used: it was no list, or named only what is not in the table.
         """
@@ -142,6 +176,7 @@ class TargetJudge:
         prompt = (
             f"Request: {quoted(instruction.text, MAX_INSTRUCTION_CHARACTERS)}\n"
             f"Things: {json.dumps([row.described() for row in rows], ensure_ascii=False)}"
+            f"{layout.described() if layout is not None else ''}"
         )
         again = ""
         for last in (False, True):

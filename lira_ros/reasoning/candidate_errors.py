@@ -66,7 +66,7 @@ class ErrorRates:
 
 
 # Three levels. Rates are our choice, so that what comes out is like what is published of models; what comes out
-# (docs/results.md) is measured by benchmark/instances.py.
+# (docs/results.md) is measured by benchmark/candidate_errors.py.
 LEVELS: dict[str, ErrorRates] = {
     # A segmenter that is prompted well and knows the classes: outlines to half a cell, one name in twenty wrong. Masks
     # of SAM for boxes of the truth reach a mean IoU near 0.85 to 0.9.

@@ -85,7 +85,8 @@ def fragment_volume(views: Sequence[View]) -> FragmentVolume:
         )
     seen = count > 0
     tsdf = np.divide(total, count, out=np.ones_like(total), where=seen)
-    coordinates = np.argwhere(seen & (np.abs(tsdf) < OCCUPIED_BELOW))
+    # Of one layout, whatever their number, so that the loop is compiled once.
+    coordinates = np.ascontiguousarray(np.argwhere(seen & (np.abs(tsdf) < OCCUPIED_BELOW)))
     normals = np.empty((len(coordinates), 3), dtype=np.float32)
     _normals(tsdf, seen, coordinates, normals)
     return FragmentVolume(origin, coordinates, tsdf[tuple(coordinates.T)], normals)

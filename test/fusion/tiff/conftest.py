@@ -1,7 +1,13 @@
 """Where the reference numbers of the released module are."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+# The room of boxes of the tests beside this folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 @pytest.fixture(scope="session")

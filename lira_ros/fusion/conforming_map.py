@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, Judgement, SearchState
+from lira_ros.fusion.best_views import MAX_VIEWS
+from lira_ros.fusion.contracts import Conformity, Instance, InstanceView, InstructionStatus, Judgement, SearchState
 from lira_ros.fusion.engine import FusionEngine, Outcome
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
 from lira_ros.fusion.relation_table import RelationTable
@@ -242,10 +243,13 @@ class ConformingMap:
     ) -> tuple[Instance, ...]:
         """Return the instances mapped so far that meet every condition given, by id, or by score with an instruction.
 
-        instruction: it is judged without becoming active. ids, label: these only; empty = any.
+        instruction: it is judged without becoming active. ids, label: these only; empty = any. An id that was merged
+        into another stands for that one.
         sphere: centre (3,) [m] in the map frame and radius [m] that must hold the centroid.
         """
         instances = self.fusion.instances()
+        merged = self.fusion.merged_into()
+        wanted = {merged.get(instance_id, instance_id) for instance_id in ids}
         if instruction is not None:
             judgement = self._inference.judge(
                 instances,
@@ -264,10 +268,24 @@ class ConformingMap:
         return tuple(
             instance
             for instance in instances
-            if (not ids or instance.id in ids)
+            if (not wanted or instance.id in wanted)
             and (not label or instance.label == label)
             and (sphere is None or float(np.linalg.norm(instance.centroid - sphere[0])) <= sphere[1])
         )
+
+    def views(self, ids: Sequence[int], count: int) -> tuple[tuple[InstanceView, ...], tuple[int, ...]]:
+        """Return pictures of instances, at most ``count`` of each (0 = all), and the ids that no instance has.
+
+        ids: empty = all published instances. An id that was merged into another is answered by that one.
+        """
+        views: list[InstanceView] = []
+        unknown: list[int] = []
+        for instance_id in sorted(set(ids) or {instance.id for instance in self.fusion.instances()}):
+            try:
+                views += self.fusion.views(instance_id, count or MAX_VIEWS)
+            except KeyError:
+                unknown.append(instance_id)
+        return tuple(views), tuple(unknown)
 
     def _judge(self, search: _Search, instances: tuple[Instance, ...]) -> Judgement:
         answered, pending = self._counts(search)

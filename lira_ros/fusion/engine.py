@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance
+from lira_ros.fusion.contracts import Instance, InstanceView
 from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
@@ -68,6 +68,8 @@ class FusionStatistics:
     candidates_too_small: int
     candidates_doubtful: int
     instances_merged: int
+    instances_split: int
+    instances_moved: int
     instances_pruned: int
     refused: dict[str, int]
     last_refusal: str
@@ -130,6 +132,12 @@ class FusionEngine(Protocol):
 
     def merged_into(self) -> dict[int, int]:
         """Return the id that goes on, by the id of every instance that turned out to be another."""
+
+    def views(self, instance_id: int, count: int) -> tuple[InstanceView, ...]:
+        """Return at most ``count`` pictures of an instance, the best first; raises KeyError for an unknown id.
+
+        An id that was merged into another is answered by that one.
+        """
 
     def statistics(self) -> FusionStatistics:
         """Return what is kept and what was refused so far."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lira_ros.fusion.best_views import BestViews
 from lira_ros.fusion.contracts import InstanceState
 from lira_ros.fusion.existence import CONFIRMED_LOOKS, ExistenceVotes, Vote
 from lira_ros.fusion.lifting import cells_of, resampled, unpack
@@ -203,6 +204,7 @@ class InstanceEvidence:
     supports: dict[str, float] = field(default_factory=dict)  # what it stands on -> weighted votes
     opinions: dict[str, OpinionVotes] = field(default_factory=dict)  # whether it is wanted, by instruction id
     embedding: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    views: BestViews = field(default_factory=BestViews)
     center: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     radius_m: float = 0.0
     extent_m: float = 0.0
@@ -295,7 +297,6 @@ class InstanceEvidence:
 
     def absorb(self, other: InstanceEvidence) -> None:
         """Take over everything known of another instance that turned out to be this one."""
-        self.merged_from |= {other.id, *other.merged_from}
         source = other.voxels
         self.voxels.add(
             source.keys, source.hits, source.views, source.colors, source.color_weights, source.keyframe_ids
@@ -305,8 +306,20 @@ class InstanceEvidence:
             mine_claim = self.claims.get(keyframe_id)
             joined = claim.mask() if mine_claim is None else claim.mask() | mine_claim.mask()
             self.claims[keyframe_id] = Claim.of(joined)
-        self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
         self.last_seen_ns = max(self.last_seen_ns, other.last_seen_ns)
+        self.views.absorb(other.views, self.center)
+        self._take_words(other)
+
+    def go_on_as(self, before: InstanceEvidence) -> None:
+        """Go on under the id that the thing had at another place: its words are those of both places."""
+        self._take_words(before)
+        self.merged_from.discard(before.id)
+        self.merged_from.add(self.id)
+        self.id = before.id
+
+    def _take_words(self, other: InstanceEvidence) -> None:
+        self.merged_from |= {other.id, *other.merged_from}
+        self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
         self.instructions |= other.instructions
         for name, weight in other.names.items():
             self.names[name] = self.names.get(name, 0.0) + weight

@@ -30,7 +30,6 @@ from scipy.spatial.transform import Rotation
 
 from lira_ros.fusion.association import (
     CLAIMED_SHARE,
-    SAME_VIEW_OVERLAP,
     SAMPLE_VOXELS,
     WELL_SEEN_CELLS,
     WELL_SEEN_SHARE,
@@ -38,7 +37,7 @@ from lira_ros.fusion.association import (
     LiftedCandidate,
 )
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance, InstanceState
+from lira_ros.fusion.contracts import Instance, InstanceView
 from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal, fault_of
 from lira_ros.fusion.evidence import (
     MISS_LOG_ODDS,
@@ -48,6 +47,7 @@ from lira_ros.fusion.evidence import (
     InstanceEvidence,
 )
 from lira_ros.fusion.existence import Vote
+from lira_ros.fusion.lifecycle import Lifecycle
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
 from lira_ros.fusion.method import SMALLEST_SCORE, MakeMethod, Meeting, method_maker, view_weight
 from lira_ros.fusion.publication import Publication
@@ -57,8 +57,6 @@ from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import Candidate, CandidateSet
 
-# From this share of a visible instance inside a mask the mask covers or swallows it.
-COVERED_SHARE = 0.7
 # Seen through counts when it holds for most of what the view tells about.
 SEEN_THROUGH_SHARE = 0.6
 SEEN_THROUGH_VOXELS = 10
@@ -70,15 +68,8 @@ SWALLOWED_VOTE = 0.5
 
 # A candidate that is more likely nothing than this does not begin an instance (log-odds; 0.3).
 DOUBTFUL_LOG_ODDS = math.log(0.3 / 0.7)
-# A pair of instances is one when this many views cover both with one mask and no more views tell them apart.
-MERGE_VIEWS = 2
-# What a learned method must say of two instances for a view to count as one that shows them as one.
-MERGE_PROBABILITY = 0.8
 # A mask with this many grid cells shows as much as a view can; fewer give the name less weight.
 FULL_VIEW_CELLS = 500
-
-# A provisional instance is forgotten sooner than one that was confirmed.
-PROVISIONAL_EXISTENCE = 0.35
 
 # Attributes and boxes turn with the direction of gravity; smaller changes than these are estimation noise.
 UP_CHANGE = np.cos(np.radians(0.5))
@@ -130,13 +121,10 @@ class InstanceFusion:
         self._method = self._make_method(self._association)
         self._publication = Publication(configuration, self._surfaces, revision)
         self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
-        self._merged_into: dict[int, int] = {}
-        self._together: dict[tuple[int, int], int] = {}
-        self._apart: dict[tuple[int, int], int] = {}
-        self._next_id = 1
+        self._life = Lifecycle(configuration, self._evidence, self._dirty, self._keyframes, self._method.counts_against)
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
         self._floor_height_m = float("nan")
-        self._counts = {"fused": 0, "repeated": 0, "too small": 0, "doubtful": 0, "merged": 0, "pruned": 0}
+        self._counts = {"fused": 0, "repeated": 0, "too small": 0, "doubtful": 0}
         self._refused: dict[str, int] = {}
         self._last_refusal = ""
 
@@ -279,7 +267,7 @@ class InstanceFusion:
                 moved += 1
         if motions:
             self._look_again(motions)
-        self._merge()
+        self._life.merge()
         self._settle()
         return moved
 
@@ -301,6 +289,8 @@ class InstanceFusion:
             self._looks.pop(keyframe_id, None)
         before = len(self._evidence)
         for evidence in list(self._evidence.values()):
+            for keyframe_id in keyframe_ids:
+                evidence.views.drop(keyframe_id)
             kept = ~np.isin(evidence.voxels.keyframe_ids, gone)
             if kept.all():
                 continue
@@ -308,7 +298,7 @@ class InstanceFusion:
             if np.count_nonzero(evidence.voxels.share() >= self._configuration.min_support) < (
                 self._configuration.min_voxels
             ):
-                self._remove(evidence.id)
+                self._life.remove(evidence.id)
             else:
                 evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
                 self._dirty.add(evidence.id)
@@ -321,7 +311,9 @@ class InstanceFusion:
             if evidence.votes.withdraw_against(keyframe_ids):
                 self._dirty.add(evidence.id)
             for keyframe_id in keyframe_ids:
-                evidence.votes.place(keyframe_id, _position(self._poses[keyframe_id]))
+                position_m = _position(self._poses[keyframe_id])
+                evidence.votes.place(keyframe_id, position_m)
+                evidence.views.place(keyframe_id, position_m)
             for opinions in evidence.opinions.values():
                 for keyframe_id in keyframe_ids:
                     if opinions.forget_silence(keyframe_id):
@@ -368,7 +360,15 @@ class InstanceFusion:
 
     def merged_into(self) -> dict[int, int]:
         """Return the id that goes on, by the id of every instance that turned out to be another."""
-        return {younger: self._survivor(younger) for younger in self._merged_into}
+        return {younger: self._life.survivor(younger) for younger in self._life.merged_into}
+
+    def views(self, instance_id: int, count: int) -> tuple[InstanceView, ...]:
+        """Return at most ``count`` pictures of an instance, the best first; raises KeyError for an unknown id.
+
+        An id that was merged into another is answered by that one.
+        """
+        evidence = self._evidence[self._life.survivor(instance_id)]
+        return evidence.views.pictures(evidence.id, evidence.center, self._keyframes, count)
 
     def statistics(self) -> FusionStatistics:
         """Return what is kept and what was refused so far."""
@@ -384,8 +384,10 @@ class InstanceFusion:
             repeated=self._counts["repeated"],
             candidates_too_small=self._counts["too small"],
             candidates_doubtful=self._counts["doubtful"],
-            instances_merged=self._counts["merged"],
-            instances_pruned=self._counts["pruned"],
+            instances_merged=self._life.counts["merged"],
+            instances_split=self._life.counts["split"],
+            instances_moved=self._life.counts["moved"],
+            instances_pruned=self._life.counts["pruned"],
             refused=dict(self._refused),
             last_refusal=self._last_refusal,
         )
@@ -401,11 +403,12 @@ class InstanceFusion:
         return FusionError(refusal, message)
 
     def _forget_keyframe(self, keyframe_id: int) -> None:
-        del self._keyframes[keyframe_id]
+        stored = self._keyframes.pop(keyframe_id)
         self._looks.pop(keyframe_id, None)
         self._forgotten_up_to = max(self._forgotten_up_to, keyframe_id)
         self._answered.pop(keyframe_id, None)
         for evidence in self._evidence.values():
+            evidence.views.keep(stored)
             evidence.forget_keyframe(keyframe_id)
         for key in [key for key in self._waiting if key[0] <= keyframe_id]:
             del self._waiting[key]
@@ -448,7 +451,7 @@ class InstanceFusion:
         fault = fault_of(candidates, stored.stamp_ns, stored.camera)
         if fault is not None:
             raise self._refuse(*fault)
-        first_new = self._next_id
+        first_new = self._life.last_id + 1
         self._fuse(candidates, stored)
         self._answered.setdefault(stored.id, {})[candidates.instruction_id] = candidates.model
         self._take_silence(candidates, stored, first_new)
@@ -470,7 +473,7 @@ class InstanceFusion:
         matches, again = association.assign(view, lifted, stored, meeting.overlaps, meeting.scores)
         for c, m in again.items():
             self._describe(view.instances[m], lifted[c], candidates.instruction_id)
-        self._note_pairs(meeting, matches)
+        self._life.note_pairs(meeting, matches)
         self._vote(meeting, matches, candidates.instruction_id)
         taken = {c: view.instances[m].id for c, m in (*matches.items(), *again.items())}
         for c, item in enumerate(lifted):
@@ -487,9 +490,7 @@ class InstanceFusion:
             if c in taken
             for candidate in (item.candidate, *item.also)
         ]
-        self._merge()
-        self._prune(stored.id)
-        self._keep_to_bounds()
+        self._life.settle(stored, self._up)
 
     def _describe_again(self, candidates: CandidateSet, readings: list[_Reading]) -> None:
         """Take up the words of an answer whose masks are those of an earlier answer about the same keyframe.
@@ -499,7 +500,7 @@ class InstanceFusion:
         """
         said = {candidate.id: candidate for candidate in candidates.candidates}
         for reading in readings:
-            evidence = self._evidence.get(self._survivor(reading.instance_id))
+            evidence = self._evidence.get(self._life.survivor(reading.instance_id))
             candidate = said.get(reading.candidate_id)
             if evidence is None or candidate is None:
                 continue
@@ -610,6 +611,7 @@ class InstanceFusion:
         if self._method.counts_against:
             evidence.voxels.forget()
         evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
+        evidence.views.add(stored, item.grid, item.candidate.score, evidence.center)
 
     def _vote(self, meeting: Meeting, matches: dict[int, int], instruction_id: str) -> None:
         """Let the keyframe vote on the voxels and the existence of all instances that it can see."""
@@ -658,129 +660,12 @@ class InstanceFusion:
 
     def _create(self, meeting: Meeting, c: int, instruction_id: str) -> int:
         stored = meeting.stored
-        evidence = InstanceEvidence(self._next_id)
-        self._next_id += 1
+        evidence = InstanceEvidence(self._life.new_id())
         self._take(meeting, evidence, c, instruction_id)
         self._evidence[evidence.id] = evidence
         newer = [keyframe for keyframe_id, keyframe in sorted(self._keyframes.items()) if keyframe_id > stored.id]
         self._look_for_free_space((evidence,), newer)
         return evidence.id
-
-    def _keep_to_bounds(self) -> None:
-        excess = len(self._evidence) - self._configuration.max_instances
-        if excess <= 0:
-            return
-        # What was never confirmed and not seen for longest goes first, then the least certain.
-        weakest = sorted(
-            self._evidence.values(),
-            key=lambda item: (
-                item.state(),
-                item.last_seen_ns if item.state() == InstanceState.PROVISIONAL else 0,
-                item.existence(),
-                item.id,
-            ),
-        )
-        for evidence in weakest[:excess]:
-            self._remove(evidence.id)
-            self._counts["pruned"] += 1
-
-    def _remove(self, instance_id: int) -> None:
-        del self._evidence[instance_id]
-        self._dirty.add(instance_id)
-        for pairs in (self._together, self._apart):
-            for pair in [pair for pair in pairs if instance_id in pair]:
-                del pairs[pair]
-
-    # ---------------------------------------------------------------- merging and pruning
-
-    def _survivor(self, instance_id: int) -> int:
-        while instance_id in self._merged_into:
-            instance_id = self._merged_into[instance_id]
-        return instance_id
-
-    def _note_pairs(self, meeting: Meeting, matches: dict[int, int]) -> None:
-        """Count views that cover two instances with one mask, and views that tell them apart."""
-        view, overlaps = meeting.view, meeting.overlaps
-        seen = sorted(matches.values())
-        for i, a in enumerate(seen):
-            for b in seen[i + 1 :]:
-                pair = _pair(view.instances[a].id, view.instances[b].id)
-                self._apart[pair] = self._apart.get(pair, 0) + 1
-        if meeting.same is not None:
-            count = len(meeting.lifted)
-            same = np.triu(meeting.same[count:, count:], 1)
-            for a, b in zip(*np.nonzero(same >= MERGE_PROBABILITY), strict=True):
-                pair = _pair(view.instances[a].id, view.instances[b].id)
-                self._together[pair] = self._together.get(pair, 0) + 1
-            return
-        for c, m in matches.items():
-            for other in np.flatnonzero(overlaps[:, c] >= SAME_VIEW_OVERLAP):
-                if other == m or other in seen or view.shared[other, c] < COVERED_SHARE * view.areas[other]:
-                    continue
-                if view.shared[m, c] < COVERED_SHARE * view.areas[m]:
-                    continue
-                pair = _pair(view.instances[m].id, view.instances[int(other)].id)
-                self._together[pair] = self._together.get(pair, 0) + 1
-
-    def _merge(self) -> None:
-        """Merge pairs that are one instance, transitively; the older id survives."""
-        while True:
-            pair = self._pair_to_merge()
-            if pair is None:
-                return
-            older, younger = pair
-            evidence = self._evidence[older]
-            evidence.absorb(self._evidence[younger])
-            evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
-            for pairs in (self._together, self._apart):
-                for (a, b), count in list(pairs.items()):
-                    if younger in (a, b) and older not in (a, b):
-                        moved = _pair(older, b if a == younger else a)
-                        pairs[moved] = pairs.get(moved, 0) + count
-            self._remove(younger)
-            self._merged_into[younger] = older
-            self._dirty.add(older)
-            self._counts["merged"] += 1
-
-    def _pair_to_merge(self) -> tuple[int, int] | None:
-        for pair in sorted(self._together):
-            if self._together[pair] >= MERGE_VIEWS and self._together[pair] > 2 * self._apart.get(pair, 0):
-                return pair
-        ids = np.array(sorted(self._evidence), dtype=np.int64)
-        centers = np.array([self._evidence[int(key)].center for key in ids]).reshape(-1, 3)
-        extents = np.array([self._evidence[int(key)].extent_m for key in ids])
-        for a in sorted(self._dirty & set(self._evidence)):
-            first = self._evidence[a]
-            apart = np.abs(centers - first.center).max(axis=1)
-            for b in ids[apart <= 0.5 * (extents + first.extent_m)].tolist():
-                if a == b or (b in self._dirty and b < a) or self._apart.get(_pair(a, b), 0) >= MERGE_VIEWS:
-                    continue
-                if self._voxel_overlap(first, self._evidence[b]) >= self._configuration.merge_overlap:
-                    return _pair(a, b)
-        return None
-
-    def _voxel_overlap(self, a: InstanceEvidence, b: InstanceEvidence) -> float:
-        """Return the intersection over union of the supported voxels on the coarser grid of the evidence."""
-        smaller, larger = sorted((len(a.cells), len(b.cells)))
-        if smaller == 0 or smaller < self._configuration.merge_overlap * larger:
-            return 0.0
-        both = len(np.intersect1d(a.cells, b.cells, assume_unique=True))
-        return both / (smaller + larger - both)
-
-    def _prune(self, keyframe_id: int) -> None:
-        """Forget instances that do not exist any more or lost their voxels to the votes."""
-        configuration = self._configuration
-        for instance_id in sorted(self._dirty & set(self._evidence)):
-            evidence = self._evidence[instance_id]
-            if keyframe_id in evidence.claims:
-                continue
-            supported = int(np.count_nonzero(evidence.voxels.share() >= configuration.min_support))
-            provisional = evidence.state() == InstanceState.PROVISIONAL
-            least = PROVISIONAL_EXISTENCE if provisional else configuration.prune_existence
-            gone = evidence.existence(answered_only=True) < least
-            if gone or supported < configuration.min_voxels:
-                self._remove(instance_id)
-                self._counts["pruned"] += 1
 
     def _settle(self) -> None:
         self._unpublished |= self._dirty
@@ -793,10 +678,6 @@ class InstanceFusion:
         if self._unpublished:
             self._publication.update(self._evidence, self._unpublished, self._up, self._floor_height_m)
             self._unpublished.clear()
-
-
-def _pair(a: int, b: int) -> tuple[int, int]:
-    return (a, b) if a < b else (b, a)
 
 
 def _position(T_map_camera: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from std_srvs.srv import Trigger
 
 from lira_msgs.msg import CandidateArray, FragmentPoses, InstructionArray, InstructionStatusArray, VoxelFragment
 from lira_msgs.msg import Keyframe as KeyframeMessage
-from lira_msgs.srv import GetInstanceMap, QueryInstances
+from lira_msgs.srv import GetInstanceMap, GetInstanceViews, QueryInstances
 from lira_ros.configuration import parameter, section
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
@@ -27,12 +27,10 @@ from lira_ros.ros import qos
 from lira_ros.ros.conversions.candidate import candidates_from_message
 from lira_ros.ros.conversions.fragment import fragment_from_message
 from lira_ros.ros.conversions.fragment_poses import poses_from_message
-from lira_ros.ros.conversions.instance import instance_to_message
 from lira_ros.ros.conversions.instruction import instruction_from_message, status_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
-from lira_ros.ros.conversions.query import QueryRefused, query_from_request
-from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.instance_map_output import InstanceMapOutput
+from lira_ros.ros.instance_services import InstanceServices
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
 
@@ -75,8 +73,12 @@ class FusionNode(LiraNode):
 
     def offer_services(self) -> None:
         """Offer to fetch, to query and to reset the map."""
-        self.offer(GetInstanceMap, "get_instance_map", self._get_map, GetInstanceMap.Response.NOT_CONFIGURED)
-        self.offer(QueryInstances, "query_instances", self._query, QueryInstances.Response.NOT_CONFIGURED)
+        for kind, name, answer in (
+            (GetInstanceMap, "get_instance_map", lambda *call: self._answers.get_map(*call)),
+            (QueryInstances, "query_instances", lambda *call: self._answers.query(*call)),
+            (GetInstanceViews, "get_instance_views", lambda *call: self._answers.get_views(*call)),
+        ):
+            self.offer(kind, name, answer, kind.Response.NOT_CONFIGURED)
         self.offer(Trigger, "~/reset", self._reset)
 
     def configure(self) -> None:
@@ -90,6 +92,7 @@ class FusionNode(LiraNode):
         self._sessions = MappingSessions(CANDIDATE_QUEUE)
         self._unmatched: deque[tuple[float, int]] = deque(maxlen=CANDIDATE_QUEUE)
         self._output = InstanceMapOutput(self, self._map, self._sessions)
+        self._answers = InstanceServices(self, self._map, self._sessions, self._output)
         self.worker.add_queue("instructions", self._take_instructions, 1)
         self.worker.add_queue("progress", self._take_progress, 1)
         self.worker.add_queue("keyframes", self._add_keyframe, KEYFRAME_QUEUE)
@@ -269,37 +272,6 @@ class FusionNode(LiraNode):
             self._output.publish_stale_maps()
 
     # ---- services ----------------------------------------------------------------------------------------------
-
-    def _get_map(self, request: GetInstanceMap.Request, response: GetInstanceMap.Response) -> None:
-        names = [item.id for item in self._map.instructions]
-        wanted = request.instruction_id or (names[-1] if names else "")
-        if not names:
-            response.code = GetInstanceMap.Response.NO_INSTRUCTION
-            response.message = "no instruction is active; submit one first"
-            return
-        if wanted not in names:
-            message = f"instruction_id {wanted!r}: no such instruction; active: {', '.join(names)}"
-            self.refuse(response, "get_instance_map", GetInstanceMap.Response.UNKNOWN_ID, message)
-            return
-        self._publish_changes()
-        response.success = True
-        response.code = GetInstanceMap.Response.OK
-        response.map = self._output.full_map(wanted, include_rejected=request.include_rejected)
-        response.message = f"{wanted}: {len(response.map.instances)} instances conform"
-
-    def _query(self, request: QueryInstances.Request, response: QueryInstances.Response) -> None:
-        try:
-            query = query_from_request(request)
-        except QueryRefused as error:
-            self.refuse(response, "query_instances", error.code, str(error))
-            return
-        instances = self._map.query(query.instruction, query.ids, query.label, query.sphere)
-        response.success = True
-        response.code = QueryInstances.Response.OK
-        response.header.stamp = stamp_from_ns(self._map.stamp_ns)
-        response.header.frame_id = self._sessions.map_frame
-        response.instances = [instance_to_message(i, with_voxels=request.include_voxels) for i in instances]
-        response.message = f"{len(instances)} instances"
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
         self._forget(same_session=True)

@@ -102,6 +102,7 @@ SERVICE_MEANINGS = {
     "cancel_instruction": "cancel one instruction, or all",
     "list_instructions": "the active instructions and where they stand",
     "get_instance_map": "the full map of one instruction, on request with the instances that were rejected and why",
+    "get_instance_views": "small pictures of instances, the best views of each from different sides",
     "query_instances": "instances by id, label, place or free text, without giving an instruction",
     "~/reset": "start again with an empty map; the instructions stay",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,7 +25,7 @@ from lira_msgs.msg import (
 )
 from lira_msgs.msg import Instruction as InstructionMessage
 from lira_msgs.msg import Keyframe as KeyframeMessage
-from lira_msgs.srv import GetInstanceMap, QueryInstances
+from lira_msgs.srv import GetInstanceMap, GetInstanceViews, QueryInstances
 from lira_ros.nodes import fusion_node
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import parse
@@ -121,6 +122,14 @@ def get_map(peer, call_service):
 
 
 @pytest.fixture
+def views(peer, call_service):
+    def call(**request):
+        return call_service(peer, GetInstanceViews, "get_instance_views", GetInstanceViews.Request(**request))
+
+    return call
+
+
+@pytest.fixture
 def query(peer, call_service):
     def call(**conditions):
         center = conditions.pop("center", None)
@@ -173,6 +182,9 @@ def test_a_map_grows_and_every_output_tells_the_same(started, neighbors, collect
     assert (instance.label, instance.attributes.color) == ("mug", "red")
     assert close_to(instance.centroid, RED_MUG)
     assert instance.observations == 3
+    assert 1.0 <= instance.looks <= 3.0
+    assert list(instance.names) == ["mug"]
+    assert instance.colors[0] == "red"
     assert stamp_to_ns(instance.last_seen) == view(3)[0].frame.stamp_ns
     assert list(answered.map.rejected) == []
     assert answered.map.header.frame_id == "map"
@@ -506,7 +518,7 @@ def test_a_new_session_starts_an_empty_map(started, neighbors, collect, get_map,
     wait_for(lambda: updates_of(updates, "mug")[0], what="the red mug after the reset")
 
 
-def test_services_answer_with_codes(started, neighbors, get_map, query, wait_for):
+def test_services_answer_with_codes(started, neighbors, get_map, query, views, wait_for):
     codes = GetInstanceMap.Response
     assert get_map().code == codes.NO_INSTRUCTION
     assert query().instances == []
@@ -528,6 +540,18 @@ def test_services_answer_with_codes(started, neighbors, get_map, query, wait_for
     first = everything.instances[0].id
     (one,) = query(ids=[first, 999], include_voxels=True).instances
     assert one.id == first
+
+    pictures = views()
+    assert (pictures.success, pictures.code, pictures.header.frame_id) == (True, GetInstanceViews.Response.OK, "map")
+    assert {view.instance_id for view in pictures.views} == {item.id for item in everything.instances}
+    (best,) = views(ids=[first], max_views=1).views
+    assert best == next(view for view in pictures.views if view.instance_id == first)
+    picture = cv2.imdecode(np.frombuffer(best.image.data, np.uint8), cv2.IMREAD_COLOR)
+    assert 0 < max(picture.shape) <= 112
+    missing = views(ids=[first, 999])
+    assert (missing.success, missing.code) == (False, GetInstanceViews.Response.UNKNOWN_ID)
+    assert "999" in missing.message
+    assert {view.instance_id for view in missing.views} == {first}
     assert len(one.voxels) > 0
     assert [item.label for item in query(label="sofa").instances] == ["sofa"]
     assert query(label="chair").instances == []

@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import Instance, InstanceState
+from lira_ros.fusion.contracts import Instance, InstanceState, InstanceView
 from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal, fault_of
 from lira_ros.fusion.lifting import StoredKeyframe, pack, resampled, unpack
 from lira_ros.fusion.method import Encode
@@ -333,6 +333,13 @@ class TiffFusion:
         """Return the id that goes on, by the id of every instance whose last voxels another one took."""
         return {younger: self._survivor(younger) for younger in self._merged_into}
 
+    def views(self, instance_id: int, count: int) -> tuple[InstanceView, ...]:
+        """Return nothing, for LIRA keeps no pictures; raises KeyError for an unknown id."""
+        self._publish()
+        if self._survivor(instance_id) not in self._published:
+            raise KeyError(instance_id)
+        return ()
+
     def statistics(self) -> FusionStatistics:
         """Return what is kept and what was refused so far. fragments: those that were fused."""
         instances = self.instances()
@@ -350,6 +357,8 @@ class TiffFusion:
             candidates_too_small=self._counts["too small"],
             candidates_doubtful=self._counts["doubtful"],
             instances_merged=len(self._merged_into),
+            instances_split=0,
+            instances_moved=0,
             instances_pruned=labels - len(instances),
             refused=dict(self._refused),
             last_refusal=self._last_refusal,

@@ -1,0 +1,160 @@
+"""Instances that become two, move and come back, through the fusion that owns them."""
+
+import numpy as np
+import pytest
+from box_scene import Box, answer, keyframe, true_masks, walk
+
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.contracts import InstanceState
+from lira_ros.fusion.instance_fusion import InstanceFusion
+
+LEFT = Box(1, (-0.5, -0.2, 0.0), (-0.1, 0.2, 0.4))
+RIGHT = Box(7, (0.15, -0.15, 0.0), (0.45, 0.15, 0.35))  # of the same colour as the left one
+PILLAR = Box(3, (-0.15, 0.6, 0.0), (0.15, 0.7, 2.0))
+
+
+def fuse(fusion, views, masks_of, label="chair"):
+    for key, ids in views:
+        fusion.add_keyframe(key)
+        masks = masks_of(ids)
+        fusion.add_candidates(answer(key, masks, [label] * len(masks)))
+
+
+def both_as_one(ids):
+    mask = (ids == LEFT.id) | (ids == RIGHT.id)
+    return [mask] if mask.sum() > 20 else []
+
+
+def each(ids):
+    return true_masks(ids, only=(LEFT.id, RIGHT.id))
+
+
+def center_of(box):
+    return np.mean([box.low, box.high], axis=0)
+
+
+def near(instance, box):
+    return np.linalg.norm(instance.centroid - center_of(box)) < 0.15
+
+
+def split_in_two():
+    """Return a fusion that took two things for one at first, and the views that it saw."""
+    fusion = InstanceFusion(FusionConfiguration())
+    views = [*walk((LEFT, RIGHT), 4), *walk((LEFT, RIGHT), 9, first_id=5, span=6.0)]
+    fuse(fusion, views[:4], both_as_one)
+    assert [instance.id for instance in fusion.instances()] == [1]
+    fuse(fusion, views[4:], each)
+    return fusion, views
+
+
+def test_two_that_were_one_are_split_and_the_piece_that_was_larger_keeps_the_id():
+    fusion, views = split_in_two()
+    first, second = fusion.instances()
+    assert (first.id, second.id) == (1, 2)
+    # The first views looked from the right.
+    assert near(first, RIGHT)
+    assert near(second, LEFT)
+    assert second.state == InstanceState.CONFIRMED
+    assert fusion.statistics().instances_split == 1
+    # The masks that once held both are shared out, and with them the pictures.
+    for instance, box in ((first, RIGHT), (second, LEFT)):
+        pictures = fusion.views(instance.id, 4)
+        assert pictures
+        for picture in pictures:
+            ids = next(ids for key, ids in views if key.id == picture.keyframe_id)
+            assert picture.visible_px <= 1.15 * np.count_nonzero(ids == box.id)
+
+
+def test_masks_that_hold_both_pieces_keep_a_thing_of_two_pieces_whole():
+    fusion = InstanceFusion(FusionConfiguration())
+    fuse(fusion, walk((LEFT, RIGHT), 12, span=6.0), both_as_one, label="pair of curtains")
+    assert len(fusion.instances()) == 1
+    assert fusion.statistics().instances_split == 0
+
+
+def test_a_thing_whose_middle_is_hidden_is_not_split():
+    table = Box(1, (-0.8, -0.2, 0.0), (0.8, 0.2, 0.4))
+    fusion = InstanceFusion(FusionConfiguration())
+    views = [keyframe(i + 1, (table, PILLAR), (x, 1.8, 1.0), (x * 0.5, 0.0, 0.3)) for i, x in enumerate(
+        np.linspace(-0.05, 0.05, 8)
+    )]  # fmt: skip
+
+    def left_part_or_whole(ids):
+        columns = np.arange(ids.shape[1])
+        mask = ids == table.id
+        part = mask & (columns < np.median(np.flatnonzero(mask.any(axis=0))))
+        return [part if left_part_or_whole.count % 2 else mask]
+
+    left_part_or_whole.count = 0
+    for view in views:
+        fuse(fusion, [view], left_part_or_whole, label="table")
+        left_part_or_whole.count += 1
+    assert fusion.statistics().instances_split == 0
+
+
+def test_a_thing_that_moved_keeps_its_id_once_its_old_place_was_seen_empty():
+    here, there = Box(1, (-0.9, -0.2, 0.0), (-0.5, 0.2, 0.4)), Box(1, (0.5, -0.2, 0.0), (0.9, 0.2, 0.4))
+    other = Box(2, (-0.15, -0.15, 0.0), (0.15, 0.15, 0.7))
+    fusion = InstanceFusion(FusionConfiguration())
+
+    def masks_of(ids):
+        return true_masks(ids, only=(1,))
+
+    fuse(fusion, walk((here, other), 6), masks_of)
+    (before,) = fusion.instances()
+    seen = []
+    for view in walk((there, other), 12, first_id=20, span=3.0):
+        fuse(fusion, [view], masks_of)
+        seen.append([instance.id for instance in fusion.instances()])
+    (after,) = fusion.instances()
+    assert after.id == before.id
+    assert near(after, there)
+    assert len(after.merged_from) == 1
+    assert fusion.merged_into() == {after.merged_from[0]: after.id}
+    assert after.first_seen_ns == before.first_seen_ns
+    assert fusion.statistics().instances_moved == 1
+    assert sum(len(ids) > 1 for ids in seen) <= 4
+    # Its pictures are those of the new place, and the id that ended finds them too.
+    views = fusion.views(after.merged_from[0], 4)
+    assert {view.instance_id for view in views} == {after.id}
+    assert min(view.keyframe_id for view in views) >= 20
+
+
+def test_one_of_twins_that_is_gone_is_not_taken_for_one_that_appears():
+    here, there = Box(1, (-0.9, -0.2, 0.0), (-0.5, 0.2, 0.4)), Box(1, (0.5, -0.2, 0.0), (0.9, 0.2, 0.4))
+    twin = Box(8, (-0.2, -0.9, 0.0), (0.2, -0.5, 0.4))
+    fusion = InstanceFusion(FusionConfiguration())
+    fuse(fusion, walk((here, twin), 8, span=6.0), true_masks)
+    assert [instance.id for instance in fusion.instances()] == [1, 2]
+    fuse(fusion, walk((there, twin), 12, first_id=20, span=6.0), true_masks)
+    assert [instance.id for instance in fusion.instances()] == [2, 3]
+    assert fusion.statistics().instances_moved == 0
+
+
+def test_a_removed_thing_that_never_comes_back_frees_its_memory(monkeypatch):
+    monkeypatch.setattr("lira_ros.fusion.lifecycle.MEMORY_S", 1.0)
+    here, other = Box(1, (-0.9, -0.2, 0.0), (-0.5, 0.2, 0.4)), Box(2, (-0.15, -0.15, 0.0), (0.15, 0.15, 0.7))
+    fusion = InstanceFusion(FusionConfiguration())
+    fuse(fusion, walk((here, other), 6), true_masks)
+    kept = next(instance.id for instance in fusion.instances() if near(instance, other))
+    fuse(fusion, walk((other,), 6, first_id=7), true_masks)
+    assert [instance.id for instance in fusion.instances()] == [kept]
+    assert fusion._life._gone
+    fuse(fusion, walk((other,), 12, first_id=13), true_masks)
+    assert not fusion._life._gone
+
+
+def test_corrected_poses_carry_pieces_views_and_looks_along():
+    fusion, views = split_in_two()
+    before = {instance.id: instance for instance in fusion.instances()}
+    directions = {key: fusion.views(key, 1)[0].direction for key in before}
+    shift = np.eye(4)
+    shift[:3, 3] = (1.0, -2.0, 0.1)
+    assert fusion.correct_poses({key.id: shift @ key.frame.T_map_camera for key, _ in views}, {}) == 2
+    after = {instance.id: instance for instance in fusion.instances()}
+    assert sorted(after) == sorted(before)
+    for key, instance in after.items():
+        np.testing.assert_allclose(instance.centroid, before[key].centroid + shift[:3, 3], atol=0.02)
+        np.testing.assert_allclose(fusion.views(key, 1)[0].direction, directions[key], atol=0.02)
+        assert instance.looks == pytest.approx(before[key].looks)
+        assert instance.merged_from == before[key].merged_from

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from lira_ros.fusion.best_views import MAX_VIEWS
 from lira_ros.fusion.contracts import Conformity, Instance, InstanceView, InstructionStatus, Judgement, SearchState
 from lira_ros.fusion.engine import FusionEngine, Outcome
+from lira_ros.fusion.exploration import Exploration
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
 from lira_ros.fusion.relation_table import RelationTable
+from lira_ros.fusion.steadying import SteadyVerdicts
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
@@ -59,6 +61,7 @@ class _Search:
         self.judgement = Judgement(SearchState.PENDING, "No keyframe was looked at yet.", {})
         self.status = InstructionStatus(instruction.id, SearchState.PENDING, self.judgement.reason)
         self.judged_at: tuple[object, ...] | None = None
+        self.steady = SteadyVerdicts(instruction.constraint)
         self.opinions: dict[int, Opinion] = {}  # of a judge that saw the table of instances, by instance id
 
 
@@ -77,6 +80,7 @@ class ConformingMap:
         self._progress: dict[str, ReasoningProgress] = {}
         self._keyframe_ids: set[int] = set()
         self._newest: Keyframe | None = None
+        self._exploration = Exploration()
         self.resets = 0  # ids of instances mean other things after each
 
     @property
@@ -129,6 +133,7 @@ class ConformingMap:
         """Store the keyframe for candidates that come now or later; raises FusionError for an id used twice."""
         self.fusion.add_keyframe(keyframe)
         self._keyframe_ids.add(keyframe.id)
+        self._exploration.add(keyframe)
         if self._newest is None or keyframe.frame.stamp_ns >= self._newest.frame.stamp_ns:
             self._newest = keyframe
 
@@ -183,6 +188,7 @@ class ConformingMap:
             self._progress.clear()
         self._answered.clear()
         self._newest = None
+        self._exploration = Exploration()
         self._searches = {instruction.id: _Search(instruction) for instruction in instructions}
 
     def refresh(self) -> tuple[MapChange, ...]:
@@ -190,7 +196,11 @@ class ConformingMap:
         changes: list[MapChange] = []
         instances: tuple[Instance, ...] | None = None
         for search in self._searches.values():
-            key = (self.fusion.revision, *self._counts(search), self._progress.get(search.instruction.id))
+            progress = self._progress.get(search.instruction.id)
+            # A keyframe alone changes what was seen of the scene, and how long an answer has been kept.
+            open_question = search.status.state != SearchState.FOUND or search.steady.is_waiting
+            looks = len(self._keyframe_ids) if open_question else 0
+            key = (self.fusion.revision, looks, *self._counts(search), progress)
             if key == search.judged_at:
                 continue
             search.judged_at = key
@@ -302,12 +312,23 @@ class ConformingMap:
             keyframes_answered=answered,
             keyframes_pending=0 if settled and few else pending,
         )
+        judgement = search.steady.steady(judgement, self.stamp_ns, answered)
+        if judgement.state == SearchState.NONE_CONFORM:
+            judgement = self._unless_more_is_to_be_seen(judgement, settled)
         progress = self._progress.get(search.instruction.id)
         if progress is not None and progress.failure and judgement.state != SearchState.FOUND and answered == 0:
             return replace(judgement, state=SearchState.FAILED, reason=f"The reasoner failed: {progress.failure}")
         if progress is not None and progress.waiting and judgement.state == SearchState.PENDING:
             return replace(judgement, reason=progress.waiting)
         return judgement
+
+    def _unless_more_is_to_be_seen(self, judgement: Judgement, settled: bool) -> Judgement:
+        """Say that nothing conforms only when enough of the scene was seen, with the figures either way."""
+        explored = self._exploration.explored()
+        if explored.is_enough(settled=settled):
+            return replace(judgement, reason=f"{judgement.reason} Enough was seen: {explored.words()}.")
+        reason = f"{judgement.reason} More is to be seen first: {explored.missing()}."
+        return replace(judgement, state=SearchState.SEARCHING, reason=reason)
 
     def _counts(self, search: _Search) -> tuple[int, int]:
         """Return how many keyframes are answered, and how many answers are still to come."""

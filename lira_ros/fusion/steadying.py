@@ -13,7 +13,7 @@ from lira_ros.fusion.contracts import Conformity, Judgement, SearchState, Verdic
 from lira_ros.fusion.target_inference import TIE_CERTAINTY
 from lira_ros.reasoning.constraint import Constraint
 
-# A change that is not certain has to hold for both. Depth and masks of keyframes a second apart are wrong independently:
+# A change that is not certain has to hold for both. Depth and masks of keyframes a second apart err independently:
 # three agree by chance once in eight times, and a person waits three seconds for an answer without wondering.
 HOLD_KEYFRAMES, HOLD_S = 3, 3.0
 
@@ -39,6 +39,11 @@ class SteadyVerdicts:
         self._selective = is_selective(constraint)
         self._shown: dict[int, Verdict] = {}  # by instance id, as shown last
         self._changes: dict[int, _Change] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether an answer is kept that the newest measures do not give."""
+        return bool(self._changes)
 
     def steady(self, judgement: Judgement, stamp_ns: int, keyframes: int) -> Judgement:
         """Return a judgement in which verdicts that changed without being certain are as before.

@@ -1,8 +1,10 @@
 """From fused instances to published maps: progress, states, late lists, queries. Judging itself is faked by label."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from box_scene import Box, answer, walk
+from box_scene import Box, answer, keyframe, walk
 
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
@@ -12,6 +14,13 @@ from lira_ros.reasoning.constraint import Constraint, Phrase
 from lira_ros.reasoning.contracts import Instruction, Opinion
 
 BOXES = (Box(1, (-0.2, -0.2, 0.0), (0.2, 0.2, 0.4)),)
+WALLS = (
+    Box(2, (-2.1, -2.1, 0.0), (2.1, -2.0, 2.5)),
+    Box(3, (-2.1, 2.0, 0.0), (2.1, 2.1, 2.5)),
+    Box(4, (-2.1, -2.1, 0.0), (-2.0, 2.1, 2.5)),
+    Box(5, (2.0, -2.1, 0.0), (2.1, 2.1, 2.5)),
+)
+DIRECTIONS = 12
 
 
 class ByLabel:
@@ -87,23 +96,59 @@ def test_an_instruction_with_another_text_starts_anew_and_others_stay():
     assert len(subject.view("b").instances) == 1
 
 
+def look_around(walls, rounds):
+    """Return keyframes of a camera that turns on the spot in a closed room, beside a box."""
+    place, frames = (1.2, 0.6, 1.3), []
+    for number in range(DIRECTIONS):
+        angle = number * 2 * np.pi / DIRECTIONS
+        frames.append(keyframe(1, BOXES + walls, place, np.add(place, (np.cos(angle), np.sin(angle), -0.3))))
+    numbered = []
+    for number, (seen, ids) in enumerate(frames * rounds, 1):
+        frame = dataclasses.replace(seen.frame, stamp_ns=number * 10**8)
+        numbered.append((dataclasses.replace(seen, id=number, frame=frame), ids))
+    return numbered
+
+
 def test_none_conforms_only_when_everything_is_answered_and_stays_while_few_are_pending():
     subject = make(asked("bed", "a"))
-    frames = walk(BOXES, 12)
-    feed(subject, frames[:6], "a")
-    subject.note_progress("a", ReasoningProgress(answered=6, pending=1))
+    feed(subject, look_around(WALLS, 2), "a")
+    subject.note_progress("a", ReasoningProgress(answered=24, pending=1))
     subject.refresh()
     assert subject.status("a").state == SearchState.SEARCHING
-    subject.note_progress("a", ReasoningProgress(answered=6, pending=0))
+    subject.note_progress("a", ReasoningProgress(answered=24, pending=0))
     subject.refresh()
     assert subject.status("a").state == SearchState.NONE_CONFORM
-    subject.note_progress("a", ReasoningProgress(answered=6, pending=2))
+    subject.note_progress("a", ReasoningProgress(answered=24, pending=3))
     subject.refresh()
     assert subject.status("a").state == SearchState.NONE_CONFORM
-    assert subject.status("a").keyframes_pending == 2
-    subject.note_progress("a", ReasoningProgress(answered=6, pending=6))
+    assert subject.status("a").keyframes_pending == 3
+    subject.note_progress("a", ReasoningProgress(answered=24, pending=9))
     subject.refresh()
     assert subject.status("a").state == SearchState.SEARCHING
+
+
+def test_none_conforms_only_when_enough_was_seen():
+    subject = make(asked("bed", "a"))
+    frames = look_around(WALLS, 2)
+    feed(subject, frames[:DIRECTIONS], "a")
+    subject.note_progress("a", ReasoningProgress(answered=DIRECTIONS, pending=0))
+    subject.refresh()
+    status = subject.status("a")
+    assert status.state == SearchState.SEARCHING  # what was seen last was new
+    assert "More is to be seen first" in status.reason
+    feed(subject, frames[DIRECTIONS:], "a")
+    subject.note_progress("a", ReasoningProgress(answered=2 * DIRECTIONS, pending=0))
+    subject.refresh()
+    status = subject.status("a")
+    assert status.state == SearchState.NONE_CONFORM
+    assert "0 % of the edge" in status.reason
+    # A room without one of its walls is open however often it is looked at.
+    subject = make(asked("bed", "a"))
+    feed(subject, look_around(WALLS[1:], 2), "a")
+    subject.note_progress("a", ReasoningProgress(answered=2 * DIRECTIONS, pending=0))
+    subject.refresh()
+    assert subject.status("a").state == SearchState.SEARCHING
+    assert " is open" in subject.status("a").reason
 
 
 def test_an_answer_on_its_way_counts_as_pending():

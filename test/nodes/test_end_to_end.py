@@ -77,7 +77,8 @@ def test_the_nodes_find_what_the_pipeline_finds(suite, recording, expected, tmp_
         status, wanted = record.statuses[name], expected.statuses[name]
         assert [item.label for item in expected.conforming[name]] == labels
         assert (status.state, status.keyframes_answered) == (wanted.state, len(record.keyframes)), status.reason
-        assert status.state == (SearchState.FOUND if labels else SearchState.NONE_CONFORM)
+        # Eight seconds do not show enough of the room to say that something is not there.
+        assert status.state == (SearchState.FOUND if labels else SearchState.SEARCHING)
         assert status.reason
         assert [item.label for item in record.conforming[name]] == labels
         for found, right in zip(record.conforming[name], expected.conforming[name], strict=True):

@@ -17,11 +17,11 @@ from lira_ros.fusion.association import Association, InstanceView, LiftedCandida
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.instance_fusion import InstanceFusion
-from lira_ros.fusion.learned.features import Encode, FeatureMaker, KeyframeFeatures, Tokens
+from lira_ros.fusion.learned.features import PAIR_FEATURES, FeatureMaker, KeyframeFeatures, Tokens
 from lira_ros.fusion.learned.method import Learned
 from lira_ros.fusion.learned.network import InstanceNetwork
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, StoredKeyframe, look_up
-from lira_ros.fusion.method import FusionMethod, Meeting, Votes
+from lira_ros.fusion.method import Encode, FusionMethod, Meeting, Votes
 from lira_ros.mapping.atomic_file import partial_file
 from lira_ros.reasoning.candidate_errors import CandidateCorruption, CandidateErrors
 from lira_ros.reasoning.contracts import CandidateSet
@@ -298,7 +298,7 @@ def read_samples(path: Path) -> list[Sample]:
         tokens = Tokens(
             take("candidates", first),
             take("instances", second),
-            take("pairs", total * total).reshape(total, total, -1),
+            take("pairs", total * total).reshape(total, total, PAIR_FEATURES),
             [vectors[i] for i in take("texts", total)],
             [vectors[i] for i in take("looks", total)],
         )

@@ -36,9 +36,8 @@ from lira_ros.training.instances_data import (
     write_samples,
 )
 
-# Every home is walked through so often, each time with another level of errors; the middle one is the commonest, as
-# it looks like today's segmenters.
-WALKS = 2
+# Levels of errors by home; the middle one is the commonest, as it looks like today's segmenters. Homes that are fused
+# by a network to start from are walked through with other levels and errors than before.
 LEVELS = ("middle", "light", "heavy", "middle", "none", "heavy", "light", "middle")
 BATCH_KEYFRAMES = 16
 # Groups of voxels of a keyframe that a step learns from; more of one picture say the same.
@@ -81,27 +80,28 @@ def _encoder() -> Callable[[str], NDArray[np.float32]]:
     return encode
 
 
-def _record_walk(store: HomeStore, seed: int, number: int, start_from: str, path: Path) -> None:
+def _record_walk(store: HomeStore, seed: int, start_from: str, path: Path) -> None:
     torch.set_num_threads(1)
     network = load_network_file(Path(start_from)) if start_from else None
+    number = 1 if network is not None else 0
     errors = CandidateErrors(LEVELS[(seed + 3 * number) % len(LEVELS)], 1000 * number + seed)
     write_samples(path, record(store.get(seed), errors, FusionConfiguration(), _encoder(), network))
 
 
-def _samples(store: HomeStore, seeds: Sequence[int], walks: int, start_from: str, jobs: int, what: str) -> list[Sample]:
+def _samples(store: HomeStore, seeds: Sequence[int], start_from: str, jobs: int, what: str) -> list[Sample]:
     """Return what the homes show, from files where they were recorded before by the same fusion."""
     policy = f"{zlib.crc32(Path(start_from).read_bytes()):08x}" if start_from else "votes"
     folder = store.folder / f"comparisons-{policy}"
     folder.mkdir(exist_ok=True)
-    tasks = [(seed, number, folder / f"home-{seed:04d}-{number}.npz") for seed in seeds for number in range(walks)]
-    missing = [task for task in tasks if not task[2].is_file()]
+    paths = {seed: folder / f"home-{seed:04d}.npz" for seed in seeds}
+    missing = [seed for seed, path in paths.items() if not path.is_file()]
     if missing:
-        store.prepare([seed for seed, _, _ in missing], jobs)
+        store.prepare(missing, jobs)
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_record_walk, store, seed, k, start_from, path) for seed, k, path in missing]
+            waiting = [pool.submit(_record_walk, store, seed, start_from, paths[seed]) for seed in missing]
             for one in tqdm(waiting, desc=f"fuse {what}", unit="walk", dynamic_ncols=True):
                 one.result()
-    return [sample for _, _, path in tasks for sample in read_samples(path)]
+    return [sample for path in paths.values() for sample in read_samples(path)]
 
 
 class InstancesTask:
@@ -110,14 +110,11 @@ class InstancesTask:
     gradient_norm = 1.0
     best_figure = "score"
 
-    def __init__(
-        self, network: InstanceNetwork, samples: list[Sample], validation: list[Sample], epochs: int, walks: int
-    ) -> None:
+    def __init__(self, network: InstanceNetwork, samples: list[Sample], validation: list[Sample], epochs: int) -> None:
         self.network = network
         self._samples = [sample for sample in samples if len(sample.objects) > 0]
         self._validation = [sample for sample in validation if len(sample.objects) > 0]
         self._steps = epochs * math.ceil(len(self._samples) / BATCH_KEYFRAMES)
-        self._walks = walks
         self._device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
 
@@ -191,7 +188,6 @@ class InstancesTask:
             "parameters": sum(item.numel() for item in self.network.parameters()),
             "keyframes": len(self._samples),
             "validation_keyframes": len(self._validation),
-            "walks": self._walks,
             "levels": list(LEVELS),
         }
 
@@ -278,9 +274,8 @@ def create_instances_task(
     Raises FusionModelError for a file to start from that is no such network, ConfigurationError for homes of other
     splits.
     """
-    walks = WALKS
     begun = configuration.start_from
     network = load_network_file(Path(begun)) if begun else InstanceNetwork(NetworkShape())
-    samples = _samples(store, configuration.seeds, walks, begun, configuration.jobs, "homes to learn from")
-    validation = _samples(store, configuration.validation_seeds, 1, begun, configuration.jobs, "validation homes")
-    return InstancesTask(network.to(device), samples, validation, configuration.epochs, walks)
+    samples = _samples(store, configuration.seeds, begun, configuration.jobs, "homes to learn from")
+    validation = _samples(store, configuration.validation_seeds, begun, configuration.jobs, "validation homes")
+    return InstancesTask(network.to(device), samples, validation, configuration.epochs)

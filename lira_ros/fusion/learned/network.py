@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,10 +36,6 @@ class NetworkShape:
     rounds: int = 4
     pair_width: int = 48
     voxel_width: int = 96
-
-    def to_text(self) -> dict[str, str]:
-        """Return what is written beside the weights."""
-        return {name: str(value) for name, value in asdict(self).items()}
 
 
 @dataclass
@@ -143,6 +139,20 @@ class InstanceNetwork(nn.Module):
         self.voxel_context = nn.Linear(2 * width + shape.pair_width, shape.voxel_width)
         self.voxel_input = nn.Linear(VOXEL_FEATURES, shape.voxel_width)
         self.voxel_output = _mlp(shape.voxel_width, shape.voxel_width, 1)
+
+    def adapted(self, text_length: int, look_length: int) -> InstanceNetwork:
+        """Return the same network for vectors of other encoders.
+
+        An adapter of another length begins with zeros: until it is trained the network goes by the agreement of vectors
+        with one another, which has no length.
+        """
+        network = InstanceNetwork(replace(self.shape, text_length=text_length, look_length=look_length))
+        weights = self.state_dict()
+        for name, tensor in network.state_dict().items():
+            if name not in weights or weights[name].shape != tensor.shape:
+                weights[name] = torch.zeros_like(tensor)
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+        return network
 
     def forward(self, batch: TokenBatch) -> Comparison:
         """Compare the tokens of keyframes."""

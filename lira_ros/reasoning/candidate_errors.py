@@ -238,6 +238,8 @@ class CandidateCorruption:
         used: set[int] = set()
         made: list[Candidate] = []
         for number, item in enumerate(drawn):
+            if not item.mask.any():
+                continue  # a stain or a piece beside the picture
             random = self._draws(_OUTLINE, frame.stamp_ns, item.object_id, number)
             mask = _redrawn(item.mask, shift, rates, view.cell_px, random)
             if np.count_nonzero(mask & view.measured) < MIN_PIXELS:

@@ -21,7 +21,6 @@ from lira_ros.fusion.contracts import Instance
 from lira_ros.fusion.spatial_relations import FAR_M, SAMPLES, VIEWER_KINDS, Evidence, Shape
 from lira_ros.reasoning.constraint import RelationKind
 from lira_ros.reasoning.contracts import Attributes
-from lira_ros.reasoning.measurement import horizontal_axes
 
 # Distances between surfaces up to this are measured with every change: up to here "near" and "far" are told apart [m].
 MEASURED_M = FAR_M
@@ -39,7 +38,8 @@ class PairwiseTerms:
     """The terms of Inst3D-LMM for N instances.
 
     ids: of the rows and columns. terms: (N, N, 5) float32, for the way from the row's centre to the column's:
-    d / d_max, dz / d, d_xy / d, dy / d_xy, dx / d_xy, with z along gravity; 0 where a divisor is 0.
+    d / d_max, dz / d, d_xy / d, dy / d_xy, dx / d_xy, with z against gravity and x as near to the map's x as can be; 0
+    where a divisor is 0.
     """
 
     ids: tuple[int, ...]
@@ -72,7 +72,7 @@ class RelationTable:
     """Keeps relations between instances up to date. Not thread-safe: it has one owner."""
 
     def __init__(self) -> None:
-        self._axes = horizontal_axes(np.array([0.0, 0.0, 1.0]))
+        self._axes = _level_axes(np.array([0.0, 0.0, 1.0]))
         self._viewer = np.zeros(3)
         self._rows: dict[int, _Row] = {}
         self._free: list[int] = []
@@ -96,7 +96,7 @@ class RelationTable:
 
     def look_from(self, up: NDArray[np.float64], viewer: NDArray[np.float64]) -> None:
         """Set what "up" is, (3,) unit vector, and where the viewer is, (3,) [m], both in the map frame."""
-        axes = horizontal_axes(up)
+        axes = _level_axes(up)
         if not np.allclose(axes, self._axes, atol=1e-6):
             self._axes = axes
             self._rows.clear()
@@ -212,13 +212,19 @@ class RelationTable:
             pair = (min(target.id, anchor.id), max(target.id, anchor.id))
             for kind in (*_RESTING_KINDS, RelationKind.NEAR):
                 told = kind is RelationKind.NEAR and (pair in found or target.id > anchor.id)
-                if not told and self.relate(kind, target, (anchor,)).holds:
+                if not told and self._tells(kind, target, anchor):
                     rank = int(kind is RelationKind.NEAR)
                     if pair not in found or rank < found[pair][0]:
                         found[pair] = (rank, NamedRelation(target.id, kind, anchor.id, self._gap(one, other)))
                     break
         ordered = sorted(found.values(), key=lambda item: (item[0], item[1].gap_m, item[1].target, item[1].anchor))
         return tuple(relation for _, relation in ordered[:limit])
+
+    def _tells(self, kind: RelationKind, target: Instance, anchor: Instance) -> bool:
+        """Tell whether a relation holds; a thing that lies on another is not said to be in it."""
+        if kind is RelationKind.INSIDE:
+            return spatial_relations.inside(self.shape(target), self.shape(anchor)).holds
+        return self.relate(kind, target, (anchor,)).holds
 
     # ---- rows --------------------------------------------------------------------------------------------------
 
@@ -357,6 +363,14 @@ class RelationTable:
         if not carried.holds:
             carried = contained(other.shape, one.shape)
         return replace(carried, words="has on it" if carried.holds else "does not have on it")
+
+
+def _level_axes(up: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (3, 3) rows of a frame with z along up and x as near to the map's x as can be (its y when x is up)."""
+    reference = np.eye(3)[int(abs(up[0]) > 0.9)]
+    x = reference - (reference @ up) * up
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(up, x), up])
 
 
 _SQUARES = ("_distances", "_directions", "_bounds", "_gaps")

@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.exploration import Exploration
 from lira_ros.fusion.instance_fusion import InstanceFusion
 from lira_ros.fusion.relation_table import RelationTable
 from lira_ros.geometry.camera import Camera
@@ -55,6 +56,7 @@ def warm_up_fusion(relevance: Relevance) -> None:
     mapper = Mapper(MappingConfiguration(fragment_keyframes=2, keyframe_distance_m=0.01, up="+z"))
     for keyframe in _scene():
         fragment = mapper.add_frame(keyframe.frame).fragment
+        Exploration().add(keyframe)
         fusion.add_keyframe(keyframe)
         fusion.add_candidates(reasoner.propose(keyframe, instruction))
         if fragment is not None:

@@ -1,16 +1,24 @@
 """Instances that become two, move and come back, through the fusion that owns them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from box_scene import Box, answer, keyframe, true_masks, walk
 
 from lira_ros.fusion.configuration import FusionConfiguration
-from lira_ros.fusion.contracts import InstanceState
+from lira_ros.fusion.conforming_map import ConformingMap
+from lira_ros.fusion.contracts import InstanceState, Removal, RemovalReason
 from lira_ros.fusion.instance_fusion import InstanceFusion
+from lira_ros.fusion.instance_map import InstanceMapView
+from lira_ros.fusion.target_inference import TargetInference
+from lira_ros.reasoning.contracts import Instruction
+from lira_ros.reasoning.language.parser import parse
+from lira_ros.reasoning.relevance import Relevance
 
 LEFT = Box(1, (-0.5, -0.2, 0.0), (-0.1, 0.2, 0.4))
 RIGHT = Box(7, (0.15, -0.15, 0.0), (0.45, 0.15, 0.35))  # of the same colour as the left one
-PILLAR = Box(3, (-0.15, 0.6, 0.0), (0.15, 0.7, 2.0))
+PILLAR = Box(3, (-0.15, 0.6, 0.0), (0.15, 0.7, 2.0))  # before the middle of what stands at the origin
 
 
 def fuse(fusion, views, masks_of, label="chair"):
@@ -72,24 +80,22 @@ def test_masks_that_hold_both_pieces_keep_a_thing_of_two_pieces_whole():
     assert fusion.statistics().instances_split == 0
 
 
-def test_a_thing_whose_middle_is_hidden_is_not_split():
-    table = Box(1, (-0.8, -0.2, 0.0), (0.8, 0.2, 0.4))
+@pytest.mark.parametrize(("hidden", "splits"), [(True, 0), (False, 1)])
+def test_only_free_space_seen_between_pieces_makes_two_of_one(hidden, splits):
+    """Two ends of a table behind a pillar, or two crates at the same places: the masks are alike."""
+    ends = (Box(1, (-0.8, -0.2, 0.0), (-0.15, 0.2, 0.4)), Box(7, (0.15, -0.2, 0.0), (0.7, 0.2, 0.4)))
+    things = (Box(1, (-0.8, -0.2, 0.0), (0.7, 0.2, 0.4)), PILLAR) if hidden else ends
     fusion = InstanceFusion(FusionConfiguration())
-    views = [keyframe(i + 1, (table, PILLAR), (x, 1.8, 1.0), (x * 0.5, 0.0, 0.3)) for i, x in enumerate(
-        np.linspace(-0.05, 0.05, 8)
-    )]  # fmt: skip
-
-    def left_part_or_whole(ids):
+    for number, x in enumerate(np.linspace(-0.15, 0.15, 9), 1):
+        key, ids = keyframe(number, things, (x, 2.2, 1.0), (0.5 * x, 0.0, 0.3))
+        # Far enough from one another to count as looks.
+        key = dataclasses.replace(key, frame=dataclasses.replace(key.frame, stamp_ns=number * 2_000_000_000))
         columns = np.arange(ids.shape[1])
-        mask = ids == table.id
-        part = mask & (columns < np.median(np.flatnonzero(mask.any(axis=0))))
-        return [part if left_part_or_whole.count % 2 else mask]
-
-    left_part_or_whole.count = 0
-    for view in views:
-        fuse(fusion, [view], left_part_or_whole, label="table")
-        left_part_or_whole.count += 1
-    assert fusion.statistics().instances_split == 0
+        mask = np.isin(ids, (1, 7))
+        middle = np.median(np.flatnonzero(mask.any(axis=0)))
+        parts = [mask & (columns < middle), mask & (columns >= middle)] if number > 3 else [mask]
+        fuse(fusion, [(key, ids)], lambda _, parts=parts: parts)
+    assert fusion.statistics().instances_split == splits
 
 
 def test_a_thing_that_moved_keeps_its_id_once_its_old_place_was_seen_empty():
@@ -118,6 +124,34 @@ def test_a_thing_that_moved_keeps_its_id_once_its_old_place_was_seen_empty():
     views = fusion.views(after.merged_from[0], 4)
     assert {view.instance_id for view in views} == {after.id}
     assert min(view.keyframe_id for view in views) >= 20
+
+
+def test_who_holds_an_id_that_ended_finds_the_thing_in_updates_maps_and_queries():
+    bench = Box(1, (-1.2, -0.2, 0.0), (1.2, 0.2, 0.4))
+    # Two ends are two things until views show the whole.
+    ends = [
+        keyframe(1, [bench], (-1.4, -0.9, 0.8), (-1.3, 0, 0.2)),
+        keyframe(2, [bench], (1.4, -0.9, 0.8), (1.3, 0, 0.2)),
+    ]
+    wholes = [keyframe(3 + i, [bench], (0.1 * i, -2.4, 1.2), (0, 0, 0.2)) for i in range(4)]
+    conforming = ConformingMap(InstanceFusion(FusionConfiguration()), TargetInference(Relevance(None)))
+    conforming.set_instructions([Instruction("i1", "Find the benches.", parse("Find the benches."))])
+    fuse(conforming, ends, true_masks, label="bench")
+    conforming.refresh()
+    held = conforming.view("i1").instances
+    assert sorted(item.id for item in held) == [1, 2]
+    receiver = InstanceMapView("i1")
+    receiver.replace(conforming.view("i1").full())
+    fuse(conforming, wholes, true_masks, label="bench")
+    for change in conforming.refresh():
+        receiver.apply(change.delta)
+    (one,) = receiver.instances
+    assert (one.id, one.merged_from) == (1, (2,))
+    assert receiver.removed == conforming.view("i1").full().removed == (Removal(2, RemovalReason.MERGED, 1),)
+    assert [item.id for item in conforming.query(ids=[2])] == [1]
+    views, unknown = conforming.views([2, 77], 0)
+    assert {view.instance_id for view in views} == {1}
+    assert unknown == (77,)
 
 
 def test_one_of_twins_that_is_gone_is_not_taken_for_one_that_appears():

@@ -280,7 +280,8 @@ class InstanceMarkers:
         marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
         verdict = instance.verdicts.get(instruction_id)
         score = f" {verdict.score:.2f}" if verdict else ""
-        marker.text = f"#{instance.id} {plain_text(instance.label, MAX_LABEL_CHARACTERS) or 'thing'}{score}"
+        doubt = "?" if instance.state == InstanceState.PROVISIONAL else ""
+        marker.text = f"#{instance.id}{doubt} {plain_text(instance.label, MAX_LABEL_CHARACTERS) or 'thing'}{score}"
         return marker
 
 

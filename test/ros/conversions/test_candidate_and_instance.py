@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -244,6 +245,13 @@ def test_box_marker_has_twelve_edges_of_the_right_length():
     points = np.array([(p.x, p.y, p.z) for p in marker.points]).reshape(12, 2, 3)
     lengths = np.sort(np.linalg.norm(points[:, 0] - points[:, 1], axis=1))
     np.testing.assert_allclose(lengths, [0.125] * 4 + [0.25] * 4 + [0.5] * 4)
+
+
+def test_the_name_marker_tells_what_is_provisional():
+    provisional = make_instance()
+    confirmed = dataclasses.replace(provisional, id=8, state=InstanceState.CONFIRMED)
+    markers = InstanceMarkers().message({"find-1": [provisional, confirmed]}, 0, "map").markers
+    assert [marker.text for marker in markers if marker.text] == ["#7? mug 0.50", "#8 mug 0.50"]
 
 
 def test_detections_name_their_class_through_the_label_table():

@@ -80,6 +80,26 @@ _SAME_MEANING = (
         "",
     ),
     (r" (still|now|nowadays|yet)(?= )", ""),
+    (
+        r" (has|have|had) (always |just |only |simply )?(stayed|remained|been (left|lying|standing|sitting|kept)) "
+        rf"{_PLACED}",
+        " is ",
+    ),
+    (
+        rf"^ (the|my|our) ({_ROOMS}) (has|holds|contains|have) (more than one|several|some|many|a few|plenty of) "
+        r"(.+) $",
+        r" find \5 in the \2 ",
+    ),
+    (rf" (would|will|should|might|could|can|may) (i|we|you|one) (see|find|spot|notice|meet) {_PLACED}", " are "),
+    (r" (that |which )?(you|i|we) (can |could |may |might )?(find|see|spot|notice|come across)(?= $)", ""),
+    (r" (share|shares|have|has) the color (\w+)(?= )", r" are \2"),
+    (
+        r" (look at|compare|see|check|consider|judge|mind|regard) how (big|large|small|tall|high|long|wide|thick|"
+        r"sizable) (the|my|our|these) (.+?) (is|are)(?= )",
+        r" look at the \4",
+    ),
+    (r"^ should there be ", " if there are "),
+    (r"^ (do|does) (i|we|you|they|somebody|anybody) (still )?have (?=(a|an|any|some) )", " find "),
     # Questions for a state, a place or a name: the thing itself is looked for.
     (
         r"^ (is|are|was|were) (?=(the|my|our) )(.+?)(?<! the)(?<! a)(?<! my)(?<! on)(?<! in)(?<! of)"
@@ -185,7 +205,7 @@ _SAME_MEANING = (
     (r"^ (choose|select|pick|decide|judge|go) by (the |its |their )?(color|size|volume) $", " "),
     (r" of (them all|all of them|all)(?= $)", ""),
     (r"^ (.* )?(if|whether) (?=(the|a|an|my) )(.*) (is|are) (around|here|there)(?= )", r" find \4"),
-    (r" more than one ", " "),
+    (r"(?<! if there is)(?<! if there are) more than one ", " "),
     (
         rf" (all|everything|whatever|anything)( that| which)? (is|are|rests?|lies?|stands?|sits?|stayed) {_PLACED}",
         " everything ",
@@ -249,7 +269,8 @@ def without_asides(tokens: list[str]) -> list[str]:
     """Return a sentence without the segments that say nothing: "if there is one", "each of them", "in this home"."""
     tokens = _reworded(_without_home(tokens))
     segments = _segments(tokens)
-    if len(segments) == 1 and {"size", "volume"} & set(tokens) and _says_nothing(segments[0]):
+    alone = bool({"size", "volume"} & set(tokens)) or tokens[:1] in (["otherwise"], ["else"])
+    if len(segments) == 1 and alone and _says_nothing(segments[0]):
         return []
     kept = [segment for segment in segments if not (len(segments) > 1 and _says_nothing(segment))]
     if kept and len(kept[-1]) > 1:

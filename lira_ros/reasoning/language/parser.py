@@ -12,6 +12,7 @@ import unicodedata
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind
 from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS
 from lira_ros.reasoning.language import lexicon
+from lira_ros.reasoning.language.changes import asks_for_change
 from lira_ros.reasoning.language.reading import Reading
 from lira_ros.reasoning.language.sentences import foreign_because, split_sentences
 from lira_ros.reasoning.plain_text import plain_text
@@ -56,6 +57,9 @@ def parse(text: str, *, any_language: bool = False) -> Constraint:
         return Constraint(Phrase(plain_text(text, MAX_INSTRUCTION_CHARACTERS), implicit=True))
     if problem:
         raise _not_understood(text, problem)
+    spoken = " ".join(" ".join(sentence) for sentence in sentences)
+    if asks_for_change(spoken):
+        return Constraint(Phrase(spoken, implicit=True))
     try:
         constraint = Reading.of(sentences).constraint()
     except RecursionError:

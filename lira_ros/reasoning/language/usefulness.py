@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lira_ros.reasoning.knowledge import KnownClass, classes, kinds, names_of_classes
 from lira_ros.reasoning.knowledge.uses import uses
 from lira_ros.reasoning.language import lexicon
+from lira_ros.reasoning.language.changes import asks_for_change
 from lira_ros.reasoning.language.encoder import SentenceEncoder
 from lira_ros.reasoning.language.lexicon import word_set
 from lira_ros.reasoning.language.needs import needs_of
@@ -39,12 +40,6 @@ _NO_PLACE_KINDS = word_set("kitchenware hygiene drink drinkware food dish")
 _PLACE_WORDS = word_set("where somewhere place spot wherein whereon")
 _MENTIONING = lexicon.DETERMINERS | word_set("my your his her our their of with without some")
 LONGEST_NAME = 3
-_PAST_CHANGE = re.compile(
-    r"\b(anything|something|thing|what)\b.*\b(been|has|have|had|was) (been )?(moved|shifted|carried|taken|changed|"
-    r"removed|swapped|replaced|rearranged)\b|\b(has|have|had) (moved|shifted|taken|changed|removed|swapped|replaced) "
-    r"(anything|something|a thing|things)\b|\b(anything|something|thing|what)\b.*\bno longer\b|"
-    r"\bno longer\b.*\b(anything|something|thing|what)\b"
-)
 
 
 class Usefulness:
@@ -66,7 +61,7 @@ class Usefulness:
         kind: a more general word that the thing must be ("container"), "" for any. Nothing answers a question for what
         was changed: what is there now does not tell.
         """
-        if _PAST_CHANGE.search(text):
+        if asks_for_change(text):
             return dict.fromkeys(classes(), 0.0)
         direction = self._encoder.encode([text])[0]
         total = (self._class_vectors @ direction + self._nearest(direction)) / 3.0

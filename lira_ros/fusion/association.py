@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -29,6 +30,7 @@ from lira_ros.fusion.lifting import (
     voxel_bounds,
 )
 from lira_ros.geometry.mask import intersection_over_union
+from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate, CandidateSet
 
 # Two masks of one answer that share this much are one thing said twice (non-maximum suppression of Mask R-CNN
@@ -153,6 +155,26 @@ class Association:
             else:
                 results.append(self._lifted(candidate, keys, colors, grid, []))
         return results, too_small
+
+    def widened(
+        self, item: LiftedCandidate, stored: StoredKeyframe, liftable: NDArray[np.bool_], reach_cells: int
+    ) -> LiftedCandidate:
+        """Return a candidate with the voxels that lie up to so many grid cells beyond its mask as well.
+
+        liftable: (H, W) pixels whose depth can be trusted. Everything else stays: the mask is still what was said.
+        """
+        mask = item.candidate.mask
+        reach_px = reach_cells * stored.stride
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach_px + 1, 2 * reach_px + 1))
+        rim = cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_) & ~mask & liftable
+        keys, colors = lift(rim, stored, self._configuration.voxel_size_m)
+        new = ~contained_in(keys, item.keys)
+        order = np.argsort(np.concatenate([item.keys, keys[new]]), kind="stable")
+        return replace(
+            item,
+            keys=np.concatenate([item.keys, keys[new]])[order],
+            colors=np.concatenate([item.colors, colors[new]])[order],
+        )
 
     def joined(self, pieces: list[LiftedCandidate]) -> LiftedCandidate:
         """Return candidates of one picture that show pieces of one thing as one; the largest speaks for all."""

@@ -169,7 +169,7 @@ class InstancesTask:
         totals: list[float] = []
         for start in range(0, len(self._validation), BATCH_KEYFRAMES):
             batch = self._batch(self._validation[start : start + BATCH_KEYFRAMES], generator)
-            totals.append(float(self.losses(batch)["total"]))
+            totals.append(float(self.losses(batch)["total"].detach()))
             said, tokens = self.network(batch.tokens), batch.tokens
             mixed = tokens.is_candidate[:, :, None] & (tokens.present & ~tokens.is_candidate)[:, None]
             true = (batch.objects[:, :, None] == batch.objects[:, None]) & (batch.objects[:, :, None] > 0)

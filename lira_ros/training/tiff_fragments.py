@@ -6,6 +6,7 @@ LIRA turns and shifts each scan anew in every epoch.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,8 +121,16 @@ def random_placement(generator: np.random.Generator) -> NDArray[np.float64]:
     return T
 
 
-def sample(home: HomeViews, fragment: int, T_placed_map: NDArray[np.float64]) -> TiffSample:
-    """Return a fragment of a home, from 0 on, with the home put somewhere by (4, 4) ``T_placed_map``."""
+def sample(
+    home: HomeViews,
+    fragment: int,
+    T_placed_map: NDArray[np.float64],
+    answered: Collection[int] = range(FRAGMENT_KEYFRAMES),
+) -> TiffSample:
+    """Return a fragment of a home, from 0 on, with the home put somewhere by (4, 4) ``T_placed_map``.
+
+    answered: which of its keyframes have candidates; all of them show voxels.
+    """
     rows = range(fragment * FRAGMENT_KEYFRAMES, (fragment + 1) * FRAGMENT_KEYFRAMES)
     lifted = lift_fragment(
         [
@@ -136,7 +145,7 @@ def sample(home: HomeViews, fragment: int, T_placed_map: NDArray[np.float64]) ->
     )
     masks, visible, texts = [], [], []
     for view, row in enumerate(rows):
-        for candidate in home.candidates[row]:
+        for candidate in home.candidates[row] if view in answered else ():
             mask = lifted.lift(candidate.mask, view)
             if np.count_nonzero(mask) >= LEAST_CANDIDATE_VOXELS:
                 masks.append(mask)

@@ -44,15 +44,15 @@ def targets(
 
 
 def confidence_loss(confidences: Tensor, ious: Tensor) -> Tensor:
-    """Return the mean squared difference of confidences (n,) from the largest IoU (n,); 0 without candidates."""
-    return torch.nn.functional.mse_loss(confidences, ious) if len(ious) > 0 else confidences.sum()
+    """Return the mean squared difference of n > 0 confidences (n,) from the largest IoUs (n,)."""
+    return torch.nn.functional.mse_loss(confidences, ious)
 
 
 def similarity_loss(embeddings: Tensor, ids: Sequence[int], known: Tensor, known_ids: Sequence[int]) -> Tensor:
     """Return the mean cross entropy of (1 + cosine) / 2 of all pairs against whether they show the same object.
 
     embeddings (n, 128) of candidates and known (G, 128) of instances of the map, which learn nothing, with the ids of
-    their objects. Those of NO_OBJECT take no part; with fewer than two others the loss is 0.
+    their objects. Those of NO_OBJECT take no part; with fewer than two left the loss is 0.
     """
     all_ids = torch.tensor([*known_ids, *ids], device=embeddings.device)
     together = torch.cat((known.detach(), embeddings))[all_ids != NO_OBJECT]

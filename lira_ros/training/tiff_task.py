@@ -1,8 +1,9 @@
 """LIRA's network of fusion, trained with LIRA's losses on generated homes: the layout of the published checkpoints.
 
 As LIRA does it: fragments of a scan one after the other, so that candidates meet the instances that the map has by
-then; Adam with a learning rate of 0.001, halved at epochs 6, 8 and 10; two fragments a step. Differently: an epoch
-takes a stretch of each home instead of all of it, and the true instances are those of generated homes.
+then; candidates of every third keyframe; Adam with a learning rate of 0.001, halved at epochs 6, 8 and 10. Differently,
+for a processor: one fragment a step instead of two on each of eight GPUs, and a stretch of each home in an epoch. The
+true instances are those of generated homes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lira_ros.fusion.lifting import pack
-from lira_ros.fusion.tiff.candidates import filled
+from lira_ros.fusion.tiff.candidates import FRAGMENT_KEYFRAMES, filled
 from lira_ros.fusion.tiff.clean_up import LEAST_INSTANCE_VOXELS, cleaned
 from lira_ros.fusion.tiff.global_map import BACKGROUND, FragmentInstances, FragmentVoxels, GlobalMap
 from lira_ros.fusion.tiff.lifted_fragment import SURFACE_FEATURES
@@ -41,9 +42,11 @@ from lira_ros.training.tiff_losses import (
 LEARNING_RATE = 1e-3
 HALVED_AT_EPOCHS = (6, 8, 10)
 GRADIENT_NORM = 1.0
-STEP_FRAGMENTS = 2
-# Fragments of a home in an epoch, one after the other: the way through about half a room. LIRA takes whole scans.
-STRETCH_FRAGMENTS = 6
+# LIRA, section 1.7: the first, fourth and seventh keyframe of a fragment are answered. As that differs from robot to
+# robot, it may begin with the second or third as well.
+ANSWERED_STEP = 3
+# Fragments of a home in an epoch, one after the other: three to four metres of way. LIRA takes whole scans.
+STRETCH_FRAGMENTS = 3
 # An instance is right from this overlap with an object on.
 RIGHT_IOU = 0.5
 
@@ -52,9 +55,9 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class TiffBatch:
-    """Fragments that follow each other; begins: the first of them is the first of its stretch."""
+    """A fragment; begins: it is the first of its stretch."""
 
-    samples: tuple[TiffSample, ...]
+    sample: TiffSample
     begins: bool
 
 
@@ -98,31 +101,30 @@ class TiffTask:
             home = self._homes(self._seeds[index])
             T_placed_map = random_placement(generator)
             first = int(generator.integers(max(0, home.fragments - STRETCH_FRAGMENTS) + 1))
-            stretch = range(first, min(first + STRETCH_FRAGMENTS, home.fragments))
-            for start in range(0, len(stretch), STEP_FRAGMENTS):
-                fragments = stretch[start : start + STEP_FRAGMENTS]
-                yield TiffBatch(tuple(sample(home, number, T_placed_map) for number in fragments), start == 0)
+            answered = range(int(generator.integers(ANSWERED_STEP)), FRAGMENT_KEYFRAMES, ANSWERED_STEP)
+            begins = True
+            for number in range(first, min(first + STRETCH_FRAGMENTS, home.fragments)):
+                item = sample(home, number, T_placed_map, answered)
+                # There is nothing to learn from where nothing was answered.
+                if len(item.texts) > 0:
+                    yield TiffBatch(item, begins)
+                    begins = False
 
     def losses(self, batch: TiffBatch) -> Mapping[str, Tensor]:
-        """Return LIRA's losses of the fragments of a batch, in the mean, and take them into the map."""
+        """Return LIRA's losses of a fragment, and take it into the map."""
         if batch.begins:
             self._map = GlobalMap()
-        confidence, similarity = [], []
-        for item in batch.samples:
-            said = self._ask(item)
-            known = _instances_within(self._map, item.origin_voxels)
-            confidence.append(confidence_loss(said.confidences, torch.from_numpy(item.ious).to(self.device)))
-            similarity.append(
-                similarity_loss(
-                    said.embeddings,
-                    item.target_ids.tolist(),
-                    torch.from_numpy(known[0]).to(self.device),
-                    known[1],
-                )
-            )
-            # As in the released module the truth tells which candidates enter the map.
-            _fuse(self._map, item, said, item.target_ids != NO_OBJECT)
-        parts = {"confidence": torch.stack(confidence).mean(), "similarity": torch.stack(similarity).mean()}
+        item = batch.sample
+        said = self._ask(item)
+        known, known_ids = _instances_within(self._map, item.origin_voxels)
+        parts = {
+            "confidence": confidence_loss(said.confidences, torch.from_numpy(item.ious).to(self.device)),
+            "similarity": similarity_loss(
+                said.embeddings, item.target_ids.tolist(), torch.from_numpy(known).to(self.device), known_ids
+            ),
+        }
+        # As in the released module the truth tells which candidates enter the map.
+        _fuse(self._map, item, said, item.target_ids != NO_OBJECT)
         total = CONFIDENCE_WEIGHT * parts["confidence"] + (1.0 - CONFIDENCE_WEIGHT) * parts["similarity"]
         return {**parts, "total": total}
 

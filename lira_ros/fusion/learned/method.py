@@ -26,6 +26,9 @@ JOIN_PROBABILITY = 0.8
 # Nothing farther apart than this is the same thing in one moment [m], whatever the network says; drift is corrected
 # elsewhere, and a tracker's jitter is millimetres.
 FARTHEST_M = 0.5
+# Voxels beyond a mask are judged up to here [cells of the comparison grid]: outlines of segmenters waver by about three
+# (SAM draws 256 cells across a picture; the grid has 320).
+RIM_CELLS = 4
 # One view says at most this about a voxel (log-odds; 0.95): what is wrong once must be outvoted by few.
 LARGEST_VIEW_LOG_ODDS = 3.0
 # A vote of one view among the others is worth this much log-odds (0.88), so that hits count views as elsewhere.
@@ -60,10 +63,13 @@ class Learned(FusionMethod):
         """Compare by the network; pieces of one thing are joined first."""
         meeting = self._meet(view, lifted, stored)
         groups = self._pieces(meeting)
-        if len(groups) == len(lifted):
-            return meeting
-        pieces = [self._association.joined([lifted[c] for c in group]) for group in groups]
-        return self._meet(self._association.draw(view, pieces, stored), pieces, stored)
+        if len(groups) < len(lifted):
+            pieces = [self._association.joined([lifted[c] for c in group]) for group in groups]
+            meeting = self._meet(self._association.draw(view, pieces, stored), pieces, stored)
+        # What the network compared were the masks; what it judges now reaches beyond them, as masks are too small too.
+        liftable = stored.liftable(self._configuration.max_depth_m)
+        wider = [self._association.widened(item, stored, liftable, RIM_CELLS) for item in meeting.lifted]
+        return dataclasses.replace(meeting, lifted=wider)
 
     def _meet(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> LearnedMeeting:
         features = self._features.look(view, lifted, stored)

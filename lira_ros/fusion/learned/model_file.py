@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from lira_ros.fusion.configuration import LearnedConfiguration
 from lira_ros.fusion.learned.network import InstanceNetwork, NetworkShape
 from lira_ros.reasoning.compute import choose_device
+from lira_ros.reasoning.models.cards import card_folder
 
-# The network that is shipped with the package.
-SHIPPED = Path(__file__).with_name("instances.safetensors")
+# The network that is shipped, beside the model cards.
+SHIPPED = Path("fusion") / "instances-homes.safetensors"
 
 
 class FusionModelError(ValueError):
@@ -25,7 +26,7 @@ def load_network(configuration: LearnedConfiguration) -> InstanceNetwork:
 
     Raises FusionModelError for a file that holds none, ReasoningError for a device that there is not.
     """
-    path = Path(configuration.weights) if configuration.weights else SHIPPED
+    path = Path(configuration.weights) if configuration.weights else card_folder() / SHIPPED
     return load_network_file(path).to(choose_device(configuration.device))
 
 

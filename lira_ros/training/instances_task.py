@@ -269,13 +269,15 @@ def _augmented(sample: Sample, generator: np.random.Generator) -> Sample:
 def create_instances_task(
     configuration: TrainingConfiguration, store: HomeStore, device: torch.device
 ) -> InstancesTask:
-    """Return the task: homes are fused (by the network to start from, where one is given) and written down first.
+    """Return the task: homes are fused and written down first, by the votes and by the network to start from, if any.
 
     Raises FusionModelError for a file to start from that is no such network, ConfigurationError for homes of other
     splits.
     """
     begun = configuration.start_from
     network = load_network_file(Path(begun)) if begun else InstanceNetwork(NetworkShape())
-    samples = _samples(store, configuration.seeds, begun, configuration.jobs, "homes to learn from")
+    samples: list[Sample] = []
+    for policy in ("", begun) if begun else ("",):
+        samples += _samples(store, configuration.seeds, policy, configuration.jobs, "homes to learn from")
     validation = _samples(store, configuration.validation_seeds, begun, configuration.jobs, "validation homes")
     return InstancesTask(network.to(device), samples, validation, configuration.epochs)

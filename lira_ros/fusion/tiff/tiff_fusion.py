@@ -4,7 +4,8 @@ A fragment is fused when all its keyframes are answered, or when the next one is
 code: distances are those of the keyframes so far and not of a map made beforehand; candidates that come after their
 fragment was fused are fused with it once more; the last fragment is fused although it has fewer keyframes (LIRA leaves
 it out); the clean-up of the end of a scan is done for whatever is published; instructions share one map; and the
-volume, which LIRA puts at a fixed height, is put upon the floor where that is known to be elsewhere.
+volume, which LIRA puts at a fixed height, is put upon the floor where that is known to be elsewhere. Instances are
+published as the voxels of the map that lie in LIRA's, whose edge is 4 cm whatever that of the map's.
 
 A corrected pose moves the voxels that its keyframe was the first of its fragment to see. The embeddings of instances
 know where they were and are not made anew.
@@ -619,11 +620,10 @@ class TiffFusion:
         self, instance_id: int, record: InstanceRecord, coordinates: NDArray[np.int64]
     ) -> tuple[_Source, Instance]:
         """Return an instance of voxels (N, 3), the same object as before where nothing of it changed."""
-        keys = np.sort(pack(coordinates))
-        row = np.searchsorted(self._notes.keys, keys)
-        if not np.array_equal(self._T_upright_map, np.eye(4)):
-            keys, origin = resampled(keys, inverse(self._T_upright_map), VOXEL_SIZE_M)
-            row = row[origin]
+        voxel_size_m = self._configuration.voxel_size_m
+        own = np.sort(pack(coordinates))
+        keys, origin = onto_grid(own, self._T_upright_map, voxel_size_m)
+        row = np.searchsorted(self._notes.keys, own)[origin]
         sightings = [self._sightings[number] for number in dict.fromkeys(record.target_ids)]
         source = _Source(
             keys,
@@ -638,7 +638,7 @@ class TiffFusion:
             return before
         voxels = unpack(keys)
         colors = np.rint(self._notes.colors[row]).astype(np.uint8)
-        points_m = voxels.astype(np.float32) * np.float32(VOXEL_SIZE_M)
+        points_m = voxels.astype(np.float32) * np.float32(voxel_size_m)
         keyframes = len({sighting.keyframe_id for sighting in sightings})
         names = Counter(sighting.candidate.label for sighting in sightings)
         label = next(sighting.candidate.label for sighting in sightings if sighting.text == record.text)
@@ -650,8 +650,8 @@ class TiffFusion:
             label_confidence=names[label] / len(sightings) if label else 0.0,
             existence=min(1.0, float(record.score)),
             attributes=measure(points_m, colors, self._up, self._floor_height_m, supported_by=supported_by),
-            box=oriented_box(points_m, self._up, 0.5 * VOXEL_SIZE_M),
-            voxel_size_m=VOXEL_SIZE_M,
+            box=oriented_box(points_m, self._up, 0.5 * voxel_size_m),
+            voxel_size_m=voxel_size_m,
             voxels=voxels,
             voxel_colors=colors,
             first_seen_ns=min(sighting.stamp_ns for sighting in sightings),
@@ -685,6 +685,28 @@ def _opinions(sightings: Sequence[_Sighting]) -> dict[str, Opinion]:
             of_instruction.name(sighting.keyframe_id, confidence, sighting.candidate.score, model)
     found = {instruction_id: item.opinion() for instruction_id, item in sorted(votes.items())}
     return {instruction_id: opinion for instruction_id, opinion in found.items() if opinion is not None}
+
+
+def onto_grid(
+    keys: NDArray[np.int64], T_upright_map: NDArray[np.float64], voxel_size_m: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the (M,) sorted keys of the voxels of a map of ``voxel_size_m`` that lie in LIRA's, and in which of them.
+
+    keys: (N,) sorted, of LIRA's voxels. T_upright_map: (4, 4), a turn. A voxel of the map lies in that of LIRA's whose
+    centre is nearest to its own.
+    """
+    turn = T_upright_map[:3, :3]
+    scale = VOXEL_SIZE_M / voxel_size_m
+    # From the centre of a voxel to its side, or to its corner where its sides are not those of the map's voxels.
+    aligned = bool((np.abs(turn) > 1.0 - 1e-9).any(axis=1).all())
+    reach = math.ceil(0.5 * scale * (1.0 if aligned else math.sqrt(3.0)))
+    steps = np.arange(-reach, reach + 1)
+    around = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    centres = np.rint(unpack(keys) * scale @ turn).astype(np.int64)
+    targets = np.unique(pack((centres[:, None] + around).reshape(-1, 3)))
+    origins = pack(np.floor(unpack(targets) @ turn.T / scale + 0.5).astype(np.int64))
+    found = contained_in(origins, keys)
+    return targets[found], np.searchsorted(keys, origins[found])
 
 
 def _turn_to_z(up: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,137 @@
+"""Compare LIRA's lifting by a search around the projected voxel with comparing every voxel with every pixel.
+
+Usage: python benchmark/tiff_lifting.py [--seed 1] [--fragments 3] [--width 320]
+
+Keyframes of a walk through a generated home, nine a fragment, one thread of the processor. `every pixel` is the rule as
+it is written down and as the released code does it, a matrix of distances for each keyframe, here in parts that fit into
+memory; `k-d tree` builds a tree of the un-projected pixels of each keyframe and asks it for the nearest within the
+reach (which leaves ties to the tree). All pixels found are compared first. The time of the whole fragment, with its
+voxels and what is known of them, is given besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from lira_ros.fusion.tiff.candidates import FRAGMENT_KEYFRAMES
+from lira_ros.fusion.tiff.fragment_volume import View, fragment_volume
+from lira_ros.fusion.tiff.lifted_fragment import lift_fragment
+from lira_ros.fusion.tiff.nearest_lifting import (
+    LEAST_DEPTH_PIXELS,
+    NOT_SEEN,
+    REACH_M,
+    GridView,
+    nearest_pixels,
+)
+from lira_ros.training.homes import record_home
+
+# Voxels that are compared with all pixels at once: a matrix of 60 MB.
+PART = 400
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help="generated home, 1 to 1999")
+    parser.add_argument("--fragments", type=int, default=3, help="fragments of the walk, spread over it")
+    parser.add_argument("--width", type=int, default=320, help="width of the pictures [px]")
+    return parser.parse_args()
+
+
+def in_view(points_m: NDArray[np.float64], view: GridView) -> NDArray[np.int64]:
+    """Return which voxels project into the picture."""
+    height, width = view.depth_m.shape
+    fx, fy, cx, cy = view.intrinsics
+    x, y, z = view.T_camera_upright[:3, :3] @ points_m.T + view.T_camera_upright[:3, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = fx * x / z + cx, fy * y / z + cy
+    return np.flatnonzero((z > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1))
+
+
+def by_every_pixel(points_m: NDArray[np.float64], view: GridView) -> NDArray[np.int16]:
+    """Return the pixels as nearest_pixels() does, from all distances."""
+    result = np.full(len(points_m), NOT_SEEN, dtype=np.int16)
+    valid = np.flatnonzero(view.depth_m)
+    if len(valid) < LEAST_DEPTH_PIXELS:
+        return result
+    pixels = view.points_m.reshape(-1, 3)[valid]
+    rows = in_view(points_m, view)
+    for start in range(0, len(rows), PART):
+        part = rows[start : start + PART]
+        squares = np.zeros((len(part), len(pixels)))
+        for axis in range(3):
+            difference = points_m[part, axis, None] - pixels[None, :, axis]
+            squares += difference * difference
+        best = np.argmin(squares, axis=1)
+        near = np.sqrt(squares[np.arange(len(part)), best]) < REACH_M
+        result[part[near]] = valid[best[near]]
+    return result
+
+
+def by_tree(points_m: NDArray[np.float64], view: GridView) -> NDArray[np.int16]:
+    """Return the pixels as nearest_pixels() does, up to ties, from a k-d tree."""
+    result = np.full(len(points_m), NOT_SEEN, dtype=np.int16)
+    valid = np.flatnonzero(view.depth_m)
+    if len(valid) < LEAST_DEPTH_PIXELS:
+        return result
+    rows = in_view(points_m, view)
+    _, nearest = cKDTree(view.points_m.reshape(-1, 3)[valid]).query(points_m[rows], distance_upper_bound=REACH_M)
+    near = nearest < len(valid)
+    result[rows[near]] = valid[nearest[near]]
+    return result
+
+
+def seconds(task: Callable[[], object]) -> float:
+    # Of the process: other programs run beside.
+    begin = time.process_time()
+    task()
+    return time.process_time() - begin
+
+
+def main() -> None:
+    options = arguments()
+    recording = record_home(options.seed, width_px=options.width)
+    views = [
+        View(key.frame.depth_m, key.frame.color, key.frame.camera, key.frame.T_map_camera)
+        for key in recording.keyframes
+    ]
+    count = len(views) // FRAGMENT_KEYFRAMES
+    chosen = sorted({math.floor(place) for place in np.linspace(0, count - 1, options.fragments)})
+    lift_fragment(views[:FRAGMENT_KEYFRAMES])  # compiles
+    print("voxels | seen in a keyframe | search [ms] | every pixel | k-d tree | whole fragment [ms]")
+    ratios: dict[str, list[float]] = {"every pixel": [], "k-d tree": []}
+    for number in chosen:
+        mine = views[number * FRAGMENT_KEYFRAMES : (number + 1) * FRAGMENT_KEYFRAMES]
+        volume = fragment_volume(mine)
+        points_m = volume.points_m
+        grids = [GridView.of(view) for view in mine]
+        found = [nearest_pixels(points_m, grid) for grid in grids]
+        for grid, pixels in zip(grids, found, strict=True):
+            if not np.array_equal(pixels, by_every_pixel(points_m, grid)):
+                raise SystemExit(f"fragment {number}: other pixels than by comparing all")
+            if not np.array_equal(pixels != NOT_SEEN, by_tree(points_m, grid) != NOT_SEEN):
+                raise SystemExit(f"fragment {number}: other voxels than by a k-d tree")
+        search_s = min(seconds(lambda: [nearest_pixels(points_m, grid) for grid in grids]) for _ in range(3))
+        whole_s = min(seconds(lambda: lift_fragment(mine)) for _ in range(3))
+        every_s = seconds(lambda: [by_every_pixel(points_m, grid) for grid in grids])
+        tree_s = min(seconds(lambda: [by_tree(points_m, grid) for grid in grids]) for _ in range(3))
+        ratios["every pixel"].append(every_s / search_s)
+        ratios["k-d tree"].append(tree_s / search_s)
+        seen = np.mean([np.count_nonzero(pixels != NOT_SEEN) for pixels in found])
+        print(
+            f"{len(points_m)} | {seen:.0f} | {1e3 * search_s:.1f} | {every_s / search_s:.0f}x | "
+            f"{tree_s / search_s:.1f}x | {1e3 * whole_s:.0f}"
+        )
+    for name, values in ratios.items():
+        print(f"{name}: median {statistics.median(values):.1f} times the time of the search")
+
+
+if __name__ == "__main__":
+    main()

@@ -57,6 +57,8 @@ COMMON_COLORS = frozenset({"black", "white", "gray", "brown", "beige", "silver"}
 NOT_MEASURED = 0.6
 # A thing of another colour never conforms, but may be named as the closest miss.
 WRONG_COLOR = 0.08
+# What stands on the floor or a surface is no "wall cabinet", and may be seen wrongly.
+NOT_AT_WALL = 0.3
 # Without an encoder, open words count when they occur in the name or use of a class.
 WORD_OVERLAP_SCORE = 0.7
 
@@ -255,7 +257,8 @@ class Relevance:
             # No list knows them as the same: what they mean decides, unless both are known to differ.
             ceiling = 0.3 if wanted is not None and offered is not None else 1.0
             similar = SIMILAR_NAME * _ramp(self._cosine(noun, core), NAME_REJECT_COSINE, NAME_FULL_COSINE)
-            if wanted is None:
+            if wanted is None and phrase.text != phrase.head:
+                # A description beside the noun tells more than the sound of one unknown word ("saddle").
                 similar = max(similar, 0.7 * self._open_score(phrase.text, label))
             base = max(base, min(ceiling, similar))
         modifiers = _modifiers(phrase)
@@ -351,6 +354,9 @@ class Relevance:
             factor *= 1.0 - fit
             if fit > 0.5:
                 notes.append(f"it is {attributes.color}")
+        if _hangs(phrase) and "wall" not in said and attributes.supported_by in ("floor", "surface"):
+            factor *= NOT_AT_WALL
+            notes.append(f"on the {attributes.supported_by}, not at the wall")
         for shape in phrase.shapes:
             fit = 1.0 if shape in label_words else shape_fit(shape, attributes)
             factor *= fit if fit >= 0.3 else 0.5 * fit
@@ -435,8 +441,10 @@ def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offe
         return 0.9
     if wanted is not None and offered is not None:
         if offered.name in wanted.kinds or label_head in wanted.kinds:
-            # "a table" may be the coffee table that is meant, "a dining table" is another one.
-            return 0.42 if core == label_head else 0.33
+            # "a table" may be the coffee table that is meant, "a dining table" is another one; a pool table is called
+            # a table, never a toy.
+            general = label_head == head or head == noun or head not in wanted.kinds
+            return 0.42 if core == label_head and general else 0.33
         if wanted.name in offered.kinds:
             return 0.33 if specific else 0.9
         shared = wanted.kinds & offered.kinds & {"drinkware", "food", "reading"}
@@ -444,6 +452,12 @@ def _noun_score(head: str, noun: str, wanted: KnownClass | None, core: str, offe
     if wanted is not None and label_head in wanted.kinds:
         return 0.6
     return 0.0
+
+
+def _hangs(phrase: Phrase) -> bool:
+    """Tell whether a noun says that the thing is at the wall: "wall cabinet", "wall lamp", not "wall" itself."""
+    words = phrase.text.split()
+    return phrase.head in words[1:] and words[words.index(phrase.head, 1) - 1] == "wall"
 
 
 def _is_kind(head: str, known: KnownClass) -> bool:

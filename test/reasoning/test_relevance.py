@@ -189,3 +189,22 @@ def test_what_is_known_of_uses_is_encoded_before_the_first_need(meaning, monkeyp
     monkeypatch.setattr(meaning.encoder, "encode", lambda texts: encoded.extend(texts) or encode(texts))
     assert score(made, "my hands are dirty", "sink") > CONFORM_SCORE > score(made, "my hands are dirty", "armchair")
     assert len(encoded) == 1  # the need itself
+
+
+def test_one_unknown_word_is_not_what_it_sounds_like(meaning):
+    # Cosines of unknown nouns with unlike classes reach 0.5 (saddle and bench), of synonyms often less.
+    assert score(meaning, "the saddle", "bench") < CONFORM_SCORE
+    assert score(meaning, "the tent", "bed") < CONFORM_SCORE
+    assert score(meaning, "the trumpet", "guitar") < CONFORM_SCORE
+
+
+def test_what_belongs_at_the_wall_does_not_stand_on_the_floor(relevance):
+    assert score(relevance, "the wall cabinet", "cabinet", supported_by="wall") >= CONFORM_SCORE
+    assert score(relevance, "the wall cabinet", "cabinet", supported_by="floor") < CONFORM_SCORE
+    assert score(relevance, "the wall cabinet", "wall cabinet", supported_by="floor") >= CONFORM_SCORE
+    assert score(relevance, "the wall", "wall", supported_by="floor") >= CONFORM_SCORE
+
+
+def test_a_general_name_is_that_of_the_noun(relevance):
+    assert score(relevance, "the pool table", "table") > score(relevance, "the pool table", "toy")
+    assert score(relevance, "the pool table", "toy") < CONFORM_SCORE

@@ -15,8 +15,8 @@ chair, dining chair, office chair, desk chair, swivel chair, kitchen chair, fold
 chair seat | furniture, seat, chair | 0.35-0.55 | 0.32-0.55 | 0.01-0.15 | 0.4-0.54 | floor | level | 4 | sit | - | the seat of a chair, which is what a camera above it sees
 armchair, easy chair, lounge chair, recliner, sofa chair, single seater | furniture, seat, chair | 0.65-1.1 | 0.6-1.0 | 0.5-1.15 | 0.7-1.15 | floor | bumpy | 1.5 | sit, soft, relax | - | a wide soft chair with arms to relax in alone
 sofa, couch, settee, loveseat, futon, three seater | furniture, seat | 1.3-3.2 | 0.6-1.8 | 0.3-1.1 | 0.6-1.1 | floor | bumpy | 2.5 | sit, sit_several, lie, soft, relax | - | a long soft seat on which several people sit together or one can lie down
-stool, bar stool, footstool, step stool | furniture, seat | 0.25-0.5 | 0.25-0.5 | 0.3-0.85 | 0.3-0.9 | floor | level, round | 1.5 | sit, step | - | a simple seat without a back
-ottoman, pouf, poof, footrest, bean bag, hassock | furniture, seat | 0.4-1.1 | 0.4-0.8 | 0.25-0.55 | 0.25-0.6 | floor | level | 0.8 | sit, soft, feet | - | a low cushioned seat to rest the feet on
+stool, bar stool, step stool | furniture, seat | 0.25-0.5 | 0.25-0.5 | 0.3-0.85 | 0.3-0.9 | floor | level, round | 1.5 | sit, step | - | a simple seat without a back
+ottoman, footstool, pouf, poof, footrest, bean bag, hassock | furniture, seat | 0.4-1.1 | 0.4-0.8 | 0.25-0.55 | 0.25-0.6 | floor | level | 0.8 | sit, soft, feet | - | a low cushioned seat to rest the feet on
 bench, garden bench, piano bench | furniture, seat | 0.8-2.4 | 0.25-0.6 | 0.3-0.95 | 0.38-0.95 | floor | level | 0.8 | sit, sit_several | brown, gray, beige | a long hard seat for several people
 bed, double bed, single bed, bunk bed, cot, bunk | furniture | 1.8-2.4 | 0.8-2.2 | 0.25-1.3 | 0.4-1.4 | floor | level | 1.5 | lie, sleep, sit, soft | - | a large piece of furniture with a mattress to sleep in at night
 crib, baby bed, cradle | furniture | 0.9-1.5 | 0.5-0.8 | 0.5-1.2 | 0.7-1.2 | floor | bumpy | 0.3 | sleep | white, brown | a small bed with bars in which a baby sleeps
@@ -43,6 +43,7 @@ dishwasher, dish washer | appliance | 0.45-0.65 | 0.45-0.65 | 0.75-0.95 | 0.78-0
 washing machine, washer, laundry machine | appliance | 0.55-0.75 | 0.45-0.75 | 0.75-1.15 | 0.8-1.2 | floor | upright | 0.5 | wash_clothes | white, gray | a machine that washes dirty clothes
 dryer, clothes dryer, tumble dryer | appliance | 0.55-0.75 | 0.5-0.75 | 0.75-1.1 | 0.8-2.0 | floor | upright | 0.4 | dry_clothes | white, gray | a machine that dries wet clothes
 kettle, electric kettle, teakettle | appliance, kitchenware, container | 0.14-0.28 | 0.12-0.22 | 0.16-0.3 | 0.9-1.4 | surface | round | 0.7 | boil, pour | silver, white, black | a vessel in which water is boiled for tea
+teapot | kitchenware, container | 0.15-0.28 | 0.1-0.2 | 0.1-0.22 | 0.8-1.3 | surface | round | 0.4 | pour | white, silver, blue | a pot with a spout from which tea is poured
 coffee machine, coffee maker, espresso machine, coffeemaker | appliance, kitchenware | 0.18-0.5 | 0.15-0.4 | 0.25-0.5 | 0.9-1.6 | surface | bumpy | 0.7 | make_coffee | black, silver | a machine that makes coffee
 toaster | appliance, kitchenware | 0.24-0.42 | 0.14-0.3 | 0.16-0.26 | 0.9-1.3 | surface | bumpy | 0.5 | toast | silver, black, white | a device that browns slices of bread
 blender, mixer, food processor | appliance, kitchenware | 0.15-0.35 | 0.13-0.28 | 0.28-0.48 | 1.0-1.5 | surface | bumpy | 0.3 | mix | - | a machine that mixes and crushes food and drinks
@@ -143,7 +144,7 @@ hammer, screwdriver, drill, pliers, tool, wrench, saw, tape measure | tool | 0.1
 toolbox, tool box, tool chest | container, storage, tool | 0.3-0.8 | 0.15-0.5 | 0.15-0.6 | 0.15-1.2 | - | bumpy | 0.3 | repair, store | red, black, blue, gray | a box with tools for repairs
 fire extinguisher, extinguisher | safety | 0.12-0.28 | 0.12-0.25 | 0.35-0.75 | 0.4-1.5 | wall | bumpy | 0.4 | fire | red | a red bottle that puts out fire
 first aid kit, medicine, medicine box, pills, bandage | safety, hygiene | 0.04-0.4 | 0.03-0.3 | 0.03-0.3 | 0.5-1.9 | surface | level | 0.2 | heal | white, red, green | helps a person who is hurt or ill
-toy, doll, teddy bear, stuffed animal, plush, plush toy, lego, toy car, puzzle | toy, game | 0.06-0.6 | 0.05-0.45 | 0.04-0.6 | 0.04-1.3 | - | bumpy | 0.8 | play, children | - | something with which children play
+toy, doll, teddy bear, teddy, stuffed animal, plush, plush toy, lego, toy car, puzzle | toy, game | 0.06-0.6 | 0.05-0.45 | 0.04-0.6 | 0.04-1.3 | - | bumpy | 0.8 | play, children | - | something with which children play
 ball, football, basketball, soccer ball, exercise ball, tennis ball | toy, sport | 0.06-0.75 | 0.06-0.75 | 0.06-0.75 | 0.06-1.3 | - | round | 0.4 | play, sport | - | a round toy that is thrown and kicked
 board game, chess, chess board, cards, game, video game console, game console | toy, game | 0.15-0.5 | 0.1-0.45 | 0.02-0.2 | 0.3-1.3 | surface | level | 0.2 | play | - | a game that people play together
 piano, keyboard piano, grand piano, organ | instrument, furniture | 1.2-1.8 | 0.3-1.6 | 0.1-1.35 | 0.75-1.4 | floor | upright | 0.3 | music | black, brown | a large instrument with keys that makes music

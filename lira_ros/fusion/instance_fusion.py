@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from lira_ros.fusion.absence import free_space_log_odds, shows_another_surface
 from lira_ros.fusion.association import (
     CLAIMED_SHARE,
     SAMPLE_VOXELS,
@@ -56,11 +57,6 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import Candidate, CandidateSet
-
-# Seen through counts when it holds for most of what the view tells about.
-SEEN_THROUGH_SHARE = 0.6
-SEEN_THROUGH_VOXELS = 10
-
 
 # An instance that was not matched but lies in the mask of another may have been swallowed, which is the commoner
 # fault of the two: half a vote against.
@@ -440,7 +436,7 @@ class InstanceFusion:
                 if (vote is not None and vote.answered) or not self._association.in_reach(evidence, stored):
                     continue
                 relation, _, _ = look_up(keys, stored, configuration.voxel_size_m, configuration.margin_m)
-                log_odds = _free_space_log_odds(relation)
+                log_odds = free_space_log_odds(relation)
                 if log_odds != 0.0:
                     evidence.votes.cast(stored.id, _vote(stored, log_odds, seen=False, answered=False))
                     self._dirty.add(evidence.id)
@@ -647,10 +643,13 @@ class InstanceFusion:
                 evidence.measure(self._configuration.min_support, self._configuration.voxel_size_m)
             share = float(view.shared[m].sum()) / max(1, int(view.areas[m]))
             supported = voxels.share() >= self._configuration.min_support
-            log_odds = _free_space_log_odds(relation[supported]) if supported.any() else 0.0
-            if log_odds == 0.0 and instruction_id in evidence.instructions:
-                good = np.count_nonzero(visible & supported) >= WELL_SEEN_SHARE * np.count_nonzero(supported)
-                if good and view.areas[m] >= WELL_SEEN_CELLS:
+            log_odds = free_space_log_odds(relation[supported]) if supported.any() else 0.0
+            shown = visible & supported
+            good = np.count_nonzero(shown) >= WELL_SEEN_SHARE * np.count_nonzero(supported)
+            if log_odds == 0.0 and good and view.areas[m] >= WELL_SEEN_CELLS:
+                if shows_another_surface(voxels, shown, pixel, stored):
+                    log_odds = SEEN_THROUGH_LOG_ODDS
+                elif instruction_id in evidence.instructions:
                     log_odds = MISS_LOG_ODDS if share < CLAIMED_SHARE else SWALLOWED_LOG_ODDS
             if previous is not None and previous.answered:
                 log_odds = min(log_odds, previous.log_odds)
@@ -687,15 +686,6 @@ def _position(T_map_camera: NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _vote(stored: StoredKeyframe, log_odds: float, *, seen: bool, answered: bool) -> Vote:
     return Vote(log_odds, seen, answered, stored.stamp_ns, _position(stored.T_map_camera))
-
-
-def _free_space_log_odds(relation: NDArray[np.uint8]) -> float:
-    """Return what it says about existence that a keyframe saw through some of (N,) voxels; 0 when it says nothing."""
-    through = int(np.count_nonzero(relation == SEEN_THROUGH))
-    there = int(np.count_nonzero((relation == ON_SURFACE) | (relation == NEAR_SURFACE)))
-    if through < min(SEEN_THROUGH_VOXELS, len(relation)) or through < SEEN_THROUGH_SHARE * (through + there):
-        return 0.0
-    return SEEN_THROUGH_LOG_ODDS
 
 
 def _digest(mask: NDArray[np.bool_]) -> bytes:

@@ -25,6 +25,11 @@ from lira_ros.fusion.learned.features import (
 )
 
 
+# Share of the hidden values that are left out while learning (the usual tenth of transformers): fifty homes are learned
+# by heart otherwise.
+DROPOUT = 0.1
+
+
 @dataclass(frozen=True)
 class NetworkShape:
     """Sizes of the network. text_length, look_length: of the vectors of labels and of looks, 0 = not used."""
@@ -69,7 +74,7 @@ class Comparison:
 def _mlp(*sizes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for first, second in itertools.pairwise(sizes[:-1]):
-        layers += [nn.Linear(first, second), nn.GELU()]
+        layers += [nn.Linear(first, second), nn.Sequential(nn.GELU(), nn.Dropout(DROPOUT))]
     layers.append(nn.Linear(sizes[-2], sizes[-1]))
     return nn.Sequential(*layers)
 
@@ -139,6 +144,7 @@ class InstanceNetwork(nn.Module):
         self.voxel_context = nn.Linear(2 * width + shape.pair_width, shape.voxel_width)
         self.voxel_input = nn.Linear(VOXEL_FEATURES, shape.voxel_width)
         self.voxel_output = _mlp(shape.voxel_width, shape.voxel_width, 1)
+        self.drop = nn.Dropout(DROPOUT)
 
     def adapted(self, text_length: int, look_length: int) -> InstanceNetwork:
         """Return the same network for vectors of other encoders.
@@ -181,7 +187,7 @@ class InstanceNetwork(nn.Module):
         features: (P, K, VOXEL_FEATURES).
         """
         context = self.voxel_context(torch.cat([candidate, instance, pair], dim=-1))
-        hidden = nn.functional.gelu(self.voxel_input(features) + context[:, None])
+        hidden = self.drop(nn.functional.gelu(self.voxel_input(features) + context[:, None]))
         return self.voxel_output(hidden).squeeze(-1)
 
 

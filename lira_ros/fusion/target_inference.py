@@ -634,11 +634,12 @@ class _Scene:
         sure, doubt = self._compared(index, winner, measured)
         mine, theirs = measured[index], measured[winner]
         comparative = _comparative(rank)
+        one, other = (mine, theirs) if before else (theirs, mine)
+        side = one.words if one.words != other.words else ""
+        numbers = f"{one.shown()}{side} {_sign(one, other)} {other.shown()}{other.words}"
         if before:
-            numbers = f"{mine.shown()} {_sign(mine, theirs)} {theirs.shown()}{theirs.words}"
             words = f"but it is {comparative} than the {self._name(winner)}: {numbers}"
         else:
-            numbers = f"{theirs.shown()} {_sign(theirs, mine)} {mine.shown()}{mine.words}"
             words = f"but the {self._name(winner)} is {comparative}: {numbers}"
         return sure, words + (f"; {doubt}" if doubt else "")
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -309,3 +310,74 @@ def test_the_one_in_the_middle(inference):
 def test_the_third_from_the_top(inference):
     stack = [box(40 + level, "box", (0.0, 0.0), (0.4, 0.4, 0.3), bottom=0.3 * level) for level in range(4)]
     assert found(judge(inference, "In the stack of boxes, this is the third one from the top.", stack)) == {41}
+
+
+# What was said, an instance that it rejects, and what its reason must name.
+REJECTIONS = {
+    "size": ("the largest table", 2, r"dining table #1 is larger: 1\.4 m3 > 0\.16 m3"),
+    "second size": ("the second largest chair", 10, r"larger than the chair #8|cannot be told apart"),
+    "height": ("the tallest chair", 8, r"chair #10 is taller: 1\.00 m > 0\.88 m high"),
+    "distance": ("the chair closest to the sofa", 8, r"chair #9 is closer: \d\.\d\d m < \d\.\d\d m from the sofa #3"),
+    "camera": ("the nearest chair", 10, r"chair #8 is closer: \d\.\d\d m < \d\.\d\d m from the camera"),
+    "place": (
+        "the leftmost chair",
+        8,
+        r"chair #9 is farther left: 2\.\d\d m left of their middle < 0\.\d\d m right of",
+    ),
+    "too few": ("the third largest table", 1, "only 2 to choose the third largest from"),
+    "colour": ("brown chairs", 9, r"black, not brown.*fits 0\.0\d of 0\.35 needed"),
+    "kind": ("the sofa", 8, r"rather a chair than a sofa, 0\.5 x 0\.5 m, fits 0\.00 of 0\.35 needed"),
+    "near": ("the mug near the sofa", 4, r"\d\.\d\d m, more than 1\.00 m, from the sofa #3"),
+    "far": ("the chair far from the side table", 10, r"0\.\d\d m, less than 1\.5 m, away from the side table #2"),
+    "on": ("the mug on the side table", 4, r"\d\.\d\d m beside, not on the side table #2"),
+    "under": ("the chair under the dining table", 9, r"1\.\d\d m beside, not under the dining table #1"),
+    "above": ("the painting above the dining table", 11, r"\d\.\d\d m beside, not above the dining table #1"),
+    "between": ("the chair between the dining table and the sofa", 8, r"\d\.\d\d m beyond, not between"),
+    "viewer": ("the chair to the left of the dining table", 8, r"1\.\d\d m to the right and 0\.\d\d m \w+"),
+    "negation": ("the mug that is not on the side table", 5, "but on the side table #2"),
+    "exclusion": ("tables, but not the round one", 2, r"to leave out \(0\.95 against \d\.\d\d\)"),
+    "count": ("two chairs", 10, r"only 2 of 3 are wanted, .* fits at least as well \(\d\.\d\d >= \d\.\d\d\)"),
+    "number": ("If there are more than two mugs, show me the mugs.", 4, "only 2 and at least 3 are asked for"),
+    "need": ("I am hungry", 3, r"does not help with that.*fits 0\.\d\d of 0\.35 needed"),
+}
+
+
+@pytest.mark.parametrize("kind", REJECTIONS)
+def test_what_is_rejected_is_told_the_numbers(inference, kind):
+    text, number, words = REJECTIONS[kind]
+    verdict = judge(inference, text).verdicts[number]
+    assert verdict.conformity is Conformity.REJECTED
+    assert re.search(words, verdict.reason), verdict.reason
+
+
+def test_the_numbers_of_its_rivals_say_why_one_was_chosen(inference):
+    assert "the second largest of 2 tables: 0.16 m3 < 1.4 m3 (dining table #1)" in (
+        judge(inference, "the second largest table").verdicts[2].reason
+    )
+    assert re.search(
+        r"the second closest of 3 chairs: \d\.\d\d m from the sofa #3 > \d\.\d\d m \(chair #9\), < \d\.\d\d m \(chair",
+        judge(inference, "the second closest chair to the sofa").verdicts[8].reason,
+    )
+    assert "the only one" in judge(inference, "the largest sofa").verdicts[3].reason
+
+
+@pytest.mark.parametrize(("white_share", "conforms"), [(0.0, False), (0.01, False), (0.1, True)])
+def test_a_neighbouring_colour_must_be_seen_somewhere(inference, white_share, conforms):
+    chair = box(50, "chair", (0.0, 0.0), (0.5, 0.5, 0.9), color="gray")
+    colors = chair.voxel_colors.copy()
+    colors[: round(white_share * len(colors))] = 240
+    chair = dataclasses.replace(chair, voxel_colors=colors)
+    judgement = judge(inference, "the white chair", (chair,))
+    assert found(judgement) == ({50} if conforms else set())
+    assert re.search(r"gray, not white \(\d+ % of it looks white\)", judgement.verdicts[50].reason)
+    assert found(judge(inference, "the gray chair", (chair,))) == {50}
+
+
+def test_certainty_follows_the_views(inference):
+    few = tuple(dataclasses.replace(item, observations=1) for item in ROOM)
+    many = tuple(dataclasses.replace(item, observations=30) for item in ROOM)
+    for text, number in (("the tallest chair", 10), ("the chair closest to the sofa", 9), ("brown chairs", 8)):
+        sure = judge(inference, text, many).verdicts[number]
+        guessed = judge(inference, text, few).verdicts[number]
+        assert 0.5 <= guessed.certainty < sure.certainty <= 1.0
+        assert guessed.score < sure.score

@@ -51,10 +51,11 @@ class FusionConfiguration:
         "votes",
         "How candidates become instances. learned: a trained network compares candidates and instances and judges "
         "every voxel of a view; votes: overlap, name, colour and meaning decide what belongs together, and every view "
-        "votes for and against every voxel; geometry: overlap alone decides, masks are united and the older instance "
-        "keeps a contested voxel (what LIRA does without its network; for comparison); tiff: LIRA's network and map, "
-        "with voxels of 4 cm",
-        choices=("learned", "votes", "geometry", "tiff"),
+        "votes for and against every voxel; label_free: as votes, but at most eight views of an instance decide about "
+        "its voxels by their consensus, without outliers (MLLM-For3D); geometry: overlap alone decides, masks are "
+        "united and the older instance keeps a contested voxel (what LIRA does without its network; for comparison); "
+        "tiff: LIRA's network and map, with voxels of 4 cm",
+        choices=("learned", "votes", "label_free", "geometry", "tiff"),
     )
     learned: LearnedConfiguration = section(LearnedConfiguration)
     tiff: TiffConfiguration = section(TiffConfiguration)

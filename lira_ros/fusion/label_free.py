@@ -7,11 +7,20 @@ views that see it, and views that mean something else, or whose masks most other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lira_ros.fusion.association import Association, LiftedCandidate
+from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.evidence import InstanceEvidence
+from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
+from lira_ros.fusion.method import SMALLEST_SCORE, Meeting, Votes, view_weight
+from lira_ros.mapping.voxel import contained_in
 
 # Observations of a voxel in MLLM-For3D.
 MOST_VIEWS = 8
@@ -128,3 +137,173 @@ def _contradicted(
     contradicting = judging & (against > 0.5 * again)
     count = judging.sum(axis=1)
     return (count >= LEAST_JUDGES) & (contradicting.sum(axis=1) > 0.5 * count)
+
+
+class Observation:
+    """What one view said of an instance: its mask, how sure it was of it, and its embedding.
+
+    The keyframe belongs to the fusion; when that forgets it, the observation is worth nothing any more.
+    """
+
+    def __init__(self, stored: StoredKeyframe, candidate: LiftedCandidate) -> None:
+        """Keep a candidate of a keyframe; a candidate of score 0 was still seen."""
+        mask = candidate.candidate.mask
+        # From "nobody knows" to "certain": half of the masks that a model gives score 0 are right.
+        self.probability = 0.5 + 0.5 * max(candidate.candidate.score, SMALLEST_SCORE)
+        self.embedding = candidate.candidate.embedding
+        self._keyframe = weakref.ref(stored)
+        self._keys = candidate.keys
+        self._T_map_camera = stored.T_map_camera
+        self._keep(mask)
+
+    def _keep(self, mask: NDArray[np.bool_]) -> None:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        self._window = (
+            (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+            if len(rows)
+            else (slice(0, 0), slice(0, 0))
+        )
+        self._shape = mask.shape
+        part = mask[self._window]
+        self._part_shape = part.shape
+        self._bits = np.packbits(part)
+
+    @property
+    def keyframe(self) -> StoredKeyframe | None:
+        """Return the keyframe, None when it was forgotten."""
+        return self._keyframe()
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of mask, voxels and embedding [bytes]."""
+        return self._bits.nbytes + self.embedding.nbytes + self._keys.nbytes
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Return the (H, W) mask."""
+        mask = np.zeros(self._shape, dtype=np.bool_)
+        part = np.unpackbits(self._bits, count=self._part_shape[0] * self._part_shape[1])
+        mask[self._window] = part.view(np.bool_).reshape(self._part_shape)
+        return mask
+
+    def lifted(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of (K,) voxels the mask was lifted into, also where their middle is beside it; none once it moved.
+
+        A voxel is up to half its size away from what was measured in it, and farther on noisy depth.
+        """
+        stored = self.keyframe
+        if stored is None or stored.T_map_camera is not self._T_map_camera:
+            return np.zeros(len(keys), dtype=np.bool_)
+        return contained_in(keys, self._keys)
+
+    def unite(self, other: Observation) -> None:
+        """Take another mask of the same keyframe for a piece of the same thing."""
+        self._keep(self.mask() | other.mask())
+        self._keys = np.union1d(self._keys, other._keys)
+        self.probability = max(self.probability, other.probability)
+
+
+class LabelFree(Votes):
+    """Association as with votes; the voxels of an instance are fused from its observations by their consensus.
+
+    An instance keeps at most MOST_VIEWS observations, and max_instances instances have any.
+    """
+
+    def __init__(self, configuration: FusionConfiguration, association: Association) -> None:
+        super().__init__(configuration, association)
+        self._observations: OrderedDict[int, list[Observation]] = OrderedDict()
+
+    def votes_on_known(self, meeting: Meeting, m: int, c: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Replace what was said of the voxels that any of the views sees by what they say together."""
+        evidence, item, stored = meeting.view.instances[m], meeting.lifted[c], meeting.stored
+        voxels = evidence.voxels
+        observations = self._of(evidence)
+        if len(observations) == MOST_VIEWS and all(known.keyframe is not stored for known in observations):
+            self._drop_worst(observations, voxels.keys)
+        self._add(observations, stored, item)
+        probability, views = self._fused(voxels.keys, observations)
+        told = views > 0
+        hits = np.where(told, probability * views - voxels.hits, np.float32(0.0))
+        return hits, np.where(told, views - voxels.views, np.float32(0.0))
+
+    def votes_on_new(
+        self,
+        meeting: Meeting,
+        evidence: InstanceEvidence,
+        c: int,
+        keys: NDArray[np.int64],
+        distance_m: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Say of new voxels what all views of the instance say together."""
+        observations = self._of(evidence)
+        if all(known.keyframe is not meeting.stored for known in observations):
+            self._add(observations, meeting.stored, meeting.lifted[c])
+        probability, views = self._fused(keys, observations)
+        return probability * views, views
+
+    def _of(self, evidence: InstanceEvidence) -> list[Observation]:
+        # The observations of an instance and of those that turned out to be it, the newest keyframes of too many.
+        observations = self._observations.setdefault(evidence.id, [])
+        self._observations.move_to_end(evidence.id)
+        for other in sorted(evidence.merged_from & self._observations.keys()):
+            for observation in self._observations.pop(other):
+                self._join(observations, observation)
+        known = [(observation.keyframe, observation) for observation in observations]
+        kept = sorted((stored.id, index) for index, (stored, _) in enumerate(known) if stored is not None)
+        observations[:] = [known[index][1] for _, index in kept[-MOST_VIEWS:]]
+        while len(self._observations) > self._configuration.max_instances:
+            self._observations.popitem(last=False)
+        return observations
+
+    def _add(self, observations: list[Observation], stored: StoredKeyframe, item: LiftedCandidate) -> None:
+        self._join(observations, Observation(stored, item))
+
+    @staticmethod
+    def _join(observations: list[Observation], observation: Observation) -> None:
+        for known in observations:
+            if known.keyframe is not None and known.keyframe is observation.keyframe:
+                known.unite(observation)
+                return
+        observations.append(observation)
+
+    def _drop_worst(self, observations: list[Observation], keys: NDArray[np.int64]) -> None:
+        # Outliers go first, then what sees least of the instance.
+        probabilities, visibility = self._looked_up(keys, observations)
+        fused = fuse_views(probabilities, visibility, self._embeddings_of(observations), self._embeddings.between)
+        worth = visibility.sum(axis=0) * _attention(fused.consistency)
+        del observations[int(np.lexsort((worth, ~fused.rejected))[0])]
+
+    def _fused(
+        self, keys: NDArray[np.int64], observations: Sequence[Observation]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        probabilities, visibility = self._looked_up(keys, observations)
+        fused = fuse_views(probabilities, visibility, self._embeddings_of(observations), self._embeddings.between)
+        return fused.probability.astype(np.float32), fused.evidence.astype(np.float32)
+
+    def _looked_up(
+        self, keys: NDArray[np.int64], observations: Sequence[Observation]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # (V, K) probabilities that the views put the voxels into the instance, and how well they see them.
+        probabilities = np.full((len(keys), len(observations)), 0.5)
+        visibility = np.zeros((len(keys), len(observations)))
+        for column, observation in enumerate(observations):
+            stored = observation.keyframe
+            if stored is None:
+                continue
+            relation, pixel, distance = look_up(
+                keys, stored, self._configuration.voxel_size_m, self._configuration.margin_m
+            )
+            near = (relation == ON_SURFACE) | (relation == NEAR_SURFACE)
+            lifted = observation.lifted(keys)
+            inside = lifted.copy()
+            inside[near] |= observation.mask().ravel()[pixel[near]]
+            probabilities[:, column] = np.where(inside, observation.probability, 1.0 - observation.probability)
+            seen = near | lifted | (relation == SEEN_THROUGH)
+            visibility[seen, column] = view_weight(distance[seen])
+        return probabilities, visibility
+
+    @staticmethod
+    def _embeddings_of(observations: Sequence[Observation]) -> NDArray[np.float32]:
+        # (K, D) embeddings of the model that made the newest one; those of others cannot be compared with it.
+        length = len(observations[-1].embedding) if observations else 0
+        rows = [item.embedding if len(item.embedding) == length else np.zeros(length) for item in observations]
+        return np.array(rows, dtype=np.float32).reshape(len(observations), length)

@@ -235,5 +235,9 @@ def method_maker(configuration: FusionConfiguration, encode: Encode | None = Non
 
         network = load_network(configuration.learned)
         return lambda association: Learned(configuration, association, network, encode)
+    if configuration.method == "label_free":
+        from lira_ros.fusion.label_free import LabelFree
+
+        return lambda association: LabelFree(configuration, association)
     methods = {"votes": Votes, "geometry": Geometry}
     return lambda association: methods[configuration.method](configuration, association)

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from lira_ros import __version__
 from lira_ros.mapping.atomic_file import partial_file
 from lira_ros.reasoning.models.verification import hash_file
 from lira_ros.training.configuration import TrainingConfiguration, TrainingError
 from lira_ros.training.homes import RATE_HZ, HomeStore
+from lira_ros.training.run_state import write_tensors
 from lira_ros.training.task import TrainingTask
 from lira_ros.training.trainer import TrainingResult
 
@@ -42,8 +43,7 @@ def write_model(
     path = folder / f"{configuration.model}.safetensors"
     training = _training(task, configuration, store, device, result)
     metadata = {"network": json.dumps(dict(task.description())), "training": json.dumps(training)}
-    with partial_file(path) as partial:
-        save_file(dict(result.weights), partial, metadata)
+    write_tensors(path, result.weights, metadata)
     card = {
         "name": path.stem,
         "description": f"Weights of lira_ros/fusion, made by lira train fusion --model {configuration.model}",

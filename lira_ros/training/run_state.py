@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ def stored_tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
 
 
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file that replaces the old one when it is complete, readable as other files are."""
+    with partial_file(path) as partial:
+        save_file(dict(tensors), partial, None if metadata is None else dict(metadata))
+        # The library lets nobody else read what it writes: a model is for all users of a machine.
+        partial.chmod(0o644)
+
+
 def save_state(path: Path, state: RunState, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write a file that replaces the old one when it is complete."""
     tensors = {_NETWORK + name: value for name, value in stored_tensors(network).items()}
@@ -62,8 +71,7 @@ def save_state(path: Path, state: RunState, network: torch.nn.Module, optimizer:
         "optimizer_numbers": json.dumps(numbers),
         "optimizer_groups": json.dumps(content["param_groups"]),
     }
-    with partial_file(path) as partial:
-        save_file(tensors, partial, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def load_state(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> RunState:

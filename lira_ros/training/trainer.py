@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 
-from lira_ros.mapping.atomic_file import partial_file
 from lira_ros.training.configuration import TrainingConfiguration, TrainingError
 from lira_ros.training.curves import Curves
-from lira_ros.training.run_state import RunState, load_state, save_state, stored_tensors
+from lira_ros.training.run_state import RunState, load_state, save_state, stored_tensors, write_tensors
 from lira_ros.training.task import TrainingTask, seed_everything
 
 STATE_FILE = "state.safetensors"
@@ -185,8 +184,7 @@ class Trainer:
         value = figures[self._task.best_figure]
         if state.best is None or value > state.best:
             state.best, state.best_epoch, state.figures = value, state.epoch, figures
-            with partial_file(self._folder / BEST_FILE) as partial:
-                save_file(stored_tensors(self._task.network), partial)
+            write_tensors(self._folder / BEST_FILE, stored_tensors(self._task.network))
         self._save()
 
     def _validate(self) -> dict[str, float]:

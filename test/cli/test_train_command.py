@@ -69,6 +69,7 @@ def test_a_model_is_written_with_how_it_was_made(tmp_path, tiny_model, capsys):
     assert tiny_model == [((1, 2, 3, 1000, 1002), 1)]
     path = tmp_path / "run" / "instances.safetensors"
     assert str(path) in capsys.readouterr().out
+    assert path.stat().st_mode & 0o777 == 0o644
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     assert json.loads(metadata["network"]) == {"inputs": 1}

@@ -10,14 +10,16 @@ import yaml
 
 from lira_ros.configuration import ConfigurationError, build, parameters_of
 from lira_ros.evaluation.run_configuration import RunConfiguration
+from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.reasoning.backends import BACKENDS
 
 
 def add_configuration_options(parser: argparse.ArgumentParser) -> None:
     """Add --params and --set, which reach every value of the configuration by its dotted name, and short forms."""
     add_value_options(parser)
+    methods = next(item.info.choices for item in parameters_of(FusionConfiguration) if item.name == "method") or ()
     parser.add_argument(
-        "--fusion", metavar="NAME", help="how instances are made: votes or geometry (short for --set fusion.method)"
+        "--fusion", metavar="NAME", help=f"how instances are made: {', '.join(methods)} (short for --set fusion.method)"
     )
     parser.add_argument("--up", metavar="AXIS", help="direction against gravity: auto, +z, -y ... (--set mapping.up)")
 

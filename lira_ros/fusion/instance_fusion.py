@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from lira_ros.fusion.absence import free_space_log_odds, shows_another_surface
+from lira_ros.fusion.answers import Answers
 from lira_ros.fusion.association import (
     CLAIMED_SHARE,
     SAMPLE_VOXELS,
@@ -56,7 +57,7 @@ from lira_ros.fusion.surface import FragmentSurfaces
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
-from lira_ros.reasoning.contracts import Candidate, CandidateSet
+from lira_ros.reasoning.contracts import CandidateSet
 
 # An instance that was not matched but lies in the mask of another may have been swallowed, which is the commoner
 # fault of the two: half a vote against.
@@ -109,14 +110,13 @@ class InstanceFusion:
         self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
         self._cleared: set[int] = set()  # keyframes of places that were cleared
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
-        self._answered: dict[int, dict[str, str]] = {}  # the model that answered, by keyframe and instruction id
-        self._opinionated: set[str] = set()  # models that said of anything how sure they are that it is wanted
         self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
         self._method = self._make_method(self._association)
         self._publication = Publication(configuration, self._surfaces, revision)
         self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
+        self._answers = Answers(self._evidence, self._dirty, self._keyframes, self._association)
         self._life = Lifecycle(configuration, self._evidence, self._dirty, self._keyframes, self._method.counts_against)
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
         self._floor_height_m = float("nan")
@@ -185,7 +185,7 @@ class InstanceFusion:
                 Refusal.INVALID_KEYFRAME_ID,
                 f"candidates: expected a keyframe id of at least 1, got {candidates.keyframe_id}",
             )
-        if candidates.instruction_id in self._answered.get(candidates.keyframe_id, {}) or key in self._waiting:
+        if self._answers.has(candidates.keyframe_id, candidates.instruction_id) or key in self._waiting:
             self._counts["repeated"] += 1
             return Outcome.REPEATED
         stored = self._keyframes.get(candidates.keyframe_id)
@@ -314,8 +314,7 @@ class InstanceFusion:
                 for keyframe_id in keyframe_ids:
                     if opinions.forget_silence(keyframe_id):
                         self._dirty.add(evidence.id)
-        if self._opinionated:
-            self._look_for_silence(self._evidence.values(), keyframe_ids)
+        self._answers.look_again(keyframe_ids)
         stored = [self._keyframes[key] for key in sorted(keyframe_ids) if key in self._keyframes]
         self._look_for_free_space(self._evidence.values(), stored)
 
@@ -328,8 +327,7 @@ class InstanceFusion:
 
     def forget_answers(self, instruction_id: str) -> None:
         """Let an instruction that is gone be answered anew when its id is used again; instances stay, opinions go."""
-        for models in self._answered.values():
-            models.pop(instruction_id, None)
+        self._answers.forget_instruction(instruction_id)
         for evidence in self._evidence.values():
             if evidence.opinions.pop(instruction_id, None) is not None:
                 self._unpublished.add(evidence.id)
@@ -402,7 +400,7 @@ class InstanceFusion:
         stored = self._keyframes.pop(keyframe_id)
         self._looks.pop(keyframe_id, None)
         self._forgotten_up_to = max(self._forgotten_up_to, keyframe_id)
-        self._answered.pop(keyframe_id, None)
+        self._answers.forget_keyframe(keyframe_id)
         for evidence in self._evidence.values():
             evidence.views.keep(stored)
             evidence.forget_keyframe(keyframe_id)
@@ -449,8 +447,7 @@ class InstanceFusion:
             raise self._refuse(*fault)
         first_new = self._life.last_id + 1
         self._fuse(candidates, stored)
-        self._answered.setdefault(stored.id, {})[candidates.instruction_id] = candidates.model
-        self._take_silence(candidates, stored, first_new)
+        self._answers.take_silence(candidates, stored, first_new)
         self._counts["fused"] += 1
         return Outcome.FUSED
 
@@ -479,7 +476,7 @@ class InstanceFusion:
                     continue
                 taken[c] = self._create(meeting, c, candidates.instruction_id)
             for candidate in (item.candidate, *item.also):
-                self._take_opinion(self._evidence[taken[c]], candidate, self._quality(item), candidates)
+                self._answers.take(self._evidence[taken[c]], candidate, self._quality(item), candidates)
         self._looks.setdefault(stored.id, {})[looks] = [
             _Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
             for c, item in enumerate(lifted)
@@ -500,77 +497,13 @@ class InstanceFusion:
             candidate = said.get(reading.candidate_id)
             if evidence is None or candidate is None:
                 continue
-            self._take_opinion(evidence, candidate, reading.quality, candidates)
+            self._answers.take(evidence, candidate, reading.quality, candidates)
             if (candidate.label, candidate.label_confidence) == (reading.label, reading.label_confidence):
                 evidence.instructions.add(candidates.instruction_id)
                 continue
             weight = reading.quality * max(candidate.score, SMALLEST_SCORE)
             evidence.describe(candidate, weight, candidates.instruction_id)
             self._dirty.add(evidence.id)
-
-    def _take_opinion(
-        self, evidence: InstanceEvidence, candidate: Candidate, quality: float, answer: CandidateSet
-    ) -> None:
-        has_opinion = not math.isnan(candidate.target_confidence)
-        if has_opinion or answer.model in self._opinionated:
-            votes = evidence.opinion_on(answer.instruction_id)
-            votes.name(answer.keyframe_id, candidate.target_confidence, quality * candidate.score, answer.model)
-            self._dirty.add(evidence.id)
-
-    def _take_silence(self, candidates: CandidateSet, stored: StoredKeyframe, first_new: int) -> None:
-        """Let a model that has opinions vote against what it was shown and did not name, now and in answers before."""
-        model = candidates.model
-        has_opinions = any(not math.isnan(candidate.target_confidence) for candidate in candidates.candidates)
-        if has_opinions and model not in self._opinionated:
-            self._opinionated.add(model)
-            self._look_for_silence(self._evidence.values(), self._answered.keys() - {stored.id})
-        if not self._opinionated:
-            return
-        if model in self._opinionated:
-            self._look_for_silence(self._evidence.values(), (stored.id,), candidates)
-        new = [evidence for evidence in self._evidence.values() if evidence.id >= first_new]
-        self._look_for_silence(new, self._answered)
-
-    def _look_for_silence(
-        self,
-        instances: Iterable[InstanceEvidence],
-        keyframe_ids: Iterable[int],
-        answer: CandidateSet | None = None,
-    ) -> None:
-        """Note what answered keyframes show well in no mask; ``answer`` adds its masks, where it is at hand."""
-        instances = tuple(instances)
-        for keyframe_id in sorted(keyframe_ids) if instances else ():
-            stored = self._keyframes.get(keyframe_id)
-            models = self._answered.get(keyframe_id, {})
-            asked = {name: model for name, model in models.items() if model in self._opinionated}
-            if stored is None or not asked:
-                continue
-            claimed: NDArray[np.int32] | None = None
-            for evidence in instances:
-                silent = [
-                    name
-                    for name in asked
-                    if name not in evidence.opinions or not evidence.opinions[name].knows(keyframe_id)
-                ]
-                if not silent or not self._association.in_reach(evidence, stored):
-                    continue
-                if claimed is None:
-                    claimed = self._claimed_cells(stored)
-                    for candidate in answer.candidates if answer is not None else ():
-                        claimed += stored.grid(candidate.mask)
-                if self._association.shows_unclaimed(evidence, stored, claimed):
-                    for name in silent:
-                        evidence.opinion_on(name).overlook(keyframe_id, asked[name])
-                    self._dirty.add(evidence.id)
-
-    def _claimed_cells(self, stored: StoredKeyframe) -> NDArray[np.int32]:
-        """Return (h, w) how many instances claim each cell of the comparison grid of a keyframe."""
-        count = np.zeros(stored.grid(stored.depth_mm).shape, dtype=np.int32)
-        for evidence in self._evidence.values():
-            claim = evidence.claims.get(stored.id)
-            if claim is not None:
-                count += claim.mask()
-        return count
 
     def _describe(self, evidence: InstanceEvidence, item: LiftedCandidate, instruction_id: str) -> None:
         quality = self._quality(item)

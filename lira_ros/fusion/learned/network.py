@@ -24,7 +24,6 @@ from lira_ros.fusion.learned.features import (
     Tokens,
 )
 
-
 # Share of the hidden values that are left out while learning (the usual tenth of transformers): fifty homes are learned
 # by heart otherwise.
 DROPOUT = 0.1

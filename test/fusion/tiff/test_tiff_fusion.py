@@ -322,7 +322,7 @@ def test_voxels_of_the_map_lie_in_the_voxel_whose_centre_is_nearest(size_m, turn
         T_upright_map[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
     found, origin = onto_grid(keys, T_upright_map, size_m)
     every = np.stack(np.meshgrid(*[np.arange(-20, 21)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    places = np.floor(every * size_m @ T_upright_map[:3, :3].T / 0.04 + 0.5).astype(np.int64)
+    places = np.floor(every @ T_upright_map[:3, :3].T / (0.04 / size_m) + 0.5).astype(np.int64)
     expected = {tuple(voxel): tuple(place) for voxel, place in zip(every, places, strict=True)}
     expected = {voxel: place for voxel, place in expected.items() if place in set(map(tuple, own.tolist()))}
     got = zip(unpack(found).tolist(), unpack(keys[origin]).tolist(), strict=True)

@@ -241,8 +241,8 @@ class Lifecycle:
         if not any(evidence.id in self._dirty and evidence.state() == InstanceState.CONFIRMED for evidence in alike):
             return
         size_m, least = self._configuration.voxel_size_m, self._configuration.min_support
-        old = [Likeness.of(evidence, up, least, size_m) for evidence in gone]
-        new = [Likeness.of(evidence, up, least, size_m) for evidence in alike]
+        old = [Likeness(evidence, up, least, size_m) for evidence in gone]
+        new = [Likeness(evidence, up, least, size_m) for evidence in alike]
         for new_id, old_id in match_moved(old, new).items():
             evidence = self._evidence[new_id]
             if evidence.state() == InstanceState.CONFIRMED:

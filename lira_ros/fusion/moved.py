@@ -7,7 +7,7 @@ and no other thing of the map, there or gone, looks like them. Then the thing ke
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -29,42 +29,40 @@ MEMORY_S = 600.0
 MEMORY_COUNT = 100
 
 
-@dataclass(frozen=True)
 class Likeness:
-    """What a thing looks like, wherever it is; lengths_m: (3,) edges of its upright box, horizontal ones falling."""
+    """What an instance looks like, wherever it is; measured when it is asked for, for most differ in their names."""
 
-    instance_id: int
-    label: str
-    label_confidence: float
-    lab: NDArray[np.float32]
-    lengths_m: NDArray[np.float64]
-    first_seen_ns: int
-    last_seen_ns: int
+    def __init__(
+        self, evidence: InstanceEvidence, up: NDArray[np.float64], min_share: float, voxel_size_m: float
+    ) -> None:
+        """up: (3,) unit vector against gravity. min_share: support of the voxels that count."""
+        self.instance_id = evidence.id
+        self.first_seen_ns, self.last_seen_ns = evidence.first_seen_ns, evidence.last_seen_ns
+        self._evidence = evidence
+        self._up = up
+        self._min_share = min_share
+        self._voxel_size_m = voxel_size_m
 
-    @classmethod
-    def of(cls, evidence: InstanceEvidence, up: NDArray[np.float64], min_share: float, voxel_size_m: float) -> Likeness:
-        """Take the likeness of an instance from the voxels that views support; up: (3,) unit vector against gravity."""
-        keys = evidence.voxels.keys[evidence.voxels.share() >= min_share]
-        lengths_m = np.zeros(3)
-        if len(keys):
-            lengths_m = oriented_box(unpack(keys) * voxel_size_m, up, 0.5 * voxel_size_m).size_m
-        rgb = np.clip(evidence.color / 255.0, 0.0, 1.0).astype(np.float32)
-        label, confidence = evidence.label()
-        return cls(
-            evidence.id,
-            label,
-            confidence,
-            cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).reshape(3).astype(np.float32),
-            lengths_m,
-            evidence.first_seen_ns,
-            evidence.last_seen_ns,
-        )
+    @cached_property
+    def lab(self) -> NDArray[np.float32]:
+        """Return the (3,) mean colour in CIELAB."""
+        rgb = np.clip(self._evidence.color / 255.0, 0.0, 1.0).astype(np.float32)
+        return cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).reshape(3).astype(np.float32)
+
+    @cached_property
+    def lengths_m(self) -> NDArray[np.float64]:
+        """Return the (3,) edges of its upright box, the longer horizontal one first; 0 without supported voxels."""
+        voxels = self._evidence.voxels
+        keys = voxels.keys[voxels.share() >= self._min_share]
+        if len(keys) == 0:
+            return np.zeros(3)
+        return oriented_box(unpack(keys) * self._voxel_size_m, self._up, 0.5 * self._voxel_size_m).size_m
 
     def is_like(self, other: Likeness) -> bool:
         """Tell whether the two may be one thing."""
-        if not self.label or self.label != other.label:
-            return False
-        if min(self.label_confidence, other.label_confidence) < SURE_NAME:
+        label, confidence = self._evidence.label()
+        other_label, other_confidence = other._evidence.label()
+        if not label or label != other_label or min(confidence, other_confidence) < SURE_NAME:
             return False
         if float(np.linalg.norm(self.lab - other.lab)) > SAME_COLOR_DISTANCE:
             return False
@@ -80,6 +78,8 @@ def match_moved(gone: Iterable[Likeness], present: Iterable[Likeness]) -> dict[i
     gone, present = tuple(gone), tuple(present)
     pairs: dict[int, int] = {}
     for new in present:
+        if not any(old.last_seen_ns < new.first_seen_ns for old in gone):
+            continue
         alike = [old for old in gone if old.is_like(new)]
         if len(alike) != 1 or alike[0].last_seen_ns >= new.first_seen_ns:
             continue

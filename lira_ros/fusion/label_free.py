@@ -26,8 +26,7 @@ from lira_ros.mapping.voxel import contained_in
 MOST_VIEWS = 8
 # How fast a view loses weight with its distance from the consensus: at 0.1 less agreement it weighs 1/e.
 TEMPERATURE = 0.1
-# The mean of the views is drawn towards outliers; weighing and averaging again frees it of them. It moves by less than
-# 0.01 after the third time.
+# The mean of the views is drawn towards outliers; weighing and averaging twice more frees it of most of their weight.
 CONSENSUS_ROUNDS = 3
 # Views that agree less with the consensus than this mean something else.
 LEAST_CONSISTENCY = 0.25

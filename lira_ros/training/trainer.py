@@ -23,7 +23,8 @@ from lira_ros.training.task import TrainingTask, seed_everything
 
 STATE_FILE = "state.safetensors"
 BEST_FILE = "best.safetensors"
-# What is lost at most when the process is killed; writing takes 0.1 s for 5 M parameters with Adam.
+# What is lost at most when the process is killed. The 60 MB of 5 M parameters with Adam took 0.4 to 0.9 s to be safe on
+# the disk of a busy machine, so this costs 1.5 % of the time at most.
 STATE_INTERVAL_S = 60.0
 # A point of the curves is the mean of so many steps: single batches differ by more than what is learned in between.
 POINT_STEPS = 10

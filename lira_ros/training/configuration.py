@@ -45,15 +45,17 @@ class TrainingConfiguration:
     )
     device: str = parameter("auto", "Where it computes; auto = the GPU where there is one", choices=DEVICE_CHOICES)
     text_length: int = parameter(
-        384,
-        "Length of the text features of tiff: 384 of the sentence encoder; filled with zeros up to LISA's 4096",
-        minimum=1,
+        0,
+        "Length of the vectors of names, for example LISA's 4096; 0 = the 384 of the sentence encoder, which is what "
+        "there is to learn from: tiff fills the rest with zeros, the adapter of instances starts with zeros",
+        minimum=0,
         maximum=65536,
     )
     feature_length: int = parameter(
-        10,
-        "Length of the voxel features of tiff: 10 of colour and shape; filled with zeros up to SAM's 256",
-        minimum=1,
+        0,
+        "Length of the features of voxels (tiff) or of the embeddings of masks (instances), for example SAM's 256; 0 = "
+        "10 of colour and shape for tiff, 192 of colours for instances; filled as above",
+        minimum=0,
         maximum=65536,
     )
     start_from: str = parameter("", "File of weights to start from; without one they are drawn from the seed")

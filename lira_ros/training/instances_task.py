@@ -276,6 +276,10 @@ def create_instances_task(
     """
     begun = configuration.start_from
     network = load_network_file(Path(begun)) if begun else InstanceNetwork(NetworkShape())
+    lengths = (configuration.text_length, configuration.feature_length)
+    wanted = tuple(given or own for given, own in zip(lengths, network.shape.lengths, strict=True))
+    if wanted != network.shape.lengths:
+        network = network.adapted(*wanted)
     samples: list[Sample] = []
     for policy in ("", begun) if begun else ("",):
         samples += _samples(store, configuration.seeds, policy, configuration.jobs, "homes to learn from")

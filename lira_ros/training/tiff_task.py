@@ -193,9 +193,11 @@ def create_tiff_task(configuration: TrainingConfiguration, store: HomeStore, dev
         encoder = find_encoder()
     except EncoderError as error:
         raise TrainingError(f"tiff: the names of candidates have to be encoded: {error}") from error
+    text_length = configuration.text_length or encoder.dimension
+    feature_length = configuration.feature_length or SURFACE_FEATURES
     for name, length, least in (
-        ("text_length", configuration.text_length, encoder.dimension),
-        ("feature_length", configuration.feature_length, SURFACE_FEATURES),
+        ("text_length", text_length, encoder.dimension),
+        ("feature_length", feature_length, SURFACE_FEATURES),
     ):
         if length < least:
             raise TrainingError(f"{name}: expected at least {least}, which there are to learn from, got {length}")
@@ -204,8 +206,8 @@ def create_tiff_task(configuration: TrainingConfiguration, store: HomeStore, dev
         configuration.seeds,
         configuration.validation_seeds,
         encoder.encode,
-        configuration.text_length,
-        configuration.feature_length,
+        text_length,
+        feature_length,
         device,
     )
     if configuration.start_from:

@@ -41,6 +41,11 @@ class NetworkShape:
     pair_width: int = 48
     voxel_width: int = 96
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Return the lengths of the vectors of labels and of looks."""
+        return self.text_length, self.look_length
+
 
 @dataclass
 class TokenBatch:

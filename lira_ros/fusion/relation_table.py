@@ -107,16 +107,20 @@ class RelationTable:
     def update(self, instances: Sequence[Instance]) -> int:
         """Make the table one of these instances; return how many rows were computed anew."""
         ids = {instance.id for instance in instances}
-        for gone in self._rows.keys() - ids:
-            self._free.append(self._rows.pop(gone).slot)
+        gone = self._rows.keys() - ids
+        for number in gone:
+            self._free.append(self._rows.pop(number).slot)
+        version = self._versions
         changed = [instance for instance in instances if not self._holds(instance)]
         if changed:
             self._add(changed)
-        self._named = {
-            key: kept
-            for key, kept in self._named.items()
-            if key[1] in ids and key[2] in ids and kept[:2] == (self._rows[key[1]].version, self._rows[key[2]].version)
-        }
+        if gone or version != self._versions:
+            rows = self._rows
+            self._named = {
+                key: kept
+                for key, kept in self._named.items()
+                if key[1] in rows and key[2] in rows and kept[:2] == (rows[key[1]].version, rows[key[2]].version)
+            }
         return len(changed)
 
     def shape(self, instance: Instance) -> Shape:
@@ -255,15 +259,20 @@ class RelationTable:
         self._free = [*range(before, capacity)][::-1] + self._free
 
     def _holds(self, instance: Instance) -> bool:
+        """Tell whether the row of an instance has its geometry; what else is known of it is brought up to date."""
         row = self._rows.get(instance.id)
-        if row is None or row.observations != instance.observations:
-            return False
-        if row.attributes is not instance.attributes and repr(row.attributes) != repr(instance.attributes):
+        if row is None:
             return False
         if row.voxels is not instance.voxels:
             if not np.array_equal(row.voxels, instance.voxels):
                 return False
             row.voxels = instance.voxels
+        if row.attributes is not instance.attributes or row.observations != instance.observations:
+            row.attributes, row.observations = instance.attributes, instance.observations
+            shape = row.shape.described_by(instance)
+            if shape is not row.shape:
+                self._versions += 1
+                row.shape, row.version = shape, self._versions
         return True
 
     def _row(self, instance: Instance) -> _Row:

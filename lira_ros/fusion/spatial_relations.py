@@ -54,6 +54,8 @@ OFFSET_RATIO = 0.6
 BETWEEN_SHARE = 0.4
 # ... and no nearer to its ends than this one.
 BETWEEN_ENDS = 0.05
+# What a shape derives of its points when it is first asked for.
+_DERIVED = ("tree", "plan", "outline")
 # Relations whose answer depends on where the viewer is.
 VIEWER_KINDS = frozenset(
     {RelationKind.LEFT_OF, RelationKind.RIGHT_OF, RelationKind.IN_FRONT_OF, RelationKind.BEHIND}
@@ -91,6 +93,16 @@ class Shape:
     def outline(self) -> NDArray[np.float64]:
         """Return (E, 3) half planes a x + b y + c <= 0 of the convex outline seen from above."""
         return _outline(self.points[:, :2])
+
+    def described_by(self, instance: Instance) -> Shape:
+        """Return this shape with what else is known of an instance now, itself when nothing is new."""
+        deviation_m, grounded, top_m = _known_of(instance)
+        if repr((deviation_m, grounded, top_m)) == repr((self.deviation_m, self.grounded, self.top_height_m)):
+            return self
+        shape = Shape(self.points, self.low, self.high, self.centroid, deviation_m, grounded, top_m)
+        # What was derived of the points stays.
+        shape.__dict__.update({name: self.__dict__[name] for name in _DERIVED if name in self.__dict__})
+        return shape
 
     @property
     def middle(self) -> NDArray[np.float64]:
@@ -145,16 +157,23 @@ def shape_of(instance: Instance, axes: NDArray[np.float64]) -> Shape:
     half = 0.5 * instance.voxel_size_m
     # Voxels are sorted: every n-th one would leave out whole layers. The same points always give the same sample.
     chosen = np.random.default_rng(0).permutation(len(points))[:SAMPLES]
-    attributes = instance.attributes
+    deviation_m, grounded, top_m = _known_of(instance)
     return Shape(
         points=points[np.sort(chosen)],
         low=points.min(axis=0) - half,
         high=points.max(axis=0) + half,
         centroid=points.mean(axis=0),
-        deviation_m=surface_deviation_m(instance),
-        grounded=attributes.supported_by == "floor" and attributes.bottom_height_m < CONTACT_M,
-        top_height_m=attributes.top_height_m,
+        deviation_m=deviation_m,
+        grounded=grounded,
+        top_height_m=top_m,
     )
+
+
+def _known_of(instance: Instance) -> tuple[float, bool, float]:
+    """Return deviation_m, grounded and top_height_m of a shape."""
+    attributes = instance.attributes
+    grounded = attributes.supported_by == "floor" and attributes.bottom_height_m < CONTACT_M
+    return surface_deviation_m(instance), grounded, attributes.top_height_m
 
 
 def near(one: Shape, other: Shape, gap_m: float) -> Evidence:

@@ -181,5 +181,5 @@ def test_a_rejected_relation_names_the_number_and_how_wrong_it_may_be():
     assert near.words == "0.40 m, less than 1.5 m, away from"
     assert near.margin_m == pytest.approx(-1.1, abs=1e-2)
     few = dataclasses.replace(mug, observations=1)
-    table.update((shelf, few))
+    assert table.update((shelf, few)) == 0  # the geometry is the same
     assert table.relate(RelationKind.FAR, few, (shelf,)).deviation_m > near.deviation_m

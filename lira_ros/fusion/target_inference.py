@@ -30,7 +30,7 @@ from lira_ros.fusion.weighing import weigh
 from lira_ros.reasoning.color import color_shares
 from lira_ros.reasoning.constraint import Constraint, Phrase, Rank, RankKind, Relation, RelationKind
 from lira_ros.reasoning.contracts import Attributes, Instruction, Opinion
-from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods, classes
+from lira_ros.reasoning.knowledge import UNKNOWN, class_likelihoods, classes, find_class
 from lira_ros.reasoning.language import lexicon
 from lira_ros.reasoning.relevance import CONFORM_SCORE, WRONG_COLOR, Match, Relevance, is_open
 
@@ -671,7 +671,7 @@ class _Scene:
             if rank.kind is RankKind.SIZE:
                 # What stands on the floor fills the space below it: the legs of a table that no view showed must not
                 # make it smaller than a box.
-                standing = instance.attributes.supported_by == "floor" and math.isfinite(top)
+                standing = self._stands_on_floor(index) and math.isfinite(top)
                 height = max(height, top if standing else 0.0, 0.5 * instance.voxel_size_m)
                 extents = (length, width, height)
                 values[index] = _Measure(math.prod(extents), volume_deviation_m3(instance, extents), "m3", "")
@@ -694,6 +694,16 @@ class _Scene:
                 words = f" {'right' if aside > 0 else 'left'} of their middle"
                 values[index] = _Measure(aside, surface_deviation_m(instance), "m", words)
         return values
+
+    def _stands_on_floor(self, index: int) -> bool:
+        """Tell whether something stands on the floor: as seen, or where no view showed it as its kind does."""
+        seen = self.instances[index].attributes.supported_by
+        if seen:
+            return seen == "floor"
+        names = self._names[index]
+        likely = max(names, key=lambda name: (names[name], name), default="")
+        known = find_class(likely) if likely else None
+        return known is not None and known.support == "floor"
 
     def _distances(self, rank: Rank, rivals: list[int]) -> dict[int, _Measure]:
         if rank.anchor is None:

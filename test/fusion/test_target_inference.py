@@ -381,3 +381,12 @@ def test_certainty_follows_the_views(inference):
         guessed = judge(inference, text, few).verdicts[number]
         assert 0.5 <= guessed.certainty < sure.certainty <= 1.0
         assert guessed.score < sure.score
+
+
+def test_a_table_of_which_the_top_alone_was_seen_is_as_large_as_it_stands(inference):
+    top = box(60, "dining table", (0.0, 0.0), (3.0, 1.0, 0.08), bottom=0.7, support="")
+    whole = box(61, "foosball table", (4.0, 0.0), (1.4, 0.9, 0.5), bottom=0.5, support="")
+    assert found(judge(inference, "Which table is the largest?", (top, whole))) == {60}
+    box_on_top = box(62, "box", (0.0, 0.0), (0.8, 0.4, 0.2), bottom=0.78, support="surface")
+    box_below = box(63, "box", (2.0, 0.0), (0.6, 0.6, 0.3), support="floor")
+    assert found(judge(inference, "the largest box", (box_on_top, box_below))) == {63}

@@ -21,6 +21,7 @@ from lira_msgs.msg import (
     InstructionArray,
     InstructionStatus,
     InstructionStatusArray,
+    Removal,
     VoxelFragment,
 )
 from lira_msgs.msg import Instruction as InstructionMessage
@@ -315,6 +316,11 @@ def test_what_does_not_conform_any_more_is_taken_away(started, neighbors, collec
     wait_for(lambda: not updates_of(updates, "mug")[0], what="the removal of the mug")
     wait_for(lambda: deleted(markers, "mug/box") == {number}, what="the deleted marker")
     wait_for(lambda: last_map(maps, "mug").instances == [], what="the empty latched map")
+    # Whoever held its id, or comes late, is told why.
+    tombstone = (number, Removal.REMOVED, 0)
+    told = [item for update in updates if update.instruction_id == "mug" for item in update.removed]
+    for removed in (told, last_map(maps, "mug").removed, get_map("mug").map.removed):
+        assert [(item.id, item.reason, item.merged_into) for item in removed] == [tombstone]
     assert not get_map("mug").map.instances
     assert deleted(markers, "seat/box") == set()
 

@@ -124,8 +124,9 @@ def test_the_judge_is_told_how_things_stand_to_one_another(start, wait_for):
     (layout,) = judge.layouts
     assert layout == TableLayout((TableRelation(1, "near", 2, 0.25),))
     assert layout.viewer_m == (0.0, -3.0, 1.5)
-    assert 'Relations: [[1, "near", 2, 0.25]]' in layout.described()
-    assert "Viewer: [0.0, -3.0, 1.5]" in layout.described()
+    assert 'Relations: [[1, "near", 2, 0.25]]' in layout.described("I am thirsty.")
+    assert "Viewer" not in layout.described("I am thirsty.")
+    assert "Viewer: [0.0, -3.0, 1.5]" in layout.described("Something to drink, to the left of the lamp.")
     row = [instance(number, x=0.25 * number) for number in range(1, 2 * MAX_RELATIONS)]
     assert len(table_layout(row, subject.relations()).relations) == MAX_RELATIONS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,11 @@ MAX_RELATIONS = 100
 # Labels come from models and from annotations; longer ones would fill the table.
 MAX_LABEL_CHARACTERS = 60
 MAX_EXCERPT_CHARACTERS = 80
+# What a text must say for the place of the viewer to matter; else the same table makes the same question anywhere, so
+# that answers that were recorded are found again.
+_VIEWER_WORDS = frozenset(
+    ["left", "right", "front", "behind", "leftmost", "rightmost", "nearest", "closest", "farthest", "furthest", "here"]
+)
 _UNSTATED_CONFIDENCE = 1.0
 _LISTS = ("targets", "objects", "instances", "results", "answer")
 _REASONS = ("reason", "explanation")
@@ -104,11 +110,12 @@ class TableLayout:
     relations: tuple[TableRelation, ...] = ()
     viewer_m: tuple[float, float, float] | None = field(default=None, compare=False)
 
-    def described(self) -> str:
-        """Return the lines for a prompt, at most MAX_RELATIONS relations."""
+    def described(self, text: str) -> str:
+        """Return the lines for a prompt, at most MAX_RELATIONS relations; the viewer where a text depends on it."""
         rows = [[item.target, item.relation, item.anchor, item.gap_m] for item in self.relations[:MAX_RELATIONS]]
         lines = [f"\nRelations: {json.dumps(rows)}"] if rows else []
-        lines += [f"\nViewer: {json.dumps(self.viewer_m)}"] if self.viewer_m is not None else []
+        if self.viewer_m is not None and _VIEWER_WORDS & set(re.findall(r"[a-z]+", text.lower())):
+            lines.append(f"\nViewer: {json.dumps(self.viewer_m)}")
         return "".join(lines)
 
 
@@ -176,7 +183,7 @@ class TargetJudge:
         prompt = (
             f"Request: {quoted(instruction.text, MAX_INSTRUCTION_CHARACTERS)}\n"
             f"Things: {json.dumps([row.described() for row in rows], ensure_ascii=False)}"
-            f"{layout.described() if layout is not None else ''}"
+            f"{layout.described(instruction.text) if layout is not None else ''}"
         )
         again = ""
         for last in (False, True):

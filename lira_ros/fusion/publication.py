@@ -157,7 +157,7 @@ class Publication:
     def _derive(self, evidence: InstanceEvidence) -> _Entry:
         configuration = self._configuration
         voxels = evidence.voxels
-        if configuration.method == "votes":
+        if configuration.method != "geometry":
             keep = (voxels.share() >= configuration.min_support) & (voxels.hits >= _least_hits(voxels.hits))
         else:
             keep = voxels.hits > 0
@@ -175,7 +175,7 @@ class Publication:
         low, high, _ = voxel_bounds(keys)
         size = configuration.voxel_size_m
         # Equally strong instances keep what they had first.
-        strength = support * np.float32(evidence.mean_score() if configuration.method == "votes" else 0.0)
+        strength = support * np.float32(evidence.mean_score() if configuration.method != "geometry" else 0.0)
         owned = np.zeros(len(keys), dtype=np.bool_)
         rgb = np.clip(evidence.color / 255.0, 0.0, 1.0).astype(np.float32)
         return _Entry(

@@ -213,17 +213,32 @@ class LabelFree(Votes):
         self._observations: OrderedDict[int, list[Observation]] = OrderedDict()
 
     def votes_on_known(self, meeting: Meeting, m: int, c: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Replace what was said of the voxels that any of the views sees by what they say together."""
+        """Put what all views say together in the place of what they said without the new one.
+
+        What was said beyond them stays: by views that were left for better ones or whose keyframe was forgotten, and by
+        keyframes that saw through the instance or had something else in its place.
+        """
         evidence, item, stored = meeting.view.instances[m], meeting.lifted[c], meeting.stored
         voxels = evidence.voxels
         observations = self._of(evidence)
+        looked_up = self._looked_up(voxels.keys, observations)
         if len(observations) == MOST_VIEWS and all(known.keyframe is not stored for known in observations):
-            self._drop_worst(observations, voxels.keys)
-        self._add(observations, stored, item)
-        probability, views = self._fused(voxels.keys, observations)
-        told = views > 0
-        hits = np.where(told, probability * views - voxels.hits, np.float32(0.0))
-        return hits, np.where(told, views - voxels.views, np.float32(0.0))
+            worst = self._worst(observations, *looked_up)
+            del observations[worst]
+            looked_up = np.delete(looked_up[0], worst, axis=1), np.delete(looked_up[1], worst, axis=1)
+        probability, views = self._said(observations, *looked_up)
+        hits, views = voxels.hits - probability * views, voxels.views - views
+        count = len(observations)
+        self._join(observations, Observation(stored, item))
+        if len(observations) > count:
+            added = self._looked_up(voxels.keys, observations[count:])
+            looked_up = np.hstack([looked_up[0], added[0]]), np.hstack([looked_up[1], added[1]])
+        else:
+            looked_up = self._looked_up(voxels.keys, observations)
+        probability, added_views = self._said(observations, *looked_up)
+        hits = np.maximum(hits + probability * added_views, 0.0)
+        views = np.maximum(views + added_views, hits)
+        return (hits - voxels.hits).astype(np.float32), (views - voxels.views).astype(np.float32)
 
     def votes_on_new(
         self,
@@ -236,9 +251,9 @@ class LabelFree(Votes):
         """Say of new voxels what all views of the instance say together."""
         observations = self._of(evidence)
         if all(known.keyframe is not meeting.stored for known in observations):
-            self._add(observations, meeting.stored, meeting.lifted[c])
-        probability, views = self._fused(keys, observations)
-        return probability * views, views
+            self._join(observations, Observation(meeting.stored, meeting.lifted[c]))
+        probability, views = self._said(observations, *self._looked_up(keys, observations))
+        return (probability * views).astype(np.float32), views.astype(np.float32)
 
     def _of(self, evidence: InstanceEvidence) -> list[Observation]:
         # The observations of an instance and of those that turned out to be it, the newest keyframes of too many.
@@ -254,9 +269,6 @@ class LabelFree(Votes):
             self._observations.popitem(last=False)
         return observations
 
-    def _add(self, observations: list[Observation], stored: StoredKeyframe, item: LiftedCandidate) -> None:
-        self._join(observations, Observation(stored, item))
-
     @staticmethod
     def _join(observations: list[Observation], observation: Observation) -> None:
         for known in observations:
@@ -265,19 +277,26 @@ class LabelFree(Votes):
                 return
         observations.append(observation)
 
-    def _drop_worst(self, observations: list[Observation], keys: NDArray[np.int64]) -> None:
+    def _worst(
+        self,
+        observations: Sequence[Observation],
+        probabilities: NDArray[np.float64],
+        visibility: NDArray[np.float64],
+    ) -> int:
         # Outliers go first, then what sees least of the instance.
-        probabilities, visibility = self._looked_up(keys, observations)
         fused = fuse_views(probabilities, visibility, self._embeddings_of(observations), self._embeddings.between)
         worth = visibility.sum(axis=0) * _attention(fused.consistency)
-        del observations[int(np.lexsort((worth, ~fused.rejected))[0])]
+        return int(np.lexsort((worth, ~fused.rejected))[0])
 
-    def _fused(
-        self, keys: NDArray[np.int64], observations: Sequence[Observation]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        probabilities, visibility = self._looked_up(keys, observations)
+    def _said(
+        self,
+        observations: Sequence[Observation],
+        probabilities: NDArray[np.float64],
+        visibility: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # Probability of each voxel, and how many views tell.
         fused = fuse_views(probabilities, visibility, self._embeddings_of(observations), self._embeddings.between)
-        return fused.probability.astype(np.float32), fused.evidence.astype(np.float32)
+        return fused.probability, fused.evidence
 
     def _looked_up(
         self, keys: NDArray[np.int64], observations: Sequence[Observation]

@@ -78,8 +78,9 @@ def test_a_joined_mask_is_left_out(room, exact):
 
     fusion = fuse(made()[0], room, join)
     assert len(fusion.instances()) == 2
+    # One of the two lacks a view; were the mask believed, it would have twice the voxels.
     for box in (CRATE, PARCEL):
-        assert len(nearest(fusion, box).voxels) == pytest.approx(len(nearest(exact, box).voxels), rel=0.03)
+        assert len(nearest(fusion, box).voxels) == pytest.approx(len(nearest(exact, box).voxels), rel=0.06)
 
 
 def test_the_order_of_equal_inputs_gives_equal_maps(room, exact):
@@ -106,6 +107,21 @@ def test_observations_are_bounded_and_go_with_their_keyframes(room):
     few, method = made(max_instances=1)
     fuse(few, room)
     assert len(method._observations) == 1
+
+
+def test_what_forgotten_keyframes_said_stays(room):
+    small, _ = made(max_keyframes=1)
+    fuse(small, room)
+    before = len(nearest(small, CRATE).voxels)
+
+    def cut(number, masks):
+        return [mask & (np.arange(mask.shape[1]) < np.flatnonzero(mask.any(axis=0)).mean()) for mask in masks]
+
+    # One bad view, the only one that is left, does not undo twelve good ones.
+    key, ids = keyframe(30, [CRATE, PARCEL], (1.6, 0.1, 1.2))
+    fuse(small, [(key, ids)], cut)
+    assert len(small.instances()) == 2
+    assert len(nearest(small, CRATE).voxels) > 0.95 * before
 
 
 def test_a_corrected_pose_takes_the_observations_along(room):

@@ -1,6 +1,6 @@
 """Compare LIRA's lifting by a search around the projected voxel with comparing every voxel with every pixel.
 
-Usage: python benchmark/tiff_lifting.py [--data out/homes] [--seed 1] [--fragments 3]
+Usage: python benchmark/tiff_lifting.py [--data out/homes] [--seed 1] [--fragments 3] [--keyframes 9]
 
 Keyframes of a walk through a generated home, nine a fragment, one thread of the processor. `every pixel` is the rule as
 it is written down and as the released code does it, a matrix of distances for each keyframe, here in parts that fit
@@ -44,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="generated home, 1 to 1999")
     parser.add_argument("--fragments", type=int, default=3, help="fragments of the walk, spread over it")
+    parser.add_argument("--keyframes", type=int, default=9, help="of each fragment, that are compared")
     parser.add_argument("--data", type=Path, default=Path("out") / "homes", help="folder of drawn homes")
     return parser.parse_args()
 
@@ -119,7 +120,7 @@ def main() -> None:
         mine = views[number * FRAGMENT_KEYFRAMES : (number + 1) * FRAGMENT_KEYFRAMES]
         volume = fragment_volume(mine)
         points_m = volume.points_m
-        grids = [GridView.of(view) for view in mine]
+        grids = [GridView.of(view) for view in mine[: options.keyframes]]
         search_s, found = timed(nearest_pixels, points_m, grids, 3)
         every_s, expected = timed(by_every_pixel, points_m, grids, 1)
         tree_s, by_the_tree = timed(by_tree, points_m, grids, 3)

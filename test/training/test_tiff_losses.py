@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
-from lira_ros.training.tiff_losses import NO_OBJECT, confidence_loss, similarity_loss, targets
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.training.tiff_losses import NO_OBJECT, confidence_loss, similarity_loss, targets  # noqa: E402
 
 
 def test_a_candidate_is_compared_on_what_its_keyframe_shows():

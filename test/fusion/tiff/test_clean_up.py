@@ -1,6 +1,9 @@
 """What stays of instances at the end of a scan."""
 
 import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed here")
 
 from lira_ros.fusion.tiff.clean_up import cleaned
 

@@ -5,18 +5,19 @@ import json
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from safetensors.torch import save_file
 
-from lira_ros.fusion.configuration import FusionConfiguration, TiffConfiguration
-from lira_ros.fusion.engine import create_fusion
-from lira_ros.fusion.instance_fusion import InstanceFusion
-from lira_ros.fusion.tiff.checkpoint import TiffCheckpointError
-from lira_ros.fusion.tiff.creation import SHIPPED
-from lira_ros.fusion.tiff.network import Tiff
-from lira_ros.fusion.tiff.tiff_fusion import TiffFusion
-from lira_ros.reasoning.models.cards import card_folder
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.configuration import FusionConfiguration, TiffConfiguration  # noqa: E402
+from lira_ros.fusion.engine import create_fusion  # noqa: E402
+from lira_ros.fusion.instance_fusion import InstanceFusion  # noqa: E402
+from lira_ros.fusion.tiff.checkpoint import TiffCheckpointError  # noqa: E402
+from lira_ros.fusion.tiff.creation import SHIPPED  # noqa: E402
+from lira_ros.fusion.tiff.network import Tiff  # noqa: E402
+from lira_ros.fusion.tiff.tiff_fusion import TiffFusion  # noqa: E402
+from lira_ros.reasoning.models.cards import card_folder  # noqa: E402
 
 
 def encode(text):

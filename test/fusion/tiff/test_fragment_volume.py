@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from box_scene import CAMERA, Box, look_at, render
 
+pytest.importorskip("torch", reason="PyTorch is not installed here")
+
 from lira_ros.fusion.tiff.fragment_volume import View, fragment_volume
 from lira_ros.geometry.camera import Camera
 

@@ -1,7 +1,10 @@
 """Masks and what is known of voxels, lifted into a fragment."""
 
 import numpy as np
+import pytest
 from box_scene import CAMERA, Box, look_at, render
+
+pytest.importorskip("torch", reason="PyTorch is not installed here")
 
 from lira_ros.fusion.tiff.fragment_volume import View
 from lira_ros.fusion.tiff.lifted_fragment import SURFACE_FEATURES, lift_fragment

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+pytest.importorskip("torch", reason="PyTorch is not installed here")
+
 from lira_ros.fusion.tiff.fragment_volume import View
 from lira_ros.fusion.tiff.nearest_lifting import (
     LEAST_DEPTH_PIXELS,

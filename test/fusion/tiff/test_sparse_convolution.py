@@ -102,6 +102,16 @@ def test_a_back_end_that_cannot_run_here_says_why(monkeypatch):
         TorchsparseConvolution(places, NeighbourRule.QUIRK_CPU)
 
 
+def test_gradients_are_those_of_the_sums():
+    torch.manual_seed(3)
+    coordinates = torch.unique(torch.randint(0, 4, (40, 3)), dim=0)
+    convolution = GatherConvolution(coordinates)
+    x = torch.randn(len(coordinates), 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 3, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(convolution, (x, weight, bias), fast_mode=True)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 @pytest.mark.parametrize("back_end", BackEnd, ids=lambda back_end: back_end.value)
 def test_all_back_ends_give_the_same_numbers_on_cuda(golden, back_end):

@@ -4,18 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from box_scene import Box, answer, keyframe, true_masks, walk
 
-from lira_ros.fusion.configuration import FusionConfiguration, TiffConfiguration
-from lira_ros.fusion.contracts import InstanceState
-from lira_ros.fusion.engine import FusionError, Outcome, Refusal
-from lira_ros.fusion.lifting import pack, unpack
-from lira_ros.fusion.tiff.lifted_fragment import SURFACE_FEATURES
-from lira_ros.fusion.tiff.network import CandidateEmbeddings, Tiff, candidate_boxes
-from lira_ros.fusion.tiff.tiff_fusion import TiffFusion, onto_grid
-from lira_ros.geometry.frame import Keyframe
-from lira_ros.geometry.pose import inverse
+torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
+
+from lira_ros.fusion.configuration import FusionConfiguration, TiffConfiguration  # noqa: E402
+from lira_ros.fusion.contracts import InstanceState  # noqa: E402
+from lira_ros.fusion.engine import FusionError, Outcome, Refusal  # noqa: E402
+from lira_ros.fusion.lifting import pack, unpack  # noqa: E402
+from lira_ros.fusion.tiff.lifted_fragment import SURFACE_FEATURES  # noqa: E402
+from lira_ros.fusion.tiff.network import CandidateEmbeddings, Tiff, candidate_boxes  # noqa: E402
+from lira_ros.fusion.tiff.tiff_fusion import TiffFusion, onto_grid  # noqa: E402
+from lira_ros.geometry.frame import Keyframe  # noqa: E402
+from lira_ros.geometry.pose import inverse  # noqa: E402
 
 CRATE = Box(1, (-0.6, -0.2, 0.0), (-0.2, 0.2, 0.4))
 PARCEL = Box(2, (0.2, -0.2, 0.0), (0.6, 0.2, 0.36))

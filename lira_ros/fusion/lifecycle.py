@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lira_ros.fusion.association import SAME_VIEW_OVERLAP
+from lira_ros.fusion.association import SAME_VIEW_OVERLAP, WELL_SEEN_CELLS
 from lira_ros.fusion.components import COMPONENT_SHARE, sizes_of_components
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import InstanceState
@@ -47,7 +47,7 @@ class Lifecycle:
         keyframes: Mapping[int, StoredKeyframe],
         splits: bool,
     ) -> None:
-        """dirty: ids that changed, added to here. splits: whether to split, where views vote against voxels."""
+        """dirty: ids that changed, added to here. splits: whether names and pieces count besides overlap."""
         self.merged_into: dict[int, int] = {}
         self.counts = {"merged": 0, "split": 0, "moved": 0, "pruned": 0}
         self._configuration = configuration
@@ -106,12 +106,21 @@ class Lifecycle:
                 _count(self._together, view.instances[a].id, view.instances[b].id)
             return
         for c, m in matches.items():
-            for other in np.flatnonzero(overlaps[:, c] >= SAME_VIEW_OVERLAP):
-                if other == m or other in seen or view.shared[other, c] < COVERED_SHARE * view.areas[other]:
+            covered = view.shared[:, c] >= COVERED_SHARE * np.maximum(view.areas, 1)
+            if not covered[m]:
+                continue
+            for other in np.flatnonzero(covered):
+                if other == m or other in seen:
                     continue
-                if view.shared[m, c] < COVERED_SHARE * view.areas[m]:
-                    continue
-                _count(self._together, view.instances[m].id, view.instances[int(other)].id)
+                if overlaps[other, c] >= SAME_VIEW_OVERLAP or self._are_parts(meeting, c, m, int(other)):
+                    _count(self._together, view.instances[m].id, view.instances[int(other)].id)
+
+    def _are_parts(self, meeting: Meeting, c: int, m: int, other: int) -> bool:
+        """Tell whether two instances inside one mask are parts of what it shows: all three have one name."""
+        view, label = meeting.view, meeting.lifted[c].candidate.label
+        if not self._splits or not label or view.areas[other] < WELL_SEEN_CELLS:
+            return False
+        return all(view.instances[part].label()[0] == label for part in (m, other))
 
     def merge(self) -> None:
         """Merge pairs that are one instance, transitively; the older id survives."""

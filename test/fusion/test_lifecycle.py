@@ -98,6 +98,20 @@ def test_only_free_space_seen_between_pieces_makes_two_of_one(hidden, splits):
     assert fusion.statistics().instances_split == splits
 
 
+@pytest.mark.parametrize(("names", "ended"), [(("bench", "bench"), {2: 1}), (("bench", "cushion"), {})])
+def test_a_small_part_ends_in_the_whole_when_both_have_its_name(names, ended):
+    bench = Box(1, (-1.0, -0.2, 0.0), (1.0, 0.2, 0.4))
+    fusion = InstanceFusion(FusionConfiguration())
+    for number, x in enumerate(np.linspace(-0.6, 0.6, 8), 1):
+        key, ids = keyframe(number, (bench,), (x, -2.4, 1.2), (0.0, 0.0, 0.2))
+        columns = np.flatnonzero((ids == 1).any(axis=0))
+        end = (ids == 1) & (np.arange(ids.shape[1]) > np.quantile(columns, 0.8))
+        masks = [(ids == 1) & ~end, end] if number <= 2 else [ids == 1]
+        fusion.add_keyframe(key)
+        fusion.add_candidates(answer(key, masks, list(names[: len(masks)])))
+    assert fusion.merged_into() == ended
+
+
 def test_a_thing_that_moved_keeps_its_id_once_its_old_place_was_seen_empty():
     here, there = Box(1, (-0.9, -0.2, 0.0), (-0.5, 0.2, 0.4)), Box(1, (0.5, -0.2, 0.0), (0.9, 0.2, 0.4))
     other = Box(2, (-0.15, -0.15, 0.0), (0.15, 0.15, 0.7))

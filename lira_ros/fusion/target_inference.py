@@ -68,6 +68,9 @@ TIE_CERTAINTY = 0.84
 MISSED_SHARE = 0.4
 # What lost a comparison keeps at least this share of its score, however clearly it lost.
 LOST_SHARE = 0.3
+# What has so few voxels beside another of its name, and lies on it, is a piece that was not fused with it: it would be
+# counted. Nothing that is meant by the same word is that much smaller and hugs the other one.
+SLIVER_SHARE, SLIVER_REACH_M = 0.1, 0.02
 # A thing this close to the floor stands on it even when the view does not show it [m].
 FLOOR_REACH_M = 0.12
 
@@ -269,6 +272,7 @@ class _Scene:
                 other if (other.conforms, other.score) > (mine.conforms, mine.score) else mine
                 for mine, other in zip(findings, others, strict=True)
             ]
+        findings = self._without_slivers(findings)
         found = sum(finding.conforms for finding in findings)
         if constraint.at_least is not None and found < constraint.at_least:
             words = f"but there are only {found} and at least {constraint.at_least} are asked for"
@@ -344,6 +348,26 @@ class _Scene:
                     words = f"but it is a part of the {self._name(other)}: {100 * covered:.0f} % lie on it"
                     reason = f"{findings[index].reason}, {words}"
                     result[index] = replace(findings[index], conforms=False, score=0.5, reason=reason)
+                    break
+        return result
+
+    def _without_slivers(self, findings: list[_Finding]) -> list[_Finding]:
+        """Leave out pieces of a thing that conforms as well, so that they are not counted."""
+        conforming = [index for index, finding in enumerate(findings) if finding.conforms]
+        result = list(findings)
+        for index in conforming:
+            piece = self.instances[index]
+            for other in conforming:
+                whole = self.instances[other]
+                if piece.label != whole.label or len(piece.voxels) > SLIVER_SHARE * len(whole.voxels):
+                    continue
+                covered = self._relations.covered_share(piece, whole, SLIVER_REACH_M)
+                if covered >= PART_SHARE:
+                    words = f"but it is a piece of the {self._name(other)}: {100 * covered:.0f} % lie on it"
+                    reason = f"{findings[index].reason}, {words}"
+                    result[index] = replace(
+                        findings[index], conforms=False, score=0.5 * findings[index].score, reason=reason
+                    )
                     break
         return result
 

@@ -390,3 +390,13 @@ def test_a_table_of_which_the_top_alone_was_seen_is_as_large_as_it_stands(infere
     box_on_top = box(62, "box", (0.0, 0.0), (0.8, 0.4, 0.2), bottom=0.78, support="surface")
     box_below = box(63, "box", (2.0, 0.0), (0.6, 0.6, 0.3), support="floor")
     assert found(judge(inference, "the largest box", (box_on_top, box_below))) == {63}
+
+
+def test_a_sliver_of_a_thing_is_not_counted(inference):
+    ball = box(70, "ball", (0.0, 0.0), (0.4, 0.4, 0.4))
+    sliver = box(71, "ball", (0.19, 0.0), (0.04, 0.08, 0.08), bottom=0.16)
+    small = box(72, "ball", (0.28, 0.0), (0.12, 0.12, 0.12))  # touches the large one
+    assert len(small.voxels) < 0.1 * len(ball.voxels)
+    assert found(judge(inference, "all balls", (ball, sliver, small))) == {70, 72}
+    assert "piece of the ball #70" in judge(inference, "all balls", (ball, sliver, small)).verdicts[71].reason
+    assert found(judge(inference, "If there are more than two balls, show the balls.", (ball, sliver, small))) == set()

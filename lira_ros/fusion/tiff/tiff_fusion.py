@@ -277,9 +277,7 @@ class TiffFusion:
                 if keyframe_id in self._keyframes:
                     self._keyframes[keyframe_id].place(T_map_camera)
         T = self._T_upright_map
-        moved = self._move({key: T @ motion @ inverse(T) for key, motion in motions.items()})
-        self._counts["instances moved"] += moved
-        return moved
+        return self._move({key: T @ motion @ inverse(T) for key, motion in motions.items()})
 
     def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
         """Forget the voxels that these keyframes saw first; return how many instances went."""
@@ -394,6 +392,8 @@ class TiffFusion:
             # A back end that looks first and reads the instruction then shows all instructions the same masks.
             digest = hashlib.blake2b(np.packbits(candidate.mask).tobytes(), digest_size=16).digest()
             number = looks.get(digest)
+            # Until its fragment is fused, a new candidate changes nothing that is published.
+            self._changed |= fragment.fused or number is not None
             if number is None:
                 number = looks[digest] = len(self._sightings)
                 kept = replace(candidate, mask=grid_sample(candidate.mask))
@@ -405,7 +405,6 @@ class TiffFusion:
             )
         self._answered.setdefault(stored.id, set()).add(candidates.instruction_id)
         self._counts["fused"] += 1
-        self._changed = True
         return Outcome.FUSED
 
     def _keep_to_bounds(self) -> None:

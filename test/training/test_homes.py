@@ -13,14 +13,29 @@ from lira_ros.training.homes import HomeRecording, HomeStore, check_seed, pose_e
 
 
 @pytest.fixture(scope="module")
-def recording(request):
-    """Return the first keyframes of one home, small."""
+def drawn():
+    """Return the first keyframes of one home, small, and the sequence that drew them."""
+    sequences = []
+
+    class Short(RoomSequence):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            sequences.append(self)
+
+        def __len__(self):
+            return 6
+
     patch = pytest.MonkeyPatch()
-    patch.setattr(RoomSequence, "__len__", lambda self: 6)
+    patch.setattr(homes, "RoomSequence", Short)
     try:
-        return record_home(2, "noise", width_px=32)
+        return record_home(2, "noise", width_px=32), sequences[0]
     finally:
         patch.undo()
+
+
+@pytest.fixture(scope="module")
+def recording(drawn):
+    return drawn[0]
 
 
 def assert_same(one: HomeRecording, other: HomeRecording) -> None:
@@ -37,8 +52,8 @@ def assert_same(one: HomeRecording, other: HomeRecording) -> None:
         np.testing.assert_array_equal(a.up, b.up)
 
 
-def test_keyframes_are_those_of_the_mapper_with_the_reported_poses_and_the_truth(recording):
-    sequence = RoomSequence(2, homes.RATE_HZ, 32, pose_errors="noise")
+def test_keyframes_are_those_of_the_mapper_with_the_reported_poses_and_the_truth(drawn):
+    recording, sequence = drawn
     assert [keyframe.id for keyframe in recording.keyframes] == list(range(1, len(recording.keyframes) + 1))
     assert len(recording.keyframes) >= 3
     for keyframe, ids in zip(recording.keyframes, recording.instance_images, strict=True):
@@ -85,11 +100,15 @@ def test_a_home_is_drawn_once(recording, tmp_path, monkeypatch):
     assert len(drawn) == 3
 
 
-def test_a_process_draws_as_this_one_does(tmp_path, monkeypatch):
+def test_a_process_draws_what_is_missing(tmp_path, monkeypatch):
     # The child imports the real module, so this is a real home, in pictures of 16 pixels.
-    HomeStore(tmp_path, width_px=16).prepare([1], jobs=2)
-    monkeypatch.setattr(homes, "_write", lambda path, recording: pytest.fail("drawn again"))
-    assert_same(HomeStore(tmp_path, width_px=16).get(1), record_home(1, width_px=16))
+    store = HomeStore(tmp_path, width_px=16)
+    store.prepare([1], jobs=2)
+    monkeypatch.setattr(homes, "record_home", lambda *arguments: pytest.fail("drawn again"))
+    home = store.get(1)
+    assert (home.seed, home.pose_errors) == (1, "none")
+    assert len(home.keyframes) > 50
+    assert home.instance_images.shape == (len(home.keyframes), 12, 16)
 
 
 @pytest.mark.parametrize(("seed", "word"), [(2000, "test"), (3000, "open"), (0, "showroom"), (-1, "negative")])

@@ -120,9 +120,10 @@ def neighbour_table(coordinates: Tensor, rule: NeighbourRule = NeighbourRule.PLU
 
 
 class _GatheredProducts(torch.autograd.Function):
-    """The sum of the products of a convolution; its gradients are summed in place, which halves the time of training.
+    """The sum of the products of a convolution, with gradients that are summed in place.
 
-    PyTorch's own gradient of each gathered part is as large as all features.
+    PyTorch's own keeps what was gathered for each of 26 offsets until the gradients are taken, ten times the features,
+    and takes an eighth more time.
     """
 
     @staticmethod

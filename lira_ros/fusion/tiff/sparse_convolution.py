@@ -122,8 +122,7 @@ def neighbour_table(coordinates: Tensor, rule: NeighbourRule = NeighbourRule.PLU
 class _GatheredProducts(torch.autograd.Function):
     """The sum of the products of a convolution, with gradients that are summed in place.
 
-    PyTorch's own keeps what was gathered for each of 26 offsets until the gradients are taken, ten times the features,
-    and takes an eighth more time.
+    PyTorch's own keep what was gathered for each pair of neighbours, and take an eighth more time.
     """
 
     @staticmethod

@@ -18,6 +18,15 @@ from lira_ros.reasoning.sightings import MIN_PIXELS
 
 
 @dataclasses.dataclass(frozen=True)
+class Annotated:
+    """An object of the home."""
+
+    id: int
+    label: str
+    attributes: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Walk:
     """A part of the walk through a home, as clean candidates with what they were made of."""
 
@@ -42,7 +51,8 @@ class Walk:
 @pytest.fixture(name="walk", scope="module")
 def walk_fixture():
     sequence = RoomSequence(1, rate_hz=1.0, width_px=160, duration_s=24.0)
-    objects = {item.id: item for item in sequence.objects()}
+    # Not those of the sequence: they bring the surface of the whole home, which nobody needs here.
+    objects = {item.id: Annotated(item.id, item.label) for item in sequence.room.objects}
     walk = Walk([], [], [], tuple(objects.values()))
     for index in range(len(sequence)):
         walk.keyframes.append(Keyframe(index + 1, sequence.frame(index), np.array([0.0, 0.0, 1.0]), 0.0))

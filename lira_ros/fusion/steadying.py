@@ -2,7 +2,9 @@
 
 A verdict that changes is shown at once when what decided it is more than a standard deviation clear, or when the change
 has held for some keyframes and seconds of the sensor. Until then the earlier answer stays, with a reason that says so.
-What is newly found never waits, unless it would take the place of an answer that stays.
+What is newly found never waits, unless it would take the place of an answer that stays. What came up at this very stamp
+of the sensor is no earlier answer: when an instruction is given after a walk, answers about old keyframes come in one
+after the other, and the last of them counts whichever was first.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class SteadyVerdicts:
     def __init__(self, constraint: Constraint) -> None:
         self._selective = is_selective(constraint)
         self._shown: dict[int, Verdict] = {}  # by instance id, as shown last
+        self._since_ns: dict[int, int] = {}  # stamp at which each shown answer came up, by instance id
         self._changes: dict[int, _Change] = {}
 
     @property
@@ -54,7 +57,7 @@ class SteadyVerdicts:
         self._changes = {key: change for key, change in self._changes.items() if key in verdicts}
         now = _Change(stamp_ns, keyframes)
         lost = [key for key in verdicts if self._conformed(key) and not _conforms(verdicts[key])]
-        kept = [key for key in lost if self._waits(key, verdicts[key], now)]
+        kept = [key for key in lost if self._since_ns[key] < stamp_ns and self._waits(key, verdicts[key], now)]
         gained = [key for key in verdicts if not self._conformed(key) and _conforms(verdicts[key])]
         late: list[int] = []
         if self._selective and kept:
@@ -68,6 +71,9 @@ class SteadyVerdicts:
             before = self._shown.get(key, replace(verdicts[key], conformity=Conformity.REJECTED))
             shown[key] = _held(before, verdicts[key], held_s)
         self._shown = shown
+        self._since_ns = {
+            key: self._since_ns.get(key, stamp_ns) for key, verdict in shown.items() if _conforms(verdict)
+        }
         if not kept and not late:
             return judgement
         found = sum(_conforms(verdict) for verdict in shown.values())

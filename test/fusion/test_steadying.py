@@ -150,3 +150,13 @@ def test_an_answer_that_stays_says_why():
     assert "earlier answer stays" in shown.verdicts[1].reason
     assert "not certainly" in shown.reason
     assert shown.verdicts[2] == judgement(b=-0.9).verdicts[2]
+
+
+def test_answers_that_come_in_while_the_sensor_stands_still_are_no_flicker():
+    steady = SteadyVerdicts(LARGEST.constraint)
+    steady.steady(judgement(a=0.6), stamp_ns=5, keyframes=1)
+    newer = steady.steady(judgement(a=-0.6, b=0.6), stamp_ns=5, keyframes=2)
+    assert conforming(newer) == {2}
+    # Once the robot goes on, what was shown at an earlier stamp is kept.
+    kept = steady.steady(judgement(a=0.6, b=-0.6), stamp_ns=6, keyframes=3)
+    assert conforming(kept) == {2}

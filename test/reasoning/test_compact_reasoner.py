@@ -99,7 +99,7 @@ def test_without_depth_the_answer_is_empty(reasoner, view):
 def test_back_ends_are_made_by_name():
     relevance = Relevance(None)
     assert create_reasoner(ReasonerConfiguration(), relevance).name == "compact"
-    truth = GroundTruth(lambda stamp: None, [object.__new__(type("Annotated", (), {"id": 1}))])
+    truth = GroundTruth(lambda stamp: None, [object.__new__(type("Annotated", (), {"id": 1, "label": "mug"}))])
     assert create_reasoner(ReasonerConfiguration(backend="oracle"), relevance, truth).name == "oracle"
     assert all(backend.description for backend in BACKENDS.values())
 

@@ -40,7 +40,7 @@ from lira_ros.fusion.association import (
 )
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, InstanceView
-from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal, fault_of
+from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal
 from lira_ros.fusion.evidence import (
     MISS_LOG_ODDS,
     SEEN_THROUGH_LOG_ODDS,
@@ -49,6 +49,7 @@ from lira_ros.fusion.evidence import (
     InstanceEvidence,
 )
 from lira_ros.fusion.existence import Vote
+from lira_ros.fusion.intake import Intake
 from lira_ros.fusion.lifecycle import Lifecycle
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
 from lira_ros.fusion.method import SMALLEST_SCORE, MakeMethod, Meeting, method_maker, view_weight
@@ -106,11 +107,9 @@ class InstanceFusion:
         self._dirty: set[int] = set()  # changed by the input that is being taken up
         self._unpublished: set[int] = set()  # changed since instances were asked for
         self._keyframes: OrderedDict[int, StoredKeyframe] = OrderedDict()
-        self._forgotten_up_to = 0
+        self._intake = Intake(configuration)
         self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
-        self._cleared: set[int] = set()  # keyframes of places that were cleared
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
-        self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
         self._method = self._make_method(self._association)
@@ -121,8 +120,6 @@ class InstanceFusion:
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
         self._floor_height_m = float("nan")
         self._counts = {"fused": 0, "repeated": 0, "too small": 0, "doubtful": 0}
-        self._refused: dict[str, int] = {}
-        self._last_refusal = ""
 
     # ---------------------------------------------------------------- input
 
@@ -133,16 +130,7 @@ class InstanceFusion:
         FusionError that add_candidates() would have raised. A keyframe seen before is ignored. Raises FusionError
         when its id was used for another stamp.
         """
-        known = self._keyframes.get(keyframe.id)
-        if known is not None:
-            if known.stamp_ns != keyframe.frame.stamp_ns:
-                raise self._refuse(
-                    Refusal.KEYFRAME_CHANGED,
-                    f"keyframe {keyframe.id}: came again with stamp {keyframe.frame.stamp_ns} ns, "
-                    f"expected {known.stamp_ns} ns; the first is kept",
-                )
-            return ()
-        if keyframe.id <= self._forgotten_up_to or keyframe.id in self._cleared:
+        if not self._intake.takes(keyframe, self._keyframes.get(keyframe.id)):
             return ()
         stored = StoredKeyframe(keyframe)
         corrected = self._corrected.pop(keyframe.id, None)
@@ -152,11 +140,10 @@ class InstanceFusion:
         self._poses[keyframe.id] = stored.T_map_camera
         self._take_gravity(stored)
         self._look_for_free_space(self._evidence.values(), (stored,))
-        waiting = [key for key in self._waiting if key[0] == keyframe.id]
         outcomes: list[Outcome | FusionError] = []
-        for key in waiting:
+        for candidates in self._intake.waited_for(keyframe.id):
             try:
-                outcomes.append(self._fuse_checked(self._waiting.pop(key), stored))
+                outcomes.append(self._fuse_checked(candidates, stored))
             except FusionError as error:
                 outcomes.append(error)
         maximum_bytes = self._configuration.max_keyframe_mib << 20
@@ -174,18 +161,8 @@ class InstanceFusion:
         a keyframe that is forgotten or has another stamp, masks of another size, impossible numbers, no
         instruction id. An answer that came before (same keyframe and instruction) is ignored.
         """
-        key = (candidates.keyframe_id, candidates.instruction_id)
-        if not candidates.instruction_id:
-            raise self._refuse(
-                Refusal.MISSING_INSTRUCTION,
-                f"candidates of keyframe {candidates.keyframe_id}: expected the id of an instruction, got none",
-            )
-        if candidates.keyframe_id < 1:
-            raise self._refuse(
-                Refusal.INVALID_KEYFRAME_ID,
-                f"candidates: expected a keyframe id of at least 1, got {candidates.keyframe_id}",
-            )
-        if self._answers.has(candidates.keyframe_id, candidates.instruction_id) or key in self._waiting:
+        self._intake.check_ids(candidates)
+        if self._answers.has(candidates.keyframe_id, candidates.instruction_id) or self._intake.is_waiting(candidates):
             self._counts["repeated"] += 1
             return Outcome.REPEATED
         stored = self._keyframes.get(candidates.keyframe_id)
@@ -193,27 +170,7 @@ class InstanceFusion:
             outcome = self._fuse_checked(candidates, stored)
             self._settle()
             return outcome
-        if candidates.keyframe_id in self._cleared:
-            raise self._refuse(
-                Refusal.KEYFRAME_FORGOTTEN,
-                f"candidates of keyframe {candidates.keyframe_id}: its place was cleared from the map",
-            )
-        if candidates.keyframe_id <= self._forgotten_up_to:
-            raise self._refuse(
-                Refusal.KEYFRAME_FORGOTTEN,
-                f"candidates of keyframe {candidates.keyframe_id}: expected one of the newest "
-                f"{self._configuration.max_keyframes} keyframes within {self._configuration.max_keyframe_mib} MiB, "
-                f"those up to {self._forgotten_up_to} are forgotten",
-            )
-        self._waiting[key] = candidates
-        while len(self._waiting) > self._configuration.max_waiting:
-            (keyframe_id, _), _ = self._waiting.popitem(last=False)
-            self._refuse(
-                Refusal.KEYFRAME_NEVER_CAME,
-                f"candidates of keyframe {keyframe_id}: dropped after waiting, the keyframe is not known and "
-                f"{self._configuration.max_waiting} newer answers wait too",
-            )
-        return Outcome.WAITING
+        return self._intake.wait(candidates)
 
     def add_fragment(self, fragment: Fragment) -> None:
         """Draw instances to the surface of a fragment; a newer revision replaces the older, an older is ignored.
@@ -221,7 +178,7 @@ class InstanceFusion:
         Raises FusionError when its voxels are not of the size of those of instances.
         """
         if not math.isclose(fragment.voxel_size_m, self._configuration.voxel_size_m, rel_tol=VOXEL_SIZE_TOLERANCE):
-            raise self._refuse(
+            raise self._intake.refuse(
                 Refusal.VOXEL_SIZE,
                 f"fragment {fragment.id}: expected voxels of fusion.voxel_size_m, "
                 f"{self._configuration.voxel_size_m} m, got {fragment.voxel_size_m:.6g} m; "
@@ -276,7 +233,7 @@ class InstanceFusion:
             surface = self._surfaces.remove(fragment_id)
             if surface is not None:
                 self._unpublished |= self._publication.touched_by(surface)
-        self._cleared.update(keyframe_ids)
+        self._intake.clear(keyframe_ids)
         gone = np.fromiter(keyframe_ids, dtype=np.int32, count=len(keyframe_ids))
         for keyframe_id in keyframe_ids:
             self._poses.pop(keyframe_id, None)
@@ -373,7 +330,7 @@ class InstanceFusion:
             keyframes=len(self._keyframes),
             keyframe_bytes=self._keyframe_bytes(),
             fragments=len(self._surfaces),
-            waiting=len(self._waiting),
+            waiting=self._intake.waiting,
             fused=self._counts["fused"],
             repeated=self._counts["repeated"],
             candidates_too_small=self._counts["too small"],
@@ -382,8 +339,8 @@ class InstanceFusion:
             instances_split=self._life.counts["split"],
             instances_moved=self._life.counts["moved"],
             instances_pruned=self._life.counts["pruned"],
-            refused=dict(self._refused),
-            last_refusal=self._last_refusal,
+            refused=dict(self._intake.refused),
+            last_refusal=self._intake.last_refusal,
         )
 
     # ---------------------------------------------------------------- keyframes
@@ -391,25 +348,14 @@ class InstanceFusion:
     def _keyframe_bytes(self) -> int:
         return sum(stored.nbytes for stored in self._keyframes.values())
 
-    def _refuse(self, refusal: Refusal, message: str) -> FusionError:
-        self._refused[refusal.value] = self._refused.get(refusal.value, 0) + 1
-        self._last_refusal = message
-        return FusionError(refusal, message)
-
     def _forget_keyframe(self, keyframe_id: int) -> None:
         stored = self._keyframes.pop(keyframe_id)
         self._looks.pop(keyframe_id, None)
-        self._forgotten_up_to = max(self._forgotten_up_to, keyframe_id)
         self._answers.forget_keyframe(keyframe_id)
         for evidence in self._evidence.values():
             evidence.views.keep(stored)
             evidence.forget_keyframe(keyframe_id)
-        for key in [key for key in self._waiting if key[0] <= keyframe_id]:
-            del self._waiting[key]
-            self._refuse(
-                Refusal.KEYFRAME_NEVER_CAME,
-                f"candidates of keyframe {key[0]}: dropped, the keyframe never came and newer ones are forgotten",
-            )
+        self._intake.forget(keyframe_id)
 
     def _take_gravity(self, stored: StoredKeyframe) -> None:
         if stored.id != max(self._keyframes):
@@ -442,9 +388,7 @@ class InstanceFusion:
     # ---------------------------------------------------------------- candidates
 
     def _fuse_checked(self, candidates: CandidateSet, stored: StoredKeyframe) -> Outcome:
-        fault = fault_of(candidates, stored.stamp_ns, stored.camera)
-        if fault is not None:
-            raise self._refuse(*fault)
+        self._intake.check(candidates, stored)
         first_new = self._life.last_id + 1
         self._fuse(candidates, stored)
         self._answers.take_silence(candidates, stored, first_new)

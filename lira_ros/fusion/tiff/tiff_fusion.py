@@ -27,7 +27,8 @@ from scipy.spatial.transform import Rotation
 from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, InstanceState, InstanceView
-from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome, Refusal, fault_of
+from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome
+from lira_ros.fusion.intake import Intake
 from lira_ros.fusion.lifting import StoredKeyframe, pack, resampled, unpack
 from lira_ros.fusion.method import Encode
 from lira_ros.fusion.opinions import OpinionVotes
@@ -151,12 +152,10 @@ class TiffFusion:
         self._fragments: list[_Fragment] = []
         self._place: dict[int, _Fragment] = {}  # by keyframe id
         self._keyframes: OrderedDict[int, StoredKeyframe] = OrderedDict()
-        self._forgotten_up_to = 0
-        self._cleared: set[int] = set()
+        self._intake = Intake(self._configuration)
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
         self._poses: dict[int, NDArray[np.float64]] = {}
         self._answered: dict[int, set[str]] = {}
-        self._waiting: OrderedDict[tuple[int, str], CandidateSet] = OrderedDict()
         self._sightings: list[_Sighting] = []
         self._looks: dict[int, dict[bytes, int]] = {}  # numbers of sightings by keyframe id and mask
         self._ids: dict[int, tuple[InstanceRecord, int]] = {}  # published id by label of the map
@@ -167,23 +166,12 @@ class TiffFusion:
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
         self._floor_height_m = float("nan")
         self._counts = Counter[str]()
-        self._refused: Counter[str] = Counter()
-        self._last_refusal = ""
 
     # ---------------------------------------------------------------- input
 
     def add_keyframe(self, keyframe: Keyframe) -> tuple[Outcome | FusionError, ...]:
         """Keep a keyframe, and take up the candidate sets that waited for it; see FusionEngine."""
-        known = self._keyframes.get(keyframe.id)
-        if known is not None:
-            if known.stamp_ns != keyframe.frame.stamp_ns:
-                raise self._refuse(
-                    Refusal.KEYFRAME_CHANGED,
-                    f"keyframe {keyframe.id}: came again with stamp {keyframe.frame.stamp_ns} ns, "
-                    f"expected {known.stamp_ns} ns; the first is kept",
-                )
-            return ()
-        if keyframe.id <= self._forgotten_up_to or keyframe.id in self._cleared:
+        if not self._intake.takes(keyframe, self._keyframes.get(keyframe.id)):
             return ()
         stored = StoredKeyframe(keyframe)
         corrected = self._corrected.pop(keyframe.id, None)
@@ -198,9 +186,9 @@ class TiffFusion:
         fragment.keyframes.append(stored)
         self._place[keyframe.id] = fragment
         outcomes: list[Outcome | FusionError] = []
-        for key in [key for key in self._waiting if key[0] == keyframe.id]:
+        for candidates in self._intake.waited_for(keyframe.id):
             try:
-                outcomes.append(self._take(self._waiting.pop(key), stored))
+                outcomes.append(self._take(candidates, stored))
             except FusionError as error:
                 outcomes.append(error)
         if len(fragment.keyframes) == FRAGMENT_KEYFRAMES:
@@ -212,18 +200,9 @@ class TiffFusion:
 
     def add_candidates(self, candidates: CandidateSet) -> Outcome:
         """Take up the answer of a reasoner, or let it wait for its keyframe; see FusionEngine."""
-        key = (candidates.keyframe_id, candidates.instruction_id)
-        if not candidates.instruction_id:
-            raise self._refuse(
-                Refusal.MISSING_INSTRUCTION,
-                f"candidates of keyframe {candidates.keyframe_id}: expected the id of an instruction, got none",
-            )
-        if candidates.keyframe_id < 1:
-            raise self._refuse(
-                Refusal.INVALID_KEYFRAME_ID,
-                f"candidates: expected a keyframe id of at least 1, got {candidates.keyframe_id}",
-            )
-        if candidates.instruction_id in self._answered.get(candidates.keyframe_id, ()) or key in self._waiting:
+        self._intake.check_ids(candidates)
+        answered = self._answered.get(candidates.keyframe_id, ())
+        if candidates.instruction_id in answered or self._intake.is_waiting(candidates):
             self._counts["repeated"] += 1
             return Outcome.REPEATED
         stored = self._keyframes.get(candidates.keyframe_id)
@@ -231,27 +210,7 @@ class TiffFusion:
             outcome = self._take(candidates, stored)
             self._fuse_if_answered(self._place[stored.id])
             return outcome
-        if candidates.keyframe_id in self._cleared:
-            raise self._refuse(
-                Refusal.KEYFRAME_FORGOTTEN,
-                f"candidates of keyframe {candidates.keyframe_id}: its place was cleared from the map",
-            )
-        if candidates.keyframe_id <= self._forgotten_up_to:
-            raise self._refuse(
-                Refusal.KEYFRAME_FORGOTTEN,
-                f"candidates of keyframe {candidates.keyframe_id}: expected one of the newest "
-                f"{self._configuration.max_keyframes} keyframes within {self._configuration.max_keyframe_mib} MiB, "
-                f"those up to {self._forgotten_up_to} are forgotten",
-            )
-        self._waiting[key] = candidates
-        while len(self._waiting) > self._configuration.max_waiting:
-            (keyframe_id, _), _ = self._waiting.popitem(last=False)
-            self._refuse(
-                Refusal.KEYFRAME_NEVER_CAME,
-                f"candidates of keyframe {keyframe_id}: dropped after waiting, the keyframe is not known and "
-                f"{self._configuration.max_waiting} newer answers wait too",
-            )
-        return Outcome.WAITING
+        return self._intake.wait(candidates)
 
     def add_fragment(self, fragment: Fragment) -> None:
         """Do nothing: LIRA's fragments are made of keyframes, and its voxels are not drawn to the map's surface."""
@@ -282,7 +241,7 @@ class TiffFusion:
     def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
         """Forget the voxels that these keyframes saw first; return how many instances went."""
         before = set(np.unique(self._map.labels).tolist())
-        self._cleared.update(keyframe_ids)
+        self._intake.clear(keyframe_ids)
         for keyframe_id in keyframe_ids:
             self._poses.pop(keyframe_id, None)
             self._corrected.pop(keyframe_id, None)
@@ -350,7 +309,7 @@ class TiffFusion:
             keyframes=len(self._keyframes),
             keyframe_bytes=self._keyframe_bytes(),
             fragments=self._counts["fragments"],
-            waiting=len(self._waiting) + sum(len(fragment.pending) for fragment in self._fragments),
+            waiting=self._intake.waiting + sum(len(fragment.pending) for fragment in self._fragments),
             fused=self._counts["fused"],
             repeated=self._counts["repeated"],
             candidates_too_small=self._counts["too small"],
@@ -359,19 +318,14 @@ class TiffFusion:
             instances_split=0,
             instances_moved=0,
             instances_pruned=labels - len(instances),
-            refused=dict(self._refused),
-            last_refusal=self._last_refusal,
+            refused=dict(self._intake.refused),
+            last_refusal=self._intake.last_refusal,
         )
 
     # ---------------------------------------------------------------- keyframes and answers
 
     def _keyframe_bytes(self) -> int:
         return sum(stored.nbytes for stored in self._keyframes.values())
-
-    def _refuse(self, refusal: Refusal, message: str) -> FusionError:
-        self._refused[refusal.value] += 1
-        self._last_refusal = message
-        return FusionError(refusal, message)
 
     def _take_gravity(self, stored: StoredKeyframe) -> None:
         floor = stored.floor_height_m
@@ -383,9 +337,7 @@ class TiffFusion:
             self._changed = True
 
     def _take(self, candidates: CandidateSet, stored: StoredKeyframe) -> Outcome:
-        fault = fault_of(candidates, stored.stamp_ns, stored.camera)
-        if fault is not None:
-            raise self._refuse(*fault)
+        self._intake.check(candidates, stored)
         fragment = self._place[stored.id]
         looks = self._looks.setdefault(stored.id, {})
         for candidate in candidates.candidates:
@@ -415,14 +367,8 @@ class TiffFusion:
             oldest = next(iter(self._keyframes))
             # What is to be forgotten takes part first, and what has already taken part may go one by one.
             self._fuse_all([self._place[oldest]])
-            self._forgotten_up_to = max(self._forgotten_up_to, oldest)
             self._drop(oldest)
-            for key in [key for key in self._waiting if key[0] <= oldest]:
-                del self._waiting[key]
-                self._refuse(
-                    Refusal.KEYFRAME_NEVER_CAME,
-                    f"candidates of keyframe {key[0]}: dropped, the keyframe never came and newer ones are forgotten",
-                )
+            self._intake.forget(oldest)
 
     def _drop(self, keyframe_id: int) -> None:
         """Forget a keyframe and what of its candidates was not fused."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def view_weight(distance_m: NDArray[np.float32]) -> NDArray[np.float32]:
 class Meeting:
     """A keyframe's candidates and the instances that it can see, compared.
 
-    masked: (H * W,) pixels in any of the masks. overlaps: (M, C) in [0, 1], over what both could see. scores: (M, C)
+    overlaps: (M, C) in [0, 1], over what both could see. scores: (M, C)
     for the assignment, -inf where the two cannot be the same. confidence: (C,) in [0, 1], how well each mask is
     believed to show one whole thing. log_odds: (C,) what it says about the existence of what it shows. same:
     (C + M, C + M) probabilities that two are one thing, candidates first; None where a method does not know.
@@ -55,12 +56,19 @@ class Meeting:
     view: InstanceView
     lifted: list[LiftedCandidate]
     stored: StoredKeyframe
-    masked: NDArray[np.bool_]
     overlaps: NDArray[np.float64]
     scores: NDArray[np.float64]
     confidence: NDArray[np.float64]
     log_odds: NDArray[np.float64]
     same: NDArray[np.float64] | None = None
+
+    @cached_property
+    def masked(self) -> NDArray[np.bool_]:
+        """Return the (H * W,) pixels in any of the masks."""
+        masked = np.zeros(self.stored.camera.width_px * self.stored.camera.height_px, dtype=np.bool_)
+        for item in self.lifted:
+            masked |= item.candidate.mask.ravel()
+        return masked
 
 
 Encode = Callable[[str], NDArray[np.float32]]
@@ -114,16 +122,12 @@ class Geometry(FusionMethod):
                     geometry = max(geometry, self._association.closeness(evidence, item))
                 if geometry >= self._configuration.min_overlap:
                     scores[m, c] = geometry + self._agreement(evidence, item)
-        masked = np.zeros(stored.camera.width_px * stored.camera.height_px, dtype=np.bool_)
-        for item in lifted:
-            masked |= item.candidate.mask.ravel()
         confidence = np.array([item.candidate.score for item in lifted], dtype=np.float64)
         log_odds = HIT_LOG_ODDS * np.maximum(confidence, SMALLEST_SCORE)
         return Meeting(
             view=view,
             lifted=lifted,
             stored=stored,
-            masked=masked,
             overlaps=overlaps,
             scores=scores,
             confidence=confidence,

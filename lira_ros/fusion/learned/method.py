@@ -85,15 +85,11 @@ class Learned(FusionMethod):
         apart = _gaps(lifted, view, self._configuration.voxel_size_m)
         probability = same[count:, :count]
         scores = np.where((probability >= SAME_PROBABILITY) & (apart <= FARTHEST_M), probability, -np.inf)
-        masked = np.zeros(stored.camera.width_px * stored.camera.height_px, dtype=np.bool_)
-        for item in lifted:
-            masked |= item.candidate.mask.ravel()
         log_odds = np.log(np.clip(valid, 1e-3, 1 - 1e-3) / np.clip(1 - valid, 1e-3, 1 - 1e-3))
         return LearnedMeeting(
             view=view,
             lifted=lifted,
             stored=stored,
-            masked=masked,
             overlaps=features.overlaps,
             scores=scores,
             confidence=overlap,

@@ -179,11 +179,12 @@ class LiraNode(LifecycleNode):
         profile: QoSProfile,
         *,
         required: bool = True,
+        raw: bool = False,
     ) -> Input:
-        """Subscribe until deactivation; QoS can be overridden by ``qos_overrides.<topic>.subscription.*``.
+        """Subscribe until deactivation or unsubscribe(); QoS by ``qos_overrides.<topic>.subscription.*``.
 
         ``callback`` must only queue work; what it raises is reported and the node lives on. A required input that
-        is silent for 5 s is named in log and diagnostics.
+        is silent for 5 s is named in log and diagnostics. raw: the callback gets serialised bytes.
         """
         entry = Input(self, message_type, topic, profile, required)
 
@@ -201,9 +202,16 @@ class LiraNode(LifecycleNode):
             received,
             profile,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=raw,
         )
         self._inputs.append(entry)
         return entry
+
+    def unsubscribe(self, entry: Input) -> None:
+        """End a subscription before deactivation, in the executor thread; one that has ended already is left alone."""
+        if entry in self._inputs:
+            self._inputs.remove(entry)
+            self.destroy_subscription(entry.subscription)
 
     def offer(
         self, service_type: Any, name: str, answer: Callable[[Any, Any], None], not_configured_code: int | None = None

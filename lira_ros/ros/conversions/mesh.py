@@ -12,8 +12,9 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from lira_ros.mapping.surface import BlockMesh
-from lira_ros.ros.conversions.cdr import ENCAPSULATION, CdrWriter
+from lira_ros.ros.conversions.cdr import ENCAPSULATION, CdrReader, CdrWriter
 from lira_ros.ros.conversions.time import stamp_from_ns
+from lira_ros.ros.errors import ConversionError
 
 # Blocks along the edge of a region: with 2 cm voxels a region is 0.64 m wide, so that a camera that looks at a part
 # of the room makes a few regions be sent again and not the whole map.
@@ -233,3 +234,41 @@ def mesh_to_update(head: UpdateHead, regions: Iterable[MeshRegion]) -> bytes:
         _write_shape(writer, region.triangles, region.vertices)
         writer.array("B", region.colors.reshape(-1))
     return writer.message()
+
+
+@dataclass(frozen=True)
+class ReceivedRegion:
+    """A region of a MeshUpdate as a receiver gets it; see MeshRegion for the arrays. It replaces what was there."""
+
+    coordinates: Coordinates
+    revision: int
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.uint32]
+    colors: NDArray[np.uint8]
+
+
+def update_from_bytes(data: bytes, topic: str) -> tuple[UpdateHead, list[ReceivedRegion]]:
+    """Return what mesh_to_update() wrote, for raw subscriptions; raises ConversionError naming topic and region.
+
+    rclpy would make an object of every triangle: seconds for a room.
+    """
+    reader = CdrReader(data, topic)
+    seconds, nanoseconds = reader.integer("i"), reader.integer("I")
+    frame_id = reader.string()
+    session, sequence = reader.integer("I"), reader.integer("I")
+    clear, size_m, waiting = bool(reader.integer("B")), float(reader.unpack("f")[0]), reader.integer("I")
+    head = UpdateHead(seconds * 1_000_000_000 + nanoseconds, frame_id, session, sequence, clear, size_m, waiting)
+    regions = []
+    for _ in range(reader.integer("I")):
+        x, y, z = (int(value) for value in reader.unpack("i", 3))
+        revision = reader.integer("I")
+        triangles = reader.array("<u4", 3)
+        vertices = reader.array("<f8", 3).astype(np.float32)
+        colors = reader.array("u1").reshape(-1)
+        where = f"{topic}: region {(x, y, z)}"
+        if colors.size != vertices.size:
+            raise ConversionError(f"{where}: expected {vertices.size} values of colour, got {colors.size}")
+        if triangles.size and int(triangles.max()) >= len(vertices):
+            raise ConversionError(f"{where}: expected vertices below {len(vertices)}, got {int(triangles.max())}")
+        regions.append(ReceivedRegion((x, y, z), revision, vertices, triangles, colors.reshape(-1, 3)))
+    return head, regions

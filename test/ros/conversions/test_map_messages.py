@@ -1,6 +1,7 @@
 """Poses, keyframes, fragments, point clouds and meshes as messages: round trips and refusals."""
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -236,6 +237,38 @@ def test_mesh_updates_are_valid_messages(frame):
         assert item.revision == 11
         assert_shape(item.mesh, region)
         np.testing.assert_array_equal(np.array(item.colors).reshape(-1, 3), region.colors)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_mesh_updates_are_read_as_they_were_written_and_as_ros_writes_them(frame):
+    regions = [make_region(1, 5, (-1, 2, 3)), make_region(2, 0, (4, 5, -6)), make_region(3, 1)]
+    head = mesh.UpdateHead(12_000_000_034, frame, 99, 7, True, 0.5, 12)
+    data = mesh.mesh_to_update(head, regions)
+    for serialised in (data, serialize_message(deserialize_message(data, MeshUpdate))):
+        read, received = mesh.update_from_bytes(serialised, "/u")
+        assert read == head
+        for item, region in zip(received, regions, strict=True):
+            assert (item.coordinates, item.revision) == (region.coordinates, 11)
+            np.testing.assert_array_equal(item.vertices, region.vertices)
+            np.testing.assert_array_equal(item.triangles, region.triangles)
+            np.testing.assert_array_equal(item.colors, region.colors)
+
+
+def test_broken_mesh_updates_are_refused_by_name():
+    region = make_region(1, 5, (-1, 2, 3))
+    head = mesh.UpdateHead(0, "map", 99, 7, False, 0.64, 0)
+    data = mesh.mesh_to_update(head, [region])
+    for end in range(4, len(data), 7):
+        with pytest.raises(ConversionError, match="^/u: expected "):
+            mesh.update_from_bytes(data[:end], "/u")
+    with pytest.raises(ConversionError, match="/u: expected a message in little-endian CDR, got 0000"):
+        mesh.update_from_bytes(b"\0\0" + data[2:], "/u")
+    wrong = replace(region, triangles=np.array([[0, 1, 30]], dtype=np.int32))
+    with pytest.raises(ConversionError, match=r"/u: region \(-1, 2, 3\): expected vertices below 30, got 30"):
+        mesh.update_from_bytes(mesh.mesh_to_update(head, [wrong]), "/u")
+    wrong = replace(region, colors=region.colors[:-1])
+    with pytest.raises(ConversionError, match="expected 90 values of colour, got 87"):
+        mesh.update_from_bytes(mesh.mesh_to_update(head, [wrong]), "/u")
 
 
 @pytest.mark.parametrize("triangles", [0, 9])

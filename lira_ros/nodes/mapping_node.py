@@ -256,7 +256,7 @@ class MappingNode(LiraNode):
 
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
         self._close_fragment()
-        self._files.save(self._mapper, request.name, response, glb=request.glb)
+        self._files.save(self._mapper, request.name, request.exports, response)
 
     def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
         fragments = self._files.load(self._mapper, request.name, response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lira_msgs.srv import LoadMap, SaveMap
@@ -12,6 +13,7 @@ from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.storage import MapFileError
 
 MAP_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,128}")  # as SaveMap.srv says
+EXPORTS = ("ply", "glb")
 
 
 class MapFiles:
@@ -31,21 +33,29 @@ class MapFiles:
         response.message = f"name: expected 1 to 128 of A-Z, a-z, 0-9, _ . - without a leading dot, got {name[:150]!r}"
         return True
 
-    def save(self, mapper: Mapper, name: str, response: SaveMap.Response, *, glb: bool = False) -> None:
-        """Write <name>.liramap (to be loaded again), <name>.ply (the mesh), and with ``glb`` the mesh as <name>.glb."""
+    def save(self, mapper: Mapper, name: str, exports: Sequence[str], response: SaveMap.Response) -> None:
+        """Write <name>.liramap (to be loaded again) and what is exported beside it."""
         if self._refuses(name, response):
             return
         if not mapper.fragments():
             response.code, response.message = response.EMPTY_MAP, "there is no map yet: no frame was mapped"
             return
-        map_path, mesh_path = self._path(name, ".liramap"), self._path(name, ".ply")
+        unknown = [kind for kind in exports if kind not in EXPORTS]
+        if unknown:
+            response.code = response.EXPORT_INVALID
+            response.message = f"exports: expected any of {', '.join(EXPORTS)}, got {unknown[0][:80]!r}"
+            return
+        map_path = self._path(name, ".liramap")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             count = mapper.save(map_path)
-            surface = mapper.mesh()
-            mesh_files.write_ply(mesh_path, surface)
-            files = [map_path, mesh_path]
-            if glb:
+            files = [map_path]
+            if exports:
+                surface = mapper.mesh()
+            if "ply" in exports:
+                files.append(self._path(name, ".ply"))
+                mesh_files.write_ply(files[-1], surface)
+            if "glb" in exports:
                 files.append(self._path(name, ".glb"))
                 mesh_files.write_glb(files[-1], surface, mapper.up)
         except (MapFileError, OSError, ValueError) as error:
@@ -53,7 +63,7 @@ class MapFiles:
             return
         response.success, response.code = True, response.OK
         response.files = [str(path.absolute()) for path in files]
-        response.message = f"saved {count} fragments to {map_path} and the mesh to {' and '.join(map(str, files[1:]))}"
+        response.message = f"saved {count} fragments to {' and '.join(map(str, files))}"
 
     def load(self, mapper: Mapper, name: str, response: LoadMap.Response) -> tuple[Fragment, ...]:
         """Replace the map by that of <name>.liramap and return its fragments, none when it was refused."""

@@ -284,7 +284,7 @@ def test_a_moved_map_is_saved_and_loaded(walk, graph, peer, call_service, collec
     node, camera = walk()
     graph(path_of(camera, range(1, 21, 3)))
     wait_for(lambda: abs(slope(node)) < STRAIGHT, what="the straight wall")
-    answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name="moved", glb=True))
+    answer = call_service(peer, SaveMap, "save_map", SaveMap.Request(name="moved", exports=["ply", "glb"]))
     assert answer.success, answer.message
     assert [name.split("/")[-1] for name in answer.files] == ["moved.liramap", "moved.ply", "moved.glb"]
     assert (tmp_path / "moved.glb").read_bytes()[:4] == b"glTF"

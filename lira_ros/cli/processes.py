@@ -81,6 +81,11 @@ class NodeProcesses:
                     start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we stop the nodes in order
                 )
 
+    @property
+    def ids(self) -> dict[str, int]:
+        """Return the process id of each node that was started, by executable."""
+        return {executable: process.pid for executable, process in self._running.items()}
+
     def log_path(self, executable: str) -> Path:
         """Return where a node's output goes."""
         return self._log_directory / f"{executable}.log"
@@ -106,8 +111,8 @@ class NodeProcesses:
         tail = log.read_text(errors="replace").strip().splitlines()[-8:]
         return f"{executable} ended with code {code}; the end of {log}:\n  " + "\n  ".join(tail)
 
-    def stop(self) -> None:
-        """End every node: SIGINT, then SIGTERM, then SIGKILL, each after a grace time."""
+    def stop(self) -> dict[str, int | None]:
+        """End every node: SIGINT, then SIGTERM, then SIGKILL, each after a grace time; returns the exit codes."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             alive = [process for process in self._running.values() if process.poll() is None]
             for process in alive:
@@ -118,4 +123,6 @@ class NodeProcesses:
                     process.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     continue
+        codes = {executable: process.returncode for executable, process in self._running.items()}
         self._running.clear()
+        return codes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
@@ -45,6 +45,9 @@ class ReplayNodeConfiguration(NodeConfiguration):
     recording: str = parameter("", "Folder or bag to play, or room:default or room:<seed> for a generated room")
     rate: float = parameter(1.0, "Speed, 1 = as recorded", minimum=0.01, maximum=100.0)
     loop: bool = parameter(False, "Start again at the end; stamps and /clock jump back")
+    loop_goes_on: bool = parameter(
+        False, "With loop: stamps and /clock go on instead of jumping back, as if the camera went the same way again"
+    )
     publish_clock: bool = parameter(False, "Publish /clock, for nodes with use_sim_time")
     wait_for_subscribers: bool = parameter(False, "Begin when color, depth and camera_info have a subscriber")
     exit_at_end: bool = parameter(True, "End the process after the last frame")
@@ -80,6 +83,7 @@ class ReplayNode(LiraNode):
         self._next: Frame | None = None
         self._start_s: float | None = None
         self._start_ns = 0
+        self._shift_ns = 0  # by how much stamps are later than in the recording
         self._clock_s = 0.0
         self._waiting_report_s = time.monotonic() + REPORT_PERIOD_S
         self._images_wanted_s: float | None = None
@@ -121,10 +125,11 @@ class ReplayNode(LiraNode):
                 self.end_process(0 if self._played else 1)
             return
         if self._next is None:
-            self._next = next(self._frames, None)
-            if self._next is None:
+            frame = next(self._frames, None)
+            if frame is None:
                 self._finish()
                 return
+            self._next = replace(frame, stamp_ns=frame.stamp_ns + self._shift_ns)
         now_s = time.monotonic()
         if self._start_s is None:
             if self.configuration.wait_for_subscribers and self._played == 0 and not self._has_subscribers(now_s):
@@ -165,12 +170,20 @@ class ReplayNode(LiraNode):
     def _finish(self) -> None:
         if self.configuration.loop and self._played > 0:
             self._frames = self._from_start()
-            self._start_s = None
+            if self.configuration.loop_goes_on:
+                self._shift_ns += self._length_ns()
+            else:
+                self._start_s = None
             return
         for publisher in (self._tf, self._color, self._depth, self._color_info, self._depth_info):
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
         self.get_logger().info(f"played {self._played} frames of {self.configuration.recording}")
         self._finished_s = time.monotonic()
+
+    def _length_ns(self) -> int:
+        """Return the time from the first frame to where the first frame would follow the last."""
+        last = len(self._sequence) - 1
+        return self._sequence.stamp_ns(last) - self._sequence.stamp_ns(0) + round(1e9 / self._sequence.rate_hz)
 
     # ---- output ------------------------------------------------------------------------------------------------
 

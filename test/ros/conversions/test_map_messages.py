@@ -259,7 +259,7 @@ def test_broken_mesh_updates_are_refused_by_name():
     head = mesh.UpdateHead(0, "map", 99, 7, False, 0.64, 0)
     data = mesh.mesh_to_update(head, [region])
     for end in range(4, len(data), 7):
-        with pytest.raises(ConversionError, match="^/u: expected "):
+        with pytest.raises(ConversionError, match=r"^/u: expected "):
             mesh.update_from_bytes(data[:end], "/u")
     with pytest.raises(ConversionError, match="/u: expected a message in little-endian CDR, got 0000"):
         mesh.update_from_bytes(b"\0\0" + data[2:], "/u")

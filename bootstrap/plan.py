@@ -25,7 +25,7 @@ TORCH_VERSION = "2.13.0"
 TORCH_INDEX_VARIABLE = "LIRA_TORCH_INDEX"
 
 # Stand-ins that others depend on come first; the order of the rest does not matter.
-INTERFACE_STAND_INS = ("tf2_msgs", "vision_msgs")
+INTERFACE_STAND_INS = ("nav2_msgs", "tf2_msgs", "vision_msgs")
 
 # What lira_ros imports from an installed ROS 2 beyond rclpy, and the package (ros-<distribution>-...) that brings it.
 ROS_MODULES = {

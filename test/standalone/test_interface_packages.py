@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+nav2_action = pytest.importorskip("nav2_msgs.action", reason="needs ROS 2 (make setup)")
+nav2_msgs = pytest.importorskip("nav2_msgs.msg", reason="needs ROS 2 (make setup)")
 tf2_msgs = pytest.importorskip("tf2_msgs.msg", reason="needs ROS 2 (make setup)")
 vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs ROS 2 (make setup)")
 
@@ -55,3 +57,30 @@ def test_label_info_survives_serialization():
     message = vision_msgs.LabelInfo(threshold=0.5)
     message.class_map = [vision_msgs.VisionClass(class_id=65535, class_name="unlabelled")]
     assert deserialize_message(serialize_message(message), vision_msgs.LabelInfo) == message
+
+
+# Of nav2_msgs no release states its hashes where we could read them; these are the fields of 1.3 (Jazzy), in order.
+def test_a_filter_info_has_the_fields_of_nav2():
+    assert nav2_msgs.CostmapFilterInfo.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "type": "uint8",
+        "filter_mask_topic": "string",
+        "base": "float",
+        "multiplier": "float",
+    }
+
+
+def test_navigate_to_pose_has_the_fields_that_every_release_of_nav2_has():
+    action = nav2_action.NavigateToPose
+    assert action.Goal.get_fields_and_field_types() == {
+        "pose": "geometry_msgs/PoseStamped",
+        "behavior_tree": "string",
+    }
+    feedback = action.Feedback.get_fields_and_field_types()
+    assert list(feedback)[:5] == [
+        "current_pose",
+        "navigation_time",
+        "estimated_time_remaining",
+        "number_of_recoveries",
+        "distance_remaining",
+    ]

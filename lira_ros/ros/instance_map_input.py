@@ -13,6 +13,7 @@ from lira_ros.ros import qos
 from lira_ros.ros.conversions.instance import instance_from_message, removal_from_message
 from lira_ros.ros.conversions.instruction import MAX_STATUS_CHARACTERS, status_from_message
 from lira_ros.ros.conversions.time import stamp_to_ns
+from lira_ros.ros.inputs import Input
 from lira_ros.ros.node import LiraNode
 
 # Updates wait here while earlier ones are taken; each holds only what changed, so that none may be left out.
@@ -149,6 +150,7 @@ class InstanceMapInput:
         self.maps = InstanceMaps()
         self._node = node
         self._changed = changed
+        self._entries: list[Input] = []
         node.worker.add_queue("instructions", self._take_instructions, 1)  # each is the whole list
         node.worker.add_queue("instruction status", self._take_statuses, 1)
         node.worker.add_queue("instance maps", self._take_map, MAP_QUEUE)
@@ -162,13 +164,20 @@ class InstanceMapInput:
             (InstanceMap, "instance_map", "instance maps", qos.instance_maps(), False),
             (InstanceMapUpdate, "instance_map/updates", "instance updates", qos.instance_updates(), False),
         ):
-            self._node.subscribe(
+            entry = self._node.subscribe(
                 kind,
                 topic,
                 lambda message, queue=queue: self._node.worker.put(queue, message),
                 profile,
                 required=required,
             )
+            self._entries.append(entry)
+
+    def close(self) -> None:
+        """Unsubscribe before deactivation, in the executor thread; what is held stays until clear()."""
+        for entry in self._entries:
+            self._node.unsubscribe(entry)
+        self._entries.clear()
 
     def clear(self) -> None:
         """Forget everything, for a node that stops listening; nothing is called for it."""

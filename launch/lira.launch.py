@@ -1,14 +1,17 @@
-"""Start lira: mapping, reasoning and fusion, and on request RViz and a recording.
+"""Start lira: mapping, reasoning, fusion and planning, and on request the web page, viewers and a recording.
 
     ros2 launch lira_ros lira.launch.py                            # camera topics of a RealSense, pose from TF
+    ros2 launch lira_ros lira.launch.py camera:=zed pose:=rtabmap  # another camera and SLAM: config/camera_*, pose_*
+    ros2 launch lira_ros lira.launch.py camera:=my_camera.yaml     # your own camera, see config/camera_generic.yaml
     ros2 launch lira_ros lira.launch.py bag:=my_bag rviz:=true     # a rosbag2 bag or a recording folder
     ros2 launch lira_ros lira.launch.py --show-args
 
-The pose comes from TF: something (SLAM, odometry, the bag) has to publish map -> camera. Another camera than the
-presets: camera:=generic, and remap color/image, depth/image and color/camera_info with SetRemap in a launch file that
-includes this one.
+Parameters come from config/lira.yaml, then from the camera, then from the pose source, then from the arguments, then
+from params_file; the later one wins. `lira doctor` says what is wrong when nothing comes out.
 """
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,53 +22,60 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.substitutions import FindPackageShare
 
-CONFIG = PathJoinSubstitution([FindPackageShare("lira_ros"), "config"])
+from lira_ros import presets
 
-# Names of the inputs of mapping_node -> topics of the camera driver; its parameters are in config/camera_<camera>.yaml.
-CAMERA_TOPICS = {
-    "realsense": {
-        "color/image": "/camera/camera/color/image_raw",
-        "color/camera_info": "/camera/camera/color/camera_info",
-        "depth/image": "/camera/camera/aligned_depth_to_color/image_raw",
-        "depth/camera_info": "/camera/camera/aligned_depth_to_color/camera_info",
-    },
-    "generic": {},
-}
-# Where parameter camera.image_transport is "compressed", these are read below the topics of the images.
-IMAGE_TRANSPORTS = {"color/image": "compressed", "depth/image": "compressedDepth"}
-# SLAM that publishes its optimised graph as a path; parameters in config/pose_graph_<name>.yaml. Without one the map
-# follows the jumps of map -> odom in TF.
-POSE_GRAPH_TOPICS = {"none": {}, "rtabmap": {"pose_graph": "/rtabmap/mapPath"}}
+CONFIG = PathJoinSubstitution([FindPackageShare("lira_ros"), "config"])
+# The same folder while the arguments are declared, so that --show-args names the presets that are there.
+PRESETS = Path(__file__).resolve().parents[1] / "config"
+
 # ros2 bag play does not wait for subscribers; the nodes need about this long until they are active.
 BAG_DELAY_S = 5
+# Long enough for a DDS participant and a camera to be gone, short enough for a robot that waits.
+RESPAWN_DELAY_S = 2.0
+# Without one of these nothing is understood: their end ends all. The others may come and go.
 NODES = ("mapping_node", "reasoning_node", "fusion_node")
+OPTIONAL_NODES = {"planning": "planning_node", "tracking": "tracking_node", "web": "web_node", "view": "view_node"}
+
+
+def switch(name: str, default: str, description: str) -> DeclareLaunchArgument:
+    """Return an argument that is true or false."""
+    return DeclareLaunchArgument(name, default_value=default, choices=["true", "false"], description=description)
+
 
 ARGUMENTS = (
     DeclareLaunchArgument("namespace", default_value="lira", description="Namespace of the nodes and their topics"),
     DeclareLaunchArgument(
         "camera",
         default_value="realsense",
-        choices=list(CAMERA_TOPICS),
-        description="Camera whose topics are read; generic reads color/image, depth/image and color/camera_info",
+        description="Camera whose topics are read, with the parameters that suit it: "
+        f"{', '.join(presets.names('camera', PRESETS))}, or the path of a .yaml file of your own "
+        "(as config/camera_generic.yaml, which says how). The file also says how the driver is to be started",
+    ),
+    DeclareLaunchArgument(
+        "pose",
+        default_value="tf",
+        description="What says where the camera is, and corrects the map: "
+        f"{', '.join(presets.names('pose', PRESETS))}, or the path of a .yaml file of your own. tf is any SLAM or "
+        "odometry that publishes map -> camera in TF",
     ),
     DeclareLaunchArgument(
         "reasoner",
         default_value="compact",
-        choices=["compact", "oracle"],
-        description="Back end that proposes instances; oracle answers from the annotation of the recording in bag",
-    ),
-    DeclareLaunchArgument(
-        "pose_graph",
-        default_value="none",
-        choices=list(POSE_GRAPH_TOPICS),
-        description="SLAM whose graph corrects the map; none follows the jumps of map -> odom and the service",
+        choices=["compact", "lisa", "vlm", "remote", "detector", "hybrid", "replay", "oracle"],
+        description="Back end that proposes instances. compact needs no model; lisa, vlm, detector and hybrid need "
+        "model files (lira models list), remote a server (reasoner.remote.url in params_file), replay a file of "
+        "exchanges; oracle answers from the annotation of the recording in bag",
     ),
     DeclareLaunchArgument(
         "params_file",
         default_value="",
-        description="YAML file with parameters of the nodes; wins over config/lira.yaml, the camera and the arguments",
+        description="YAML file with parameters of the nodes, of the form of config/lira.yaml; wins over all others",
     ),
-    DeclareLaunchArgument("map_frame", default_value="map", description="Fixed frame of the map"),
+    DeclareLaunchArgument(
+        "map_frame",
+        default_value="",
+        description="Fixed frame of the map; empty: that of the pose source, map with most of them",
+    ),
     DeclareLaunchArgument(
         "bag",
         default_value="",
@@ -77,24 +87,29 @@ ARGUMENTS = (
         choices=["auto", "true", "false"],
         description="Take the time from /clock; auto does so while a recording is played",
     ),
-    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Show the map in RViz"),
-    DeclareLaunchArgument(
-        "suite",
-        default_value="false",
-        choices=["true", "false"],
-        description="Run all nodes in one process: less memory, for small computers",
-    ),
-    DeclareLaunchArgument(
+    switch("suite", "false", "Run mapping, reasoning and fusion in one process: less memory, for small computers"),
+    switch("planning", "true", "Offer goals beside instances, searches as an action, and grids for Nav2"),
+    switch(
         "tracking",
-        default_value="false",
-        choices=["true", "false"],
-        description="Follow the instances in every image with SAM 2 (lira models fetch sam2-hiera-large; needs a GPU)",
+        "false",
+        "Follow the instances in every image with SAM 2 (lira models fetch sam2-hiera-large; needs a GPU)",
     ),
-    DeclareLaunchArgument(
+    switch("web", "false", "Serve the web page, on this machine only unless params_file says otherwise"),
+    switch(
+        "view",
+        "false",
+        "Send everything to Rerun (pip install rerun-sdk), or record it; see the parameters of view_node",
+    ),
+    switch("rviz", "false", "Show the map in RViz"),
+    switch(
+        "diagnostics",
+        "false",
+        "Start diagnostic_aggregator with config/diagnostics.yaml; leave it off where the robot runs one already",
+    ),
+    switch(
         "respawn",
-        default_value="false",
-        choices=["true", "false"],
-        description="Start a node that ended again; otherwise the end of one ends all",
+        "false",
+        "Start a node that ended again after 2 s; otherwise the end of mapping, reasoning or fusion ends all",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -128,55 +143,66 @@ def start(context: LaunchContext) -> list:
         return LaunchConfiguration(name).perform(context)
 
     config = Path(CONFIG.perform(context))
+    camera = presets.read("camera", argument("camera"), config)
+    pose = presets.read("pose", argument("pose"), config)
     bag = str(Path(argument("bag")).expanduser()) if argument("bag") else ""
-    # The oracle answers from the annotation of the recording that is played; read by launch_arguments.yaml.
+    map_frame = argument("map_frame") or pose.parameters.get("mapping_node", {}).get("map_frame", "map")
+    # Read by launch_arguments.yaml. The oracle answers from the annotation of the recording that is played.
+    context.launch_configurations["fixed_frame"] = map_frame
     context.launch_configurations["annotated_recording"] = bag if argument("reasoner") == "oracle" else ""
     sim_time = {"auto": bool(bag), "true": True, "false": False}[argument("use_sim_time")]
     # The later a file stands here, the more it has to say.
     parameters = [
         str(config / "lira.yaml"),
-        str(config / f"camera_{argument('camera')}.yaml"),
-        *([str(config / f"pose_graph_{argument('pose_graph')}.yaml")] if argument("pose_graph") != "none" else []),
+        str(camera.path),
+        str(pose.path),
         ParameterFile(str(config / "launch_arguments.yaml"), allow_substs=True),
-        *([argument("params_file")] if argument("params_file") else []),
+        *([user_parameters(argument("params_file"))] if argument("params_file") else []),
         {"use_sim_time": sim_time},
     ]
     respawn = argument("respawn") == "true"
+    required = ("suite",) if argument("suite") == "true" else NODES
+    optional = [executable for name, executable in OPTIONAL_NODES.items() if argument(name) == "true"]
     processes = [
         Node(
             package="lira_ros",
             executable=executable,
             namespace=argument("namespace"),
             parameters=parameters,
-            remappings=[*remappings(argument("camera")), *POSE_GRAPH_TOPICS[argument("pose_graph")].items()],
+            remappings=[*camera.remappings().items(), *pose.remappings().items()],
             arguments=["--ros-args", "--log-level", argument("log_level")],
             output="screen",
             emulate_tty=True,
             respawn=respawn,
-            respawn_delay=2.0,
-            on_exit=None if respawn else [Shutdown(reason=f"{executable} ended")],
+            respawn_delay=RESPAWN_DELAY_S,
+            on_exit=[Shutdown(reason=f"{executable} ended")] if executable in required and not respawn else None,
         )
-        for executable in (
-            *(("suite",) if argument("suite") == "true" else NODES),
-            *(("tracking_node",) if argument("tracking") == "true" else ()),
-        )
+        for executable in (*required, *optional)
     ]
     if bag:
-        processes.append(player(Path(bag), argument("namespace"), argument("map_frame")))
+        processes.append(player(Path(bag), argument("namespace"), map_frame))
     if argument("rviz") == "true":
-        processes.append(rviz(config / "lira.rviz", argument("namespace"), argument("map_frame"), sim_time))
+        processes.append(rviz(config / "lira.rviz", argument("namespace"), map_frame, sim_time))
+    if argument("diagnostics") == "true":
+        processes.append(
+            Node(
+                package="diagnostic_aggregator",
+                executable="aggregator_node",
+                parameters=[str(config / "diagnostics.yaml"), {"use_sim_time": sim_time}],
+                output="screen",
+                respawn=respawn,
+                respawn_delay=RESPAWN_DELAY_S,
+            )
+        )
     return processes
 
 
-def remappings(camera: str) -> list[tuple[str, str]]:
-    """Return the remappings of the inputs to the topics of a camera."""
-    topics = CAMERA_TOPICS[camera]
-    compressed = [
-        (f"{name}/{transport}", f"{topics[name]}/{transport}")
-        for name, transport in IMAGE_TRANSPORTS.items()
-        if name in topics
-    ]
-    return [*topics.items(), *compressed]
+def user_parameters(given: str) -> str:
+    """Return the path of the user's parameter file; ROS would only say that it could not be opened."""
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise presets.PresetError(f"params_file: there is no file {path}")
+    return str(path)
 
 
 def player(bag: Path, namespace: str, map_frame: str) -> ExecuteProcess:
@@ -200,9 +226,10 @@ def rviz(config: Path, namespace: str, map_frame: str, sim_time: bool) -> Node:
     """Return RViz with the topics of this namespace (an RViz configuration holds absolute names)."""
     if namespace.strip("/") != "lira":
         text = config.read_text(encoding="utf-8").replace("/lira/", f"/{namespace}/".replace("//", "/"))
-        with tempfile.NamedTemporaryFile("w", prefix="lira_", suffix=".rviz", delete=False, encoding="utf-8") as copy:
-            copy.write(text)
-        config = Path(copy.name)
+        folder = Path(tempfile.mkdtemp(prefix="lira_rviz_"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        config = folder / "lira.rviz"
+        config.write_text(text, encoding="utf-8")
     return Node(
         package="rviz2",
         executable="rviz2",

@@ -65,10 +65,12 @@ def generate_launch_description() -> LaunchDescription:
         AnyLaunchDescriptionSource(LaunchConfiguration("slam")),
         condition=IfCondition(PythonExpression(["'", LaunchConfiguration("slam"), "' != ''"])),
     )
+    # As in lira.launch.py, empty means the frame of the pose source; whoever stands still has none but "map".
+    fixed_frame = PythonExpression(["'", LaunchConfiguration("map_frame"), "' or 'map'"])
     fixed_pose = Node(
         package="tf2_ros",
         executable="static_transform_publisher",
-        arguments=["--z", "1.0", "--frame-id", LaunchConfiguration("map_frame"), "--child-frame-id", "camera_link"],
+        arguments=["--z", "1.0", "--frame-id", fixed_frame, "--child-frame-id", "camera_link"],
         condition=IfCondition(LaunchConfiguration("fixed")),
     )
     lira = IncludeLaunchDescription(

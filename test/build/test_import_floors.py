@@ -12,6 +12,7 @@ FLOORS = {
     "configuration": 0,
     "lettering": 0,
     "library_threads": 0,
+    "presets": 0,
     "geometry": 0,
     "mapping": 1,
     "reasoning": 1,

@@ -1,5 +1,6 @@
 """The launch files start the right processes for each combination of their arguments."""
 
+import functools
 import itertools
 from pathlib import Path
 
@@ -7,8 +8,14 @@ import pytest
 import yaml
 from launch_recorder import REPOSITORY, Node, carry_out, install, load
 
+from lira_ros.presets import PresetError, names
+from lira_ros.reasoning.backends import BACKENDS
+
 LAUNCH_FILES = ("lira.launch.py", "realsense.launch.py")
-NODES = ["mapping_node", "reasoning_node", "fusion_node"]
+REQUIRED = ["mapping_node", "reasoning_node", "fusion_node"]
+NODES = [*REQUIRED, "planning_node"]
+CAMERAS = names("camera", REPOSITORY / "config")
+POSES = names("pose", REPOSITORY / "config")
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +38,16 @@ def parameters_of(process: Node, name: str) -> dict:
         if isinstance(item, dict):
             merged.update(item)
             continue
-        for key, values in (yaml.safe_load(item) or {}).items():
+        for key, values in parsed(item).items():
             if key in ("/**", f"/**/{name}"):
                 merged.update(flat(values["ros__parameters"]))
     return merged
+
+
+@functools.cache
+def parsed(text: str) -> dict:
+    """Parse a parameter file once: the same few texts go to every process of every combination."""
+    return yaml.safe_load(text) or {}
 
 
 def flat(tree: dict, prefix: str = "") -> dict:
@@ -45,11 +58,11 @@ def flat(tree: dict, prefix: str = "") -> dict:
 
 
 @pytest.mark.parametrize("launch_file", LAUNCH_FILES)
-def test_every_argument_is_described_and_there_are_about_a_dozen_at_most(launch_file):
+def test_every_argument_is_described_and_each_is_worth_reading(launch_file):
     context = carry_out(launch_file)
     own = [argument.name for argument in load(REPOSITORY / "launch" / launch_file).ARGUMENTS]
     assert set(own) <= set(context.declared)
-    assert len(own) <= 13
+    assert len(own) <= 18
     for argument in context.declared.values():
         assert argument.description, argument.name
         assert argument.default_value is not None, f"{argument.name} must be given by the user"
@@ -57,7 +70,14 @@ def test_every_argument_is_described_and_there_are_about_a_dozen_at_most(launch_
             assert argument.default_value in argument.choices
 
 
-def test_by_default_three_nodes_run_as_processes_of_their_own():
+def test_the_arguments_name_every_preset_and_every_back_end():
+    declared = carry_out("lira.launch.py").declared
+    for name, known in (("camera", CAMERAS), ("pose", POSES)):
+        assert all(preset in declared[name].description for preset in known), name
+    assert set(declared["reasoner"].choices) == set(BACKENDS)
+
+
+def test_by_default_four_nodes_run_as_processes_of_their_own():
     context = carry_out("lira.launch.py")
     assert executables(context) == NODES
     assert {process.namespace for process in context.processes} == {"lira"}
@@ -77,8 +97,8 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
     context = carry_out(
         "lira.launch.py", suite=suite, rviz=rviz, respawn=respawn, camera=camera, reasoner=reasoner, bag=path
     )
-    expected = ["suite"] if suite == "true" else list(NODES)
-    core = list(expected)
+    core = ["suite"] if suite == "true" else list(REQUIRED)
+    expected = [*core, "planning_node"]
     expected += ["replay_node"] if bag == "recording" else []
     expected += ["rviz2"] if rviz == "true" else []
     assert executables(context) == expected
@@ -86,10 +106,11 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
     assert [process.cmd for process in players] == (
         [["ros2", "bag", "play", path, "--clock", "--delay", "5"]] if bag == "bag.mcap" else []
     )
-    for executable in core:
+    for executable in (*core, "planning_node"):
         process = node(context, executable)
         assert process.respawn == (respawn == "true")
-        assert bool(process.on_exit) == (respawn == "false"), "the end of one node must end all, unless it respawns"
+        ends_all = respawn == "false" and executable in core
+        assert bool(process.on_exit) == ends_all, "the end of a required node must end all, unless it respawns"
         assert parameters_of(process, "mapping_node")["use_sim_time"] is bool(bag)
         assert parameters_of(process, "reasoning_node")["reasoner.backend"] == reasoner
     depth = node(context, core[0]).remappings.get("depth/image")
@@ -100,23 +121,104 @@ def test_every_combination_starts_what_it_names(tmp_path, suite, rviz, respawn, 
 def test_tracking_is_a_process_of_its_own_that_reads_the_same_images(suite):
     assert "tracking_node" not in executables(carry_out("lira.launch.py", suite=suite))
     context = carry_out("lira.launch.py", suite=suite, tracking="true")
-    assert executables(context) == [*(["suite"] if suite == "true" else NODES), "tracking_node"]
+    assert executables(context) == [*(["suite"] if suite == "true" else REQUIRED), "planning_node", "tracking_node"]
     tracking = node(context, "tracking_node")
     assert tracking.remappings["color/image"] == "/camera/camera/color/image_raw"
     assert parameters_of(tracking, "tracking_node")["restart_s"] == 2.0
 
 
-def test_the_graph_of_a_slam_reaches_the_mapping_node_with_its_parameters():
-    for suite in ("true", "false"):
-        executable = "suite" if suite == "true" else "mapping_node"
-        plain = node(carry_out("lira.launch.py", suite=suite), executable)
-        assert "pose_graph" not in plain.remappings
-        assert "correction.graph_frame" not in parameters_of(plain, "mapping_node")
-        rtabmap = node(carry_out("lira.launch.py", suite=suite, pose_graph="rtabmap"), executable)
-        assert rtabmap.remappings["pose_graph"] == "/rtabmap/mapPath"
-        assert rtabmap.remappings["color/image"] == plain.remappings["color/image"]
-        values = parameters_of(rtabmap, "mapping_node")
-        assert (values["correction.graph_frame"], values["correction.on_jump"]) == ("base_link", "ignore")
+@pytest.mark.parametrize("name", ["planning", "tracking", "web", "view"])
+def test_each_further_node_has_its_argument_and_may_end_without_ending_the_others(name):
+    executable = f"{name}_node"
+    assert executable not in executables(carry_out("lira.launch.py", **{name: "false"}))
+    process = node(carry_out("lira.launch.py", **{name: "true"}), executable)
+    assert not process.on_exit
+    assert not process.respawn
+    assert process.remappings["color/image"] == "/camera/camera/color/image_raw"
+    assert node(carry_out("lira.launch.py", respawn="true", **{name: "true"}), executable).respawn
+
+
+def test_diagnostics_are_aggregated_when_asked_for():
+    assert "aggregator_node" not in executables(carry_out("lira.launch.py"))
+    aggregator = node(carry_out("lira.launch.py", diagnostics="true", bag="recording"), "aggregator_node")
+    assert aggregator.package == "diagnostic_aggregator"
+    assert aggregator.parameter_texts[-1] == {"use_sim_time": True}
+    analyzers = yaml.safe_load(aggregator.parameter_texts[0])["/**"]["ros__parameters"]
+    found = [name for item in analyzers.values() if isinstance(item, dict) for name in item["contains"]]
+    # Every node that reports is found by exactly one analyzer.
+    executables_of_ours = {path.stem for path in (REPOSITORY / "lira_ros" / "nodes").glob("*_node.py")}
+    assert executables_of_ours <= set(found)
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("camera", [name for name in CAMERAS if name != "generic"])
+def test_a_camera_brings_its_topics_and_its_parameters(camera):
+    process = node(carry_out("lira.launch.py", camera=camera), "mapping_node")
+    sections = yaml.safe_load((REPOSITORY / "config" / f"camera_{camera}.yaml").read_text("utf-8"))
+    topics = sections["/**/lira_inputs"]["ros__parameters"]["topics"]
+    assert set(topics) == {f"{kind}/{name}" for kind in ("color", "depth") for name in ("image", "camera_info")}
+    for name, topic in topics.items():
+        assert process.remappings[name] == topic
+    assert process.remappings["color/image/compressed"] == topics["color/image"] + "/compressed"
+    values = parameters_of(process, "mapping_node")
+    for name, value in flat(sections["/**/mapping_node"]["ros__parameters"]).items():
+        assert values[name] == value
+
+
+@pytest.mark.parametrize("suite", ["true", "false"])
+def test_the_graph_of_a_slam_reaches_the_mapping_node_with_its_parameters(suite):
+    executable = "suite" if suite == "true" else "mapping_node"
+    plain = node(carry_out("lira.launch.py", suite=suite), executable)
+    assert "pose_graph" not in plain.remappings
+    assert parameters_of(plain, "mapping_node")["correction.on_jump"] == "auto"
+    rtabmap = node(carry_out("lira.launch.py", suite=suite, pose="rtabmap"), executable)
+    assert rtabmap.remappings["pose_graph"] == "/rtabmap/mapPath"
+    assert rtabmap.remappings["color/image"] == plain.remappings["color/image"]
+    values = parameters_of(rtabmap, "mapping_node")
+    assert (values["correction.graph_frame"], values["correction.on_jump"]) == ("base_link", "ignore")
+
+
+@pytest.mark.parametrize(
+    ("pose", "given", "frame"), [("tf", "", "map"), ("odometry", "", "odom"), ("odometry", "world", "world")]
+)
+def test_the_frame_of_the_map_is_that_of_the_pose_source_unless_it_is_given(pose, given, frame):
+    context = carry_out("lira.launch.py", pose=pose, map_frame=given, rviz="true")
+    assert parameters_of(node(context, "mapping_node"), "mapping_node")["map_frame"] == frame
+    assert node(context, "rviz2").arguments[-2:] == ["-f", frame]
+
+
+def test_base_camera_pose_and_the_file_of_the_user_win_in_this_order(tmp_path):
+    # Each of the three says what those before it say as well, and one thing more than the next one.
+    def written(name, **values):
+        path = tmp_path / name
+        lines = "".join(f"    {key}: {value}\n" for key, value in values.items())
+        path.write_text(f"/**/mapping_node:\n  ros__parameters:\n{lines}")
+        return str(path)
+
+    camera = written("camera.yaml", pose_timeout_s=2.0, jpeg_quality=50, mesh_rate_hz=2.0)
+    pose = written("pose.yaml", pose_timeout_s=3.0, jpeg_quality=60)
+    mine = written("mine.yaml", pose_timeout_s=4.0)
+    context = carry_out("lira.launch.py", camera=camera, pose=pose, params_file=mine)
+    values = parameters_of(node(context, "mapping_node"), "mapping_node")
+    assert (values["pose_timeout_s"], values["jpeg_quality"], values["mesh_rate_hz"]) == (4.0, 60, 2.0)
+    assert values["points_rate_hz"] == 1.0  # of config/lira.yaml
+
+
+def test_a_camera_of_the_users_own_is_a_file_of_the_same_form(tmp_path):
+    mine = tmp_path / "two cameras.yaml"
+    mine.write_text(
+        "/**/lira_inputs:\n  ros__parameters:\n    topics:\n"
+        "      front/color/image: /front/rgb\n      back/depth/image: back/depth\n"
+        "/**/mapping_node:\n  ros__parameters:\n    camera_names: [front, back]\n"
+    )
+    process = node(carry_out("lira.launch.py", camera=str(mine)), "mapping_node")
+    assert process.remappings == {
+        "front/color/image": "/front/rgb",
+        "front/color/image/compressed": "/front/rgb/compressed",
+        "back/depth/image": "back/depth",
+        "back/depth/image/compressedDepth": "back/depth/compressedDepth",
+    }
+    assert parameters_of(process, "mapping_node")["camera_names"] == ["front", "back"]
 
 
 @pytest.mark.parametrize("launch_file", LAUNCH_FILES)
@@ -124,9 +226,9 @@ def test_every_executable_of_this_package_is_an_entry_point(launch_file):
     setup = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
     seen = set()
     for suite in ("true", "false"):
-        context = carry_out(launch_file, suite=suite, bag="recording")
+        context = carry_out(launch_file, suite=suite, bag="recording", tracking="true", web="true", view="true")
         seen |= {p.executable for p in context.processes if isinstance(p, Node) and p.package == "lira_ros"}
-    assert seen == {*NODES, "suite", "replay_node"}
+    assert seen == {*NODES, "suite", "replay_node", "tracking_node", "web_node", "view_node"}
     for executable in seen:
         assert f'"{executable}"' in setup
         assert "def main(" in (REPOSITORY / "lira_ros" / "nodes" / f"{executable}.py").read_text(encoding="utf-8")
@@ -196,9 +298,23 @@ def test_rviz_shows_the_topics_of_the_namespace(namespace, topic):
         configuration.unlink()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"camera": "webcam"}, "camera: expected one of azure_kinect, generic, .* got 'webcam'"),
+        ({"camera": "no/such.yaml"}, "camera: there is no file no/such.yaml"),
+        ({"pose": "gps"}, "pose: expected one of cuvslam, .* got 'gps'"),
+        ({"params_file": "no/mine.yaml"}, "params_file: there is no file no/mine.yaml"),
+    ],
+)
+def test_a_preset_that_does_not_exist_is_named(arguments, said):
+    with pytest.raises(PresetError, match=said):
+        carry_out("lira.launch.py", **arguments)
+
+
 def test_a_wrong_choice_is_refused():
-    with pytest.raises(ValueError, match="camera"):
-        carry_out("lira.launch.py", camera="webcam")
+    with pytest.raises(ValueError, match="reasoner"):
+        carry_out("lira.launch.py", reasoner="guessing")
 
 
 @pytest.mark.parametrize("launch_file", LAUNCH_FILES)
@@ -231,14 +347,16 @@ def test_realsense_starts_the_driver_with_depth_registered_to_colour_and_lira_on
 
 def test_the_arguments_of_lira_can_be_given_to_the_realsense_launch_file():
     context = carry_out("realsense.launch.py", suite="true", namespace="robot1", rviz="true")
-    assert executables(context) == ["suite", "rviz2"]
+    assert executables(context) == ["suite", "planning_node", "rviz2"]
     assert node(context, "suite").namespace == "robot1"
 
 
-def test_a_fixed_camera_gets_a_constant_pose_in_the_map_frame():
-    context = carry_out("realsense.launch.py", fixed="true", map_frame="world")
+@pytest.mark.parametrize(("given", "frame"), [("world", "world"), ("", "map")])
+def test_a_fixed_camera_gets_a_constant_pose_in_the_map_frame(given, frame):
+    context = carry_out("realsense.launch.py", fixed="true", map_frame=given)
     pose = node(context, "static_transform_publisher")
-    assert pose.arguments == ["--z", "1.0", "--frame-id", "world", "--child-frame-id", "camera_link"]
+    assert pose.arguments == ["--z", "1.0", "--frame-id", frame, "--child-frame-id", "camera_link"]
+    assert parameters_of(node(context, "mapping_node"), "mapping_node")["map_frame"] == frame
 
 
 def test_a_slam_is_included_only_when_it_is_named():

@@ -21,11 +21,12 @@ Hooks run in the executor thread, handlers of queues and services in the worker 
 from __future__ import annotations
 
 import functools
+import inspect
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -132,6 +133,12 @@ class LiraNode(LifecycleNode):
     def cleanup(self) -> None:
         """Forget what configure() allocated."""
 
+    def withdraw(self) -> None:
+        """Take down what people are shown of this node, which is cleaned up or ends; called before cleanup().
+
+        Runs in the executor thread when the worker has stopped. Not after a signal: the middleware is closed then.
+        """
+
     def configuration_changed(self) -> None:
         """React to a changed ``self.configuration``; runs in the worker thread."""
 
@@ -214,12 +221,14 @@ class LiraNode(LifecycleNode):
             self.destroy_subscription(entry.subscription)
 
     def offer(
-        self, service_type: Any, name: str, answer: Callable[[Any, Any], None], not_configured_code: int | None = None
+        self, service_type: Any, name: str, answer: Callable[[Any, Any], Any], not_configured_code: int | None = None
     ) -> None:
         """Offer a service that is answered in the worker thread.
 
-        ``answer(request, response)`` fills the response. Before configuration the service answers with
-        ``not_configured_code`` and a sentence; an exception becomes a sentence too, so that a caller never hangs.
+        ``answer(request, response)`` fills the response. A coroutine function runs in the executor thread instead,
+        where it may await in_worker(), within() and calls of other nodes, and nothing else. Before configuration the
+        service answers with ``not_configured_code`` and a sentence; an exception becomes a sentence too, so that a
+        caller never hangs.
         """
         resolved = self.resolve_service_name(name)
 
@@ -228,20 +237,14 @@ class LiraNode(LifecycleNode):
                 self._refuse(response, not_configured_code, f"{resolved}: {self.get_name()} is {self._state}")
                 self.statistics.count(f"{resolved} refused")
                 return response
-            finished = RosFuture()
-
-            def wake(_: Future[Any]) -> None:
-                finished.set_result(True)
-                executor = self.executor
-                if executor is not None:
-                    executor.wake()
-
-            task = self.worker.submit(functools.partial(answer, request, response))
-            task.add_done_callback(wake)
-            await finished
-            if task.cancelled():
+            try:
+                if inspect.iscoroutinefunction(answer):
+                    await answer(request, response)
+                else:
+                    await self.in_worker(functools.partial(answer, request, response))
+            except CancelledError:
                 self._refuse(response, not_configured_code, f"{resolved}: {self.get_name()} was cleaned up meanwhile")
-            elif (error := task.exception()) is not None:
+            except Exception as error:
                 self._failed(resolved, error)
                 response = type(response)()
                 self._refuse(response, None, f"{resolved}: {error}")
@@ -250,6 +253,43 @@ class LiraNode(LifecycleNode):
         self.create_service(
             service_type, name, callback, qos_profile=qos.services(), callback_group=self._service_group
         )
+
+    async def in_worker(self, function: Callable[[], Any]) -> Any:
+        """Run a function in the worker thread and return its result; raises CancelledError when the worker is stopped.
+
+        For coroutines of the executor thread.
+        """
+        finished = RosFuture()
+
+        def wake(_: Future[Any]) -> None:
+            finished.set_result(True)
+            executor = self.executor
+            if executor is not None:
+                executor.wake()
+
+        task = self.worker.submit(function)
+        task.add_done_callback(wake)
+        await finished
+        return task.result()
+
+    async def within(self, timeout_s: float, future: RosFuture) -> bool:
+        """Wait until a future of rclpy is done, or for so long; return whether it is done.
+
+        For coroutines of the executor thread, which must wait for nobody without an end.
+        """
+        over = RosFuture()
+
+        def end(_: RosFuture | None = None) -> None:
+            if not over.done():
+                over.set_result(True)
+
+        timer = self.create_timer(timeout_s, end, clock=self._steady_clock)
+        future.add_done_callback(end)
+        try:
+            await over
+        finally:
+            self.destroy_timer(timer)
+        return bool(future.done())
 
     def refuse(self, response: Any, service: str, code: int, message: str) -> None:
         """Answer a request with a code and a sentence, and count it in the diagnostics."""
@@ -278,10 +318,11 @@ class LiraNode(LifecycleNode):
         """Stop worker, subscriptions and timers; called once before the node is destroyed, in any state."""
         if self._state == "finalized":
             return
-        self._state = "finalized"
+        before, self._state = self._state, "finalized"
         self._close_inputs()
         if not self.worker.stop():
             self.get_logger().warning(f"{self.get_name()}: the worker is still busy, its thread is left behind")
+        self._withdraw(before)
         self._jump_handle.unregister()
 
     # ---- lifecycle ---------------------------------------------------------------------------------------------
@@ -359,6 +400,7 @@ class LiraNode(LifecycleNode):
     def _release(self) -> None:
         self._close_inputs()
         self.worker.stop()
+        self._withdraw(self._state)
         try:
             self.cleanup()
         except Exception as error:
@@ -367,6 +409,15 @@ class LiraNode(LifecycleNode):
             self.destroy_publisher(publisher)
         self._outputs.clear()
         self._state = "unconfigured"
+
+    def _withdraw(self, state: str) -> None:
+        """Take down what people are shown of a node that was in a state, as far as the middleware is still there."""
+        if state not in ("inactive", "active") or not self.context.ok():
+            return
+        try:
+            self.withdraw()
+        except Exception as error:
+            self._transition_failed("withdraw", error)
 
     def _close_inputs(self) -> None:
         for entry in self._inputs:

@@ -10,11 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.best_views import MAX_VIEWS
-from lira_ros.fusion.contracts import Conformity, Instance, InstanceView, InstructionStatus, Judgement, SearchState
+from lira_ros.fusion.contracts import (
+    Conformity,
+    Instance,
+    InstanceView,
+    InstructionStatus,
+    Judgement,
+    SearchState,
+    Verdict,
+)
 from lira_ros.fusion.engine import FusionEngine, Outcome
 from lira_ros.fusion.exploration import Exploration
 from lira_ros.fusion.instance_map import Delta, InstanceMapView
-from lira_ros.fusion.relation_table import RelationTable
+from lira_ros.fusion.instance_query import (
+    RELATIONS_AN_INSTANCE,
+    InstanceAnswer,
+    InstanceQuery,
+    UnknownAnchorError,
+    in_place,
+    related,
+)
+from lira_ros.fusion.relation_table import NamedRelation, RelationTable
 from lira_ros.fusion.steadying import SteadyVerdicts
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
@@ -244,44 +260,40 @@ class ConformingMap:
         """Return how all instances stand to one another, seen from the newest keyframe, until something changes."""
         return self._inference.relations(self.fusion.instances(), self.up, self._camera_position())
 
-    def query(
-        self,
-        instruction: Instruction | None = None,
-        ids: Collection[int] = (),
-        label: str = "",
-        sphere: tuple[NDArray[np.float64], float] | None = None,
-    ) -> tuple[Instance, ...]:
-        """Return the instances mapped so far that meet every condition given, by id, or by score with an instruction.
+    def query(self, query: InstanceQuery) -> InstanceAnswer:
+        """Return the instances mapped so far that meet every condition of a query.
 
-        instruction: it is judged without becoming active. ids, label: these only; empty = any. An id that was merged
-        into another stands for that one.
-        sphere: centre (3,) [m] in the map frame and radius [m] that must hold the centroid.
+        They come by falling score with an instruction, else by rising distance with "near" or "far", else by id. An id
+        that was merged into another stands for that one. Raises UnknownAnchorError for a relation to no instance.
         """
-        instances = self.fusion.instances()
+        everything = self.fusion.instances()
         merged = self.fusion.merged_into()
-        wanted = {merged.get(instance_id, instance_id) for instance_id in ids}
-        if instruction is not None:
+        wanted = {merged.get(instance_id, instance_id) for instance_id in query.ids}
+        found = in_place([item for item in everything if not wanted or item.id in wanted], query)
+        if query.relation is not None:
+            kind, anchor_id = query.relation
+            anchor = next((item for item in everything if item.id == merged.get(anchor_id, anchor_id)), None)
+            if anchor is None:
+                raise UnknownAnchorError(f"relative_to: no instance has the id {anchor_id} (any more)")
+            found = related(found, kind, anchor, self.relations())
+        verdicts: dict[int, Verdict] = {}
+        if query.instruction is not None:
             judgement = self._inference.judge(
-                instances,
-                instruction,
+                everything,
+                query.instruction,
                 up=self.up,
                 camera_position=self._camera_position(),
                 keyframes_answered=len(self._keyframe_ids),
                 keyframes_pending=0,
             )
-            conforming = [
-                replace(instance, verdicts={instruction.id: verdict})
-                for instance in instances
-                if (verdict := judgement.verdicts.get(instance.id)) and verdict.conformity == Conformity.CONFORMS
-            ]
-            instances = tuple(sorted(conforming, key=lambda item: (-item.verdicts[instruction.id].score, item.id)))
-        return tuple(
-            instance
-            for instance in instances
-            if (not wanted or instance.id in wanted)
-            and (not label or instance.label == label)
-            and (sphere is None or float(np.linalg.norm(instance.centroid - sphere[0])) <= sphere[1])
-        )
+            verdicts = {n: v for n, v in judgement.verdicts.items() if v.conformity == Conformity.CONFORMS}
+            found = sorted((i for i in found if i.id in verdicts), key=lambda item: (-verdicts[item.id].score, item.id))
+        found = found[: query.max_results or None]
+        relations: tuple[NamedRelation, ...] = ()
+        if query.with_relations:
+            told = self.relations().relations_of(found, RELATIONS_AN_INSTANCE * len(found))
+            relations = tuple(sorted(told, key=lambda item: (item.target, item.anchor)))
+        return InstanceAnswer(tuple(found), {i.id: verdicts[i.id] for i in found if i.id in verdicts}, relations)
 
     def views(self, ids: Sequence[int], count: int) -> tuple[tuple[InstanceView, ...], tuple[int, ...]]:
         """Return pictures of instances, at most ``count`` of each (0 = all), and the ids that no instance has.

@@ -29,6 +29,15 @@ BLOCK = 32
 _BLOCKS = -(-SAMPLES // BLOCK)
 # Points are put in the order of cells of this many bits for each axis, so that a block is a small patch of surface.
 _ORDER_BITS = 8
+# How far apart two things may be, seen from above, so that the one can still stand so to the other [m]; "in" and "has
+# on it" mean "on" as well, and what carries a thing is under it.
+_SIDE_REACH_M = {
+    RelationKind.ON: spatial_relations.AROUND_M,
+    RelationKind.HOLDS: spatial_relations.AROUND_M,
+    RelationKind.INSIDE: spatial_relations.AROUND_M,
+    RelationKind.UNDER: spatial_relations.AROUND_M,
+    RelationKind.ABOVE: spatial_relations.ABOVE_GAP_M,
+}
 # Named relations that say where a thing is kept, most telling first.
 _RESTING_KINDS = (RelationKind.INSIDE, RelationKind.ON, RelationKind.ABOVE)
 
@@ -54,6 +63,19 @@ class NamedRelation:
     kind: RelationKind
     anchor: int
     gap_m: float
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Instances that something may stand in a relation to.
+
+    least: (R, N) float32, for each row of the table and each anchor the least that their measure can be [m]: how far
+    apart they are seen from above, or the gap between their bounds.
+    """
+
+    kind: RelationKind
+    instances: tuple[Instance, ...]
+    least: NDArray[np.float32]
 
 
 @dataclass
@@ -185,6 +207,53 @@ class RelationTable:
             kept = (*versions, self._measure(kind, one, other))
             self._named[key] = kept
         return kept[2]
+
+    def gather(self, kind: RelationKind, anchors: Sequence[Instance]) -> Anchors:
+        """Return several instances as anchors of best(), for many targets; good until the table changes."""
+        slots = np.array([self._row(anchor).slot for anchor in anchors], dtype=np.int64)
+        if kind in _SIDE_REACH_M:
+            low, high = self._limits[:, 0, :2], self._limits[:, 1, :2]
+            apart = np.maximum(low[slots] - high[:, None], low[:, None] - high[slots])
+            least = np.hypot(*np.moveaxis(np.maximum(apart, 0.0), 2, 0)).astype(np.float32)
+        elif kind is RelationKind.FAR:
+            least = -self._distances[:, slots]  # no gap is wider than the way between the centres
+        else:
+            least = self._bounds[:, slots]  # no gap is narrower than the one between the bounds
+        least[slots, np.arange(len(slots))] = np.inf  # nothing stands in a relation to itself
+        return Anchors(kind, tuple(anchors), least)
+
+    def best(self, target: Instance, anchors: Anchors) -> tuple[Evidence, int] | None:
+        """Return what speaks best for the relation to one of several anchors but the target itself, and which, or None.
+
+        An anchor to which the relation holds comes before one to which it does not, then the one of the smallest
+        measure, then the first. Anchors that are too far away to change that are not measured.
+        """
+        kind, least = anchors.kind, anchors.least[self._row(target).slot]
+        reach_m = _SIDE_REACH_M.get(kind)
+        if reach_m is None:
+            order = np.argsort(least, kind="stable")
+        elif len(least):
+            within = (least <= reach_m).nonzero()[0]
+            # Where nothing is in reach, the nearest one tells what is missing.
+            order = within if len(within) else least.argmin(keepdims=True)
+        else:
+            return None
+        best: tuple[Evidence, int] | None = None
+        for place in order.tolist():
+            limit_m = float(least[place]) - 1e-5  # of single precision
+            if math.isinf(limit_m):
+                break
+            # The measure of "near", "far" and the sides is the gap: what follows is worse than what holds, and beyond
+            # the reach of "near" it cannot hold either.
+            if best is not None and reach_m is None and limit_m > best[0].measure_m:
+                out_of_reach = kind is RelationKind.NEAR and limit_m > spatial_relations.NEAR_MAX_M
+                if best[0].holds or out_of_reach:
+                    break
+            found = self.relate(kind, target, (anchors.instances[place],))
+            rank = (not found.holds, found.measure_m, place)
+            if best is None or rank < (not best[0].holds, best[0].measure_m, best[1]):
+                best = (found, place)
+        return best
 
     def pairwise_terms(self) -> PairwiseTerms:
         """Return the terms of Inst3D-LMM for all instances of the table, by ascending id."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.contracts import Conformity, Instance, Judgement, SearchState, Verdict
-from lira_ros.fusion.relation_table import RelationTable
+from lira_ros.fusion.relation_table import Anchors, RelationTable
 from lira_ros.fusion.rooms import room_of
 from lira_ros.fusion.spatial_relations import Evidence
 from lira_ros.fusion.uncertainty import (
@@ -422,8 +422,9 @@ class _Scene:
         anchor_sets = [self._anchors(anchor) for anchor in relation.anchors]
         candidates = [index for index, finding in enumerate(findings) if finding.conforms]
         evidence: dict[int, tuple[Evidence, str, float]] = {}
+        gathered = self._relations.gather(relation.kind, [self.instances[index] for index, _ in anchor_sets[0]])
         for index in candidates:
-            evidence[index] = self._best_evidence(relation, index, anchor_sets)
+            evidence[index] = self._best_evidence(relation, index, anchor_sets, gathered)
         holding = {index for index, (found, _, _) in evidence.items() if found.holds}
         if not relation.negated and phrase.unique:
             holding = _nearest(relation.kind, holding, evidence)
@@ -467,9 +468,12 @@ class _Scene:
         return [(index, 0.7 + 0.3 * min(1.0, score)) for index, score in found]
 
     def _best_evidence(
-        self, relation: Relation, index: int, anchor_sets: list[list[tuple[int, float]]]
+        self, relation: Relation, index: int, anchor_sets: list[list[tuple[int, float]]], gathered: Anchors
     ) -> tuple[Evidence, str, float]:
-        """Return the best evidence over all anchors, in words, with the certainty of the anchor."""
+        """Return the best evidence over all anchors, in words, with the certainty of the anchor.
+
+        gathered: the first set of anchors, which is the only one but for "between".
+        """
         kind, target = relation.kind, self.instances[index]
         wanted = relation.anchors[0].phrase
         if kind is RelationKind.INSIDE and wanted.text in lexicon.ROOM_NAMES.values() and not self._is_named(wanted):
@@ -479,18 +483,27 @@ class _Scene:
         structural = self._structural(kind, wanted, target)
         if structural is not None:
             return structural, f"{structural.words} the {wanted.head}", 1.0
-        best: tuple[Evidence, str, float] | None = None
-        for anchors, share in _combinations(anchor_sets, index):
-            found = self._relations.relate(kind, target, tuple(self.instances[anchor] for anchor in anchors))
-            named = " and ".join(self._name(anchor) for anchor in anchors)
-            words = f"{found.words} the {named}"
-            if best is None or (found.holds, -found.measure_m) > (best[0].holds, -best[0].measure_m):
-                best = (found, words, share)
+        best = self._best_pair(index, anchor_sets) if len(anchor_sets) > 1 else None
+        if len(anchor_sets) == 1:
+            nearest = self._relations.best(target, gathered)
+            if nearest is not None:
+                found, (anchor, share) = nearest[0], anchor_sets[0][nearest[1]]
+                best = (found, f"{found.words} the {self._name(anchor)}", share)
         if (best is None or not best[0].holds) and self._label_says(index, kind, wanted):
             return Evidence(True, 0.0, kind.value), f"its name says so ({self.instances[index].label})", 0.9
         if best is None:
             missing = wanted.text or "such thing"
             return Evidence(False, math.inf, "nothing"), f"no {missing} was found to compare with", 0.5
+        return best
+
+    def _best_pair(self, index: int, anchor_sets: list[list[tuple[int, float]]]) -> tuple[Evidence, str, float] | None:
+        """Return the best evidence over all pairs of anchors for "between"."""
+        best: tuple[Evidence, str, float] | None = None
+        for (one, other), share in _pairs(anchor_sets, index):
+            anchors = (self.instances[one], self.instances[other])
+            found = self._relations.relate(RelationKind.BETWEEN, self.instances[index], anchors)
+            if best is None or (found.holds, -found.measure_m) > (best[0].holds, -best[0].measure_m):
+                best = (found, f"{found.words} the {self._name(one)} and {self._name(other)}", share)
         return best
 
     def _is_named(self, room: Phrase) -> bool:
@@ -814,12 +827,9 @@ def _nearest(kind: RelationKind, holding: set[int], evidence: dict[int, tuple[Ev
     return holding
 
 
-def _combinations(anchor_sets: list[list[tuple[int, float]]], target: int) -> list[tuple[tuple[int, ...], float]]:
-    """Return the anchors to try: one at a time, or pairs of different things for "between"."""
-    first = [(index, certainty) for index, certainty in anchor_sets[0] if index != target]
-    if len(anchor_sets) == 1:
-        return [((index,), certainty) for index, certainty in first]
-    second = [(index, certainty) for index, certainty in anchor_sets[1] if index != target]
+def _pairs(anchor_sets: list[list[tuple[int, float]]], target: int) -> list[tuple[tuple[int, int], float]]:
+    """Return the pairs of different things to try as anchors of "between"."""
+    first, second = ([(index, share) for index, share in some if index != target] for some in anchor_sets[:2])
     return [((one, other), min(a, b)) for one, a in first for other, b in second if one != other]
 
 

@@ -274,6 +274,7 @@ class FusionNode(LiraNode):
     # ---- services ----------------------------------------------------------------------------------------------
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
+            self._answers.prepare()
         self._forget(same_session=True)
         response.success = True
         response.message = "all instances are forgotten; instructions stay"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+from collections.abc import Mapping
+
+from lira_msgs.msg import Instance as InstanceMessage
 from lira_msgs.srv import GetInstanceMap, GetInstanceViews, QueryInstances
 from lira_ros.fusion.conforming_map import ConformingMap
-from lira_ros.ros.conversions.instance import instance_to_message, view_to_message
-from lira_ros.ros.conversions.query import QueryRefused, query_from_request
+from lira_ros.fusion.contracts import Instance, Verdict
+from lira_ros.fusion.instance_query import UnknownAnchorError
+from lira_ros.ros.conversions.instance import instance_to_message, verdicts_to_messages, view_to_message
+from lira_ros.ros.conversions.query import QUERY_ID, QueryRefused, query_from_request, relation_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.instance_map_output import InstanceMapOutput
 from lira_ros.ros.node import LiraNode
 from lira_ros.ros.sessions import MappingSessions
+
+# Instances converted at once when nothing else is to be done: 5 ms of the worker's time.
+PREPARED_AT_ONCE = 20
 
 
 class InstanceServices:
@@ -23,6 +33,7 @@ class InstanceServices:
         self._map = conforming_map
         self._sessions = sessions
         self._output = output
+        self._messages: dict[int, tuple[Instance, InstanceMessage]] = {}  # without voxels, of instances as they were
 
     def get_map(self, request: GetInstanceMap.Request, response: GetInstanceMap.Response) -> None:
         """Answer with the map of an instruction."""
@@ -50,13 +61,38 @@ class InstanceServices:
         except QueryRefused as error:
             self._node.refuse(response, "query_instances", error.code, str(error))
             return
-        instances = self._map.query(query.instruction, query.ids, query.label, query.sphere)
+        try:
+            answer = self._map.query(query)
+        except UnknownAnchorError as error:
+            self._node.refuse(response, "query_instances", QueryInstances.Response.INVALID_RELATION, str(error))
+            return
         response.success = True
         response.code = QueryInstances.Response.OK
         response.header.stamp = stamp_from_ns(self._map.stamp_ns)
         response.header.frame_id = self._sessions.map_frame
-        response.instances = [instance_to_message(i, with_voxels=request.include_voxels) for i in instances]
-        response.message = f"{len(instances)} instances"
+        response.instances = [self._message(item, request.include_voxels, answer.verdicts) for item in answer.instances]
+        response.relations = [relation_to_message(item) for item in answer.relations]
+        response.message = f"{len(answer.instances)} instances"
+
+    def prepare(self) -> None:
+        """Convert some instances that changed, so that whoever asks for all of them need not wait for it."""
+        instances = self._map.fusion.instances()
+        self._messages = {item.id: self._messages[item.id] for item in instances if item.id in self._messages}
+        changed = (item for item in instances if self._messages.get(item.id, (None,))[0] is not item)
+        for item in itertools.islice(changed, PREPARED_AT_ONCE):
+            self._messages[item.id] = (item, instance_to_message(item, with_voxels=False))
+
+    def _message(self, instance: Instance, with_voxels: bool, verdicts: Mapping[int, Verdict]) -> InstanceMessage:
+        """Return the message of an instance with the verdict of a query; what has not changed is not made again."""
+        kept = self._messages.get(instance.id)
+        if kept is None or kept[0] is not instance:
+            kept = (instance, instance_to_message(instance, with_voxels=False))
+            self._messages[instance.id] = kept
+        if not with_voxels and not verdicts:
+            return kept[1]
+        message = instance_to_message(instance) if with_voxels else copy.copy(kept[1])
+        message.verdicts = verdicts_to_messages({QUERY_ID: verdicts[instance.id]} if verdicts else {})
+        return message
 
     def get_views(self, request: GetInstanceViews.Request, response: GetInstanceViews.Response) -> None:
         """Answer with pictures of instances."""

@@ -10,7 +10,8 @@ from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.conforming_map import ConformingMap, ReasoningProgress
 from lira_ros.fusion.contracts import Conformity, Judgement, SearchState, Verdict
 from lira_ros.fusion.instance_fusion import InstanceFusion
-from lira_ros.reasoning.constraint import Constraint, Phrase
+from lira_ros.fusion.instance_query import InstanceQuery, UnknownAnchorError
+from lira_ros.reasoning.constraint import Constraint, Phrase, RelationKind
 from lira_ros.reasoning.contracts import Instruction, Opinion
 
 BOXES = (Box(1, (-0.2, -0.2, 0.0), (0.2, 0.2, 0.4)),)
@@ -185,14 +186,24 @@ def test_queries_combine_text_id_label_and_place():
     subject = make(asked("box", "a"))
     feed(subject, walk(BOXES, 4), "a")
     subject.refresh()
-    (found,) = subject.query()
-    assert subject.query(asked("box", "q"))[0].verdicts["q"].conformity == Conformity.CONFORMS
-    assert subject.query(asked("bed", "q")) == ()
-    assert subject.query(ids=(found.id,), label="box") == (found,)
-    assert subject.query(ids=(found.id + 1,)) == ()
-    assert subject.query(label="bed") == ()
-    assert subject.query(sphere=(np.add(found.centroid, (0.1, 0, 0)), 0.2)) == (found,)
-    assert subject.query(sphere=(np.add(found.centroid, (1.0, 0, 0)), 0.2)) == ()
+
+    def found(**conditions):
+        return subject.query(InstanceQuery(**conditions)).instances
+
+    (box,) = found()
+    answer = subject.query(InstanceQuery(asked("box", "q")))
+    assert answer.instances == (box,)
+    assert answer.verdicts[box.id].conformity == Conformity.CONFORMS
+    assert found(instruction=asked("bed", "q")) == ()
+    assert found(ids=frozenset({box.id}), label="box") == (box,)
+    assert found(ids=frozenset({box.id + 1})) == ()
+    assert found(label="bed") == ()
+    assert found(sphere=(np.add(box.centroid, (0.1, 0, 0)), 0.2)) == (box,)
+    assert found(sphere=(np.add(box.centroid, (1.0, 0, 0)), 0.2)) == ()
+    assert found(box=(box.centroid - 0.1, box.centroid + 0.1)) == (box,)
+    assert found(box=(box.centroid + 0.1, box.centroid + 0.3)) == ()
+    with pytest.raises(UnknownAnchorError, match="relative_to: no instance has the id 77"):
+        found(relation=(RelationKind.ON, 77))
 
 
 def test_a_reset_forgets_what_was_seen_and_keeps_what_is_asked():
@@ -214,7 +225,7 @@ def test_opinions_over_the_table_are_judged_at_once_and_go_with_the_instruction(
     feed(subject, walk(BOXES, 4), "a", label="box")
     subject.refresh()
     assert subject.status("a").state != SearchState.FOUND
-    (instance,) = subject.query()
+    (instance,) = subject.query(InstanceQuery()).instances
     subject.set_opinions("a", {instance.id: Opinion(0.9, "it gives light", "judge")})
     (change,) = subject.refresh()
     assert change.status.state == SearchState.FOUND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point, Vector3
@@ -72,9 +72,15 @@ def instance_to_message(instance: Instance, *, with_voxels: bool = True) -> Inst
         message.voxels = array("i", np.ascontiguousarray(instance.voxels, dtype=np.int32).tobytes())
         message.voxel_colors = array("B", np.ascontiguousarray(instance.voxel_colors, dtype=np.uint8).tobytes())
     message.embedding = array("f", np.asarray(instance.embedding, dtype=np.float32).tobytes())
-    message.verdicts = [
+    message.verdicts = verdicts_to_messages(instance.verdicts)
+    return message
+
+
+def verdicts_to_messages(verdicts: Mapping[str, Verdict]) -> list[VerdictMessage]:
+    """Convert verdicts by instruction id, in the order of the ids."""
+    return [
         VerdictMessage(instruction_id=name, verdict=int(v.conformity), score=float(v.score), reason=v.reason)
-        for name, v in sorted(instance.verdicts.items())
+        for name, v in sorted(verdicts.items())
     ]
     return message
 

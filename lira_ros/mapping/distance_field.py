@@ -36,7 +36,9 @@ class DistanceSlice:
     states: (rows, columns) uint8, FREE, OCCUPIED or UNKNOWN. distances_m: (rows, columns) float32, at the centre of
     the cell: positive is the way to the nearest obstacle, negative how deep it is inside of one, 0 at the border.
     Unknown cells and everything beyond the grid count as obstacles when ``unknown`` is "occupied", and as free when it
-    is "free". An obstacle begins with the first cell that it reaches into: it may be up to a cell nearer than it is,
+    is "free". heights_m: (rows, columns) float32, how high above the floor what makes a cell occupied reaches, infinite
+    where it reaches the top of the slab and may go on above, NaN where nothing does; None unless it was asked for. An
+    obstacle begins with the first cell that it reaches into: it may be up to a cell nearer than it is,
     and, seen past an edge, up to the truncation distance of the map thicker, but hardly ever farther or thinner.
     """
 
@@ -47,6 +49,7 @@ class DistanceSlice:
     unknown: str
     states: NDArray[np.uint8]
     distances_m: NDArray[np.float32]
+    heights_m: NDArray[np.float32] | None = None
 
     def _cells(self, points_map: ArrayLike) -> NDArray[np.float64]:
         # (N, 2) column and row, in cells from the corner of the grid.
@@ -198,6 +201,8 @@ def distance_slice(
     slab: Slab,
     minimum_weight: float = 0.0,
     unknown: str = "occupied",
+    *,
+    with_heights: bool = False,
 ) -> DistanceSlice:
     """Classify the cells of a slab of the map, which is base plus part, and measure their distances to obstacles.
 
@@ -256,7 +261,33 @@ def distance_slice(
     T_map_slice[:3, :3] = rotation
     T_map_slice[:3, 3] = rotation @ origin
     distances_m = _signed_distances(states, unknown) * np.float32(slab.resolution_m)
-    return DistanceSlice(T_map_slice, slab.resolution_m, slab.bottom_m, slab.top_m, unknown, states, distances_m)
+    heights_m = None
+    if with_heights:
+        heights_m = np.full((rows, columns), -np.inf, dtype=np.float32)
+        for volume, own, other, others, shared in ((base, none, part, offset, False), (part, offset, base, none, True)):
+            distance_kernels.mark_heights(
+                volume.block_coordinates,
+                volume.records,
+                own,
+                other.records,
+                other.keys,
+                other.values,
+                others,
+                shared,
+                voxel_m,
+                float(minimum_weight),
+                np.ascontiguousarray(rotation.T),
+                origin,
+                slab.bottom_m,
+                slab.top_m,
+                slab.resolution_m,
+                heights_m,
+            )
+        heights_m[heights_m >= slab.top_m - voxel_m] = np.inf
+        heights_m[states != OCCUPIED] = np.nan
+    return DistanceSlice(
+        T_map_slice, slab.resolution_m, slab.bottom_m, slab.top_m, unknown, states, distances_m, heights_m
+    )
 
 
 def _signed_distances(states: NDArray[np.uint8], unknown: str) -> NDArray[np.float32]:

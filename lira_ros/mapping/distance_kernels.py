@@ -284,3 +284,66 @@ def mark_cells(
                 states, start, step, axes, below, low, high, free_to, per_cell, half,
                 cells, support_height, support_free,
             )  # fmt: skip
+
+
+@compiled
+def mark_heights(
+    coordinates: Array,
+    records: Array,
+    offset: Array,
+    other_records: Array,
+    other_keys: Array,
+    other_values: Array,
+    other_offset: Array,
+    skip_shared: bool,
+    voxel_m: float,
+    minimum_weight: float,
+    rotation: Array,
+    origin: Array,
+    bottom_m: float,
+    top_m: float,
+    cell_m: float,
+    tops: Array,
+) -> None:
+    """Raise tops (rows, columns) float32 to the upper side of the highest voxel behind a surface in each cell [m].
+
+    Arguments as of mark_cells(), for the part of the map between bottom_m and top_m above the floor.
+    """
+    rows, columns = tops.shape
+    half = 0.4995 * voxel_m
+    states = np.empty(VOXELS_PER_BLOCK, np.uint8)
+    step = rotation * voxel_m
+    for n in range(coordinates.shape[0]):
+        bx, by, bz = coordinates[n, 0] + offset[0], coordinates[n, 1] + offset[1], coordinates[n, 2] + offset[2]
+        x0 = BLOCK_SIZE * (step[0, 0] * bx + step[0, 1] * by + step[0, 2] * bz) - origin[0]
+        y0 = BLOCK_SIZE * (step[1, 0] * bx + step[1, 1] * by + step[1, 2] * bz) - origin[1]
+        z0 = BLOCK_SIZE * (step[2, 0] * bx + step[2, 1] * by + step[2, 2] * bz) - origin[2]
+        low = high = z0
+        for a in range(3):
+            low += (BLOCK_SIZE - 1) * min(step[2, a], 0.0)
+            high += (BLOCK_SIZE - 1) * max(step[2, a], 0.0)
+        if low > top_m or high < bottom_m:
+            continue
+        other = find(
+            other_keys, other_values, pack_key(bx - other_offset[0], by - other_offset[1], bz - other_offset[2])
+        )
+        if other >= 0 and skip_shared:
+            continue
+        _, content = _classify(records, n, other_records, other, minimum_weight, 0, VOXELS_PER_BLOCK, states)
+        if content != OCCUPIED:
+            continue
+        for i in range(VOXELS_PER_BLOCK):
+            if states[i] != OCCUPIED:
+                continue
+            a, b, c = i & 7, (i >> 3) & 7, i >> 6
+            z = z0 + step[2, 0] * a + step[2, 1] * b + step[2, 2] * c
+            if z < bottom_m or z >= top_m:
+                continue
+            x = x0 + step[0, 0] * a + step[0, 1] * b + step[0, 2] * c
+            y = y0 + step[1, 0] * a + step[1, 1] * b + step[1, 2] * c
+            height = np.float32(z + 0.5 * voxel_m)
+            for row in range(max(0, int(np.floor((y - half) / cell_m))), min(rows - 1, int((y + half) / cell_m)) + 1):
+                for column in range(
+                    max(0, int(np.floor((x - half) / cell_m))), min(columns - 1, int((x + half) / cell_m)) + 1
+                ):
+                    tops[row, column] = max(tops[row, column], height)

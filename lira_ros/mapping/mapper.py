@@ -824,11 +824,13 @@ class Mapper:
         centre: ArrayLike | None = None,
         radius_m: float | None = None,
         unknown: str = "occupied",
+        *,
+        with_heights: bool = False,
     ) -> DistanceSlice:
         """Return free, occupied and unknown cells between two heights above the floor, and their distances [m].
 
-        See Slab for what the slice shows, distance_slice() for what the cells mean. Raises ValueError for values that
-        make no slice, and while no floor has been seen.
+        with_heights: also how high the obstacles reach. See Slab for what the slice shows, distance_slice() for what
+        the cells mean. Raises ValueError for values that make no slice, and while no floor has been seen.
         """
         ground = self._gravity.ground
         if ground is None:
@@ -836,7 +838,9 @@ class Mapper:
         slab = Slab(ground, bottom_m, top_m, resolution_m, None if centre is None else np.asarray(centre), radius_m)
         stale = self._composition.stale_among(None)
         needed = stale[slab.blocks_within(stale, self.configuration.voxel_size_m)]
-        return distance_slice(*self.volumes(needed), slab, self.configuration.mesh_weight, unknown)
+        return distance_slice(
+            *self.volumes(needed), slab, self.configuration.mesh_weight, unknown, with_heights=with_heights
+        )
 
     def lira_volume(self, cameras: Sequence[Camera], T_map_camera: NDArray[np.float64]) -> LiraVolume:
         """Return LIRA's volume of 3.84 m around N views, taken out of the closed fragments and the open one.

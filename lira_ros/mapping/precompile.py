@@ -83,7 +83,7 @@ def warm_up(device: str = "cpu") -> float:
     # Upright and tilted slabs, each once.
     for up in (np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.6, 0.8])):
         slab = Slab(GroundPlane(up, 0.0), 0.1, 1.0, 0.1, np.zeros(3), 0.5)
-        distance_slice(*mapper.volumes(), slab)
+        distance_slice(*mapper.volumes(), slab, with_heights=True)
     if choose_device(device) == "cuda":
         from lira_ros.mapping import cuda_volume
 

@@ -1,4 +1,4 @@
-"""Free space for planners: which cells of the floor are free, and how far each is from the nearest obstacle."""
+"""Free space for planners: which cells of the floor are free, how far the nearest obstacle is, and how high it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lira_ros.configuration import parameter
 from lira_ros.mapping.distance_field import UNKNOWN_CHOICES
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.ros import qos
-from lira_ros.ros.conversions.grid import slice_to_cloud, slice_to_occupancy
+from lira_ros.ros.conversions.grid import slice_to_cloud, slice_to_heights, slice_to_occupancy
 from lira_ros.ros.conversions.time import stamp_from_ns
 from lira_ros.ros.node import LiraNode
 from lira_ros.ros.surface_output import Schedule
@@ -42,7 +42,7 @@ class FreeSpaceConfiguration:
 
 
 class FreeSpaceOutput:
-    """Publishes map/occupancy and map/distance of one mapper; used in the worker thread."""
+    """Publishes map/occupancy, map/distance and map/heights of one mapper; used in the worker thread."""
 
     def __init__(self, node: LiraNode, mapper: Mapper, frame_id: str, configuration: FreeSpaceConfiguration) -> None:
         """Raise ValueError for a slab without height."""
@@ -55,6 +55,8 @@ class FreeSpaceOutput:
         self._resolution_m = max(c.resolution_m, mapper.configuration.voxel_size_m)
         self._occupancy = node.publish_on(OccupancyGrid, "map/occupancy", qos.latched())
         self._distance = node.publish_on(PointCloud2, "map/distance", qos.latched())
+        self._heights = node.publish_on(PointCloud2, "map/heights", qos.latched())
+        self._outputs = (self._occupancy, self._distance, self._heights)
         self._schedule = Schedule(c.rate_hz)
         self._revision = mapper.revision
         self._watchers = 0
@@ -68,11 +70,12 @@ class FreeSpaceOutput:
             empty.info.resolution = self._resolution_m
             self._occupancy.publish(empty)
             self._distance.publish(PointCloud2(header=empty.header))
+            self._heights.publish(PointCloud2(header=empty.header))
         self._shown = False
 
     def publish(self, stamp_ns: int, viewpoint_m: NDArray[np.float64] | None) -> None:
         """Publish when the map has changed, it is due, and somebody listens; viewpoint_m: (3,) the camera's place."""
-        watchers = self._occupancy.get_subscription_count() + self._distance.get_subscription_count()
+        watchers = sum(output.get_subscription_count() for output in self._outputs)
         newcomer, self._watchers = watchers > self._watchers, watchers
         if watchers == 0 or not self._schedule.due() or (self._mapper.revision == self._revision and not newcomer):
             return
@@ -87,11 +90,21 @@ class FreeSpaceOutput:
         c = self._configuration
         around = (viewpoint_m, c.radius_m) if c.radius_m > 0 else (None, None)
         try:
-            distances = self._mapper.distance_slice(c.bottom_m, c.top_m, self._resolution_m, *around, unknown=c.unknown)
+            distances = self._mapper.distance_slice(
+                c.bottom_m,
+                c.top_m,
+                self._resolution_m,
+                *around,
+                unknown=c.unknown,
+                with_heights=self._heights.get_subscription_count() > 0,
+            )
         except ValueError as error:
             self._node.report("no free space", f"{self._occupancy.topic_name}: {error}")
             return
         self._shown = True
+        # Heights first: who waits for the grid then has them.
+        if distances.heights_m is not None:
+            self._heights.publish(slice_to_heights(distances, stamp_ns, self._frame_id))
         if self._occupancy.get_subscription_count():
             self._occupancy.publish(slice_to_occupancy(distances, stamp_ns, self._frame_id))
         if self._distance.get_subscription_count():

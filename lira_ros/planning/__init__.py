@@ -1,0 +1,1 @@
+"""What planners need of the instances: goals beside one, filter masks, meshes for collision checks, searches."""

@@ -55,9 +55,6 @@ REPORT_PERIOD_S = 5.0  # as often as a warning is repeated, and a silent input i
 # A clock that goes back by less than this is jitter of two /clock messages, not a looped bag.
 CLOCK_JUMP_S = 0.5
 
-# Stamps further from the clock than this are those of a recording without /clock; their age says nothing.
-LARGEST_AGE_S = 3600.0
-
 
 @dataclass(frozen=True)
 class NodeConfiguration:
@@ -73,6 +70,8 @@ class LiraNode(LifecycleNode):
 
     node_name: ClassVar[str]
     configuration_class: ClassVar[type[NodeConfiguration]]
+    # Which values the sentence of the diagnostics names while all is well.
+    headline: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, neighbors: Sequence[type[LiraNode]] = (), **node_arguments: Any) -> None:
         """Create the node; ``node_arguments`` go to rclpy (context, namespace, parameter_overrides, cli_args).
@@ -168,6 +167,16 @@ class LiraNode(LifecycleNode):
         return self._state
 
     @property
+    def steady_clock(self) -> Clock:
+        """Return the clock of waits and of looking after things, which no simulated time stops."""
+        return self._steady_clock
+
+    @property
+    def steady_clock(self) -> Clock:
+        """Return the clock of waits and of looking after things, which no simulated time stops."""
+        return self._steady_clock
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """Return the current subscriptions made with subscribe()."""
         return tuple(self._inputs)
@@ -187,17 +196,18 @@ class LiraNode(LifecycleNode):
         *,
         required: bool = True,
         raw: bool = False,
+        role: str = "",
     ) -> Input:
         """Subscribe until deactivation or unsubscribe(); QoS by ``qos_overrides.<topic>.subscription.*``.
 
         ``callback`` must only queue work; what it raises is reported and the node lives on. A required input that
-        is silent for 5 s is named in log and diagnostics. raw: the callback gets serialised bytes.
+        is silent for 5 s is named in log and diagnostics. raw: the callback gets serialised bytes. role: what the
+        input is called in diagnostics, where ``topic`` is a resolved name already.
         """
-        entry = Input(self, message_type, topic, profile, required)
+        entry = Input(self, message_type, topic, profile, required, role)
 
         def received(message: Any) -> None:
             entry.received(message)
-            self.statistics.arrived(entry.topic)
             try:
                 callback(message)
             except Exception as error:
@@ -500,28 +510,24 @@ class LiraNode(LifecycleNode):
                     f"{entry.topic}: expected one publisher, got {len(publishers)}: {', '.join(sorted(publishers))}",
                 )
         status = to_status(
-            self.get_fully_qualified_name(), self._state, self.statistics, waiting, self._error, self._extra()
+            self.get_fully_qualified_name(),
+            self._state,
+            self.statistics,
+            waiting,
+            self._error,
+            self._extra(),
+            self.headline,
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
     def _extra(self) -> dict[str, object]:
-        extra: dict[str, object] = {}
-        for entry in self._inputs:
-            extra[f"{entry.topic} messages"] = entry.messages
-            if entry.messages:
-                extra[f"{entry.topic} silent_s"] = f"{entry.silent_for_s():.2f}"
-            if entry.last_stamp_ns is not None:
-                age_s = (self.get_clock().now().nanoseconds - entry.last_stamp_ns) / 1e9
-                if abs(age_s) < LARGEST_AGE_S:
-                    extra[f"{entry.topic} age_s"] = f"{age_s:.3f}"
+        extra: dict[str, object] = {f"input {entry.role}": entry.describe() for entry in self._inputs}
+        extra.update(self._diagnosed())
         lengths = self.worker.lengths()
         for name, counters in self.worker.statistics().items():
-            extra[f"queue {name} length"] = lengths[name]
-            extra[f"queue {name} processed"] = counters.processed
-            extra[f"queue {name} dropped"] = counters.dropped
-        extra.update(self._diagnosed())
+            extra[f"queue {name}"] = f"{lengths[name]} waiting, {counters.processed} done, {counters.dropped} dropped"
         return extra
 
     def _diagnosed(self) -> dict[str, object]:

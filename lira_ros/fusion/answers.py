@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from lira_ros.reasoning.contracts import Candidate, CandidateSet
 
 class Answers:
     """Keeps who answered what, and turns words and silence into opinions on the instances, which the fusion owns."""
+
+    STATE: ClassVar[dict[str, Any]] = {"_answered": dict[int, dict[str, str]], "_opinionated": set[str]}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -55,6 +56,8 @@ class _View:
 
 class BestViews:
     """At most MAX_VIEWS views of one instance, from different sides, one a keyframe."""
+
+    STATE: ClassVar[dict[str, Any]] = {"_views": dict[int, _View]}
 
     def __init__(self) -> None:
         self._views: dict[int, _View] = {}
@@ -145,6 +148,7 @@ class BestViews:
                 direction=view.direction_from(center),
             )
             for view in best[:count]
+            if view.jpeg is not None or view.keyframe_id in keyframes
         )
 
 

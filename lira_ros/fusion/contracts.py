@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.reasoning.contracts import Attributes, Opinion
+from lira_ros.state.columns import Array
 
 
 class Conformity(IntEnum):
@@ -100,6 +101,8 @@ class OrientedBox:
 
     T_map_box: NDArray[np.float64]
     size_m: NDArray[np.float64]
+
+    STATE: ClassVar[dict[str, Any]] = {"T_map_box": Array("<f8", (4, 4)), "size_m": Array("<f8", (3,))}
 
     def corners(self) -> NDArray[np.float64]:
         """Return the (8, 3) corners in the map frame, bottom four first."""

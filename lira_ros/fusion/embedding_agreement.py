@@ -8,6 +8,7 @@ reach, measured on the masks of one answer, which show different things.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ SMALLEST_RANGE = 0.05
 
 class EmbeddingAgreement:
     """Agreement of embeddings in [0, 1], by their length, as one length stands for one model."""
+
+    STATE: ClassVar[dict[str, Any]] = {"_baseline": dict[int, tuple[float, int]]}
 
     def __init__(self) -> None:
         self._baseline: dict[int, tuple[float, int]] = {}  # mean cosine of different things, and of how many pairs

@@ -123,6 +123,19 @@ class FusionEngine(Protocol):
     def reset(self) -> None:
         """Forget everything; ``revision`` goes on, so that a delta since before is not mistaken for a current one."""
 
+    def export_state(self) -> bytes:
+        """Return all that is known as bytes, so that another engine of the same method goes on from here.
+
+        Images of keyframes are not part of it, nor answers that wait for a keyframe.
+        """
+
+    def import_state(self, data: bytes) -> None:
+        """Go on from what export_state() gave, in place of what is known; ``revision`` goes on.
+
+        The keyframes of then are to be added again; they are not fused a second time. Raises StateError, which says
+        what was expected and what was found, with everything as it was.
+        """
+
     @property
     def revision(self) -> int:
         """Return the revision of the published instances, +1 whenever any of them changed."""

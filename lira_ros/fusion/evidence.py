@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from lira_ros.fusion.lifting import cells_of, resampled, unpack
 from lira_ros.fusion.opinions import OpinionVotes
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.contracts import Candidate
+from lira_ros.state.columns import Array
 
 # Log-odds of the OctoMap sensor model (Hornung et al. 2013): hit 0.7, miss 0.4.
 HIT_LOG_ODDS = math.log(0.7 / 0.3)
@@ -54,6 +56,15 @@ class VoxelEvidence:
     moves with it.
     """
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "keys": Array("<i8", ("voxels",)),
+        "hits": Array("<f4", ("voxels",)),
+        "views": Array("<f4", ("voxels",)),
+        "colors": Array("<f4", ("voxels", 3)),
+        "color_weights": Array("<f4", ("voxels",)),
+        "keyframe_ids": Array("<i4", ("voxels",)),
+    }
+
     def __init__(self) -> None:
         self.keys: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.hits: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
@@ -61,6 +72,11 @@ class VoxelEvidence:
         self.colors: NDArray[np.float32] = np.zeros((0, 3), dtype=np.float32)
         self.color_weights: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self.keyframe_ids: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+
+    def check_state(self) -> None:
+        """Raise ValueError when the keys are none or do not ascend."""
+        if len(self.keys) and (int(self.keys[0]) < 0 or not (self.keys[1:] > self.keys[:-1]).all()):
+            raise ValueError("voxel keys must not be negative, and must ascend")
 
     def share(self) -> NDArray[np.float32]:
         """Return (N,) hits / views, 0 where no view counted."""
@@ -174,6 +190,13 @@ class Claim:
     shape: tuple[int, int]
     cells: int
 
+    STATE: ClassVar[dict[str, Any]] = {"bits": Array("|u1", ("bytes",)), "shape": tuple[int, int], "cells": int}
+
+    def check_state(self) -> None:
+        """Raise ValueError when the bits are not those of such a mask."""
+        if min(self.shape) < 0 or -(-self.shape[0] * self.shape[1] // 8) != len(self.bits):
+            raise ValueError(f"mask of {self.shape[0]} x {self.shape[1]} cells: has {len(self.bits)} bytes")
+
     @classmethod
     def of(cls, grid_mask: NDArray[np.bool_]) -> Claim:
         """Pack a (h, w) mask."""
@@ -210,6 +233,30 @@ class InstanceEvidence:
     extent_m: float = 0.0
     color: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of lifting.cells_of
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "id": int,
+        "merged_from": set[int],
+        "voxels": VoxelEvidence,
+        "votes": ExistenceVotes,
+        "first_seen_ns": int,
+        "last_seen_ns": int,
+        "claims": dict[int, Claim],
+        "instructions": set[str],
+        "names": dict[str, float],
+        "name_weight": float,
+        "score_sum": float,
+        "score_weight": float,
+        "supports": dict[str, float],
+        "opinions": dict[str, OpinionVotes],
+        "embedding": Array("<f8", ("embedding",)),
+        "views": BestViews,
+        "center": Array("<f8", (3,)),
+        "radius_m": float,
+        "extent_m": float,
+        "color": Array("<f8", (3,)),
+        "cells": Array("<i8", ("cells",)),
+    }
 
     def describe(self, candidate: Candidate, weight: float, instruction_id: str) -> None:
         """Add what a candidate says about name, support and meaning; ``weight`` is the quality of the view."""
@@ -275,7 +322,9 @@ class InstanceEvidence:
 
     def forget_keyframe(self, keyframe_id: int) -> None:
         """Fold the votes up to a keyframe that is forgotten into one number."""
-        self.claims.pop(keyframe_id, None)
+        # Of a map that was loaded, older keyframes may never have come back.
+        for old in [key for key in self.claims if key <= keyframe_id]:
+            del self.claims[old]
         for votes in self.opinions.values():
             votes.fold(keyframe_id)
         self.votes.fold(keyframe_id)

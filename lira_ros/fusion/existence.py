@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 # Clamped as in OctoMap (Hornung et al. 2013), 0.12 ... 0.97, so that what has changed is learned again.
 LARGEST_LOG_ODDS = math.log(0.97 / 0.03)
@@ -90,11 +91,13 @@ class _Sum:
 class ExistenceVotes:
     """The votes of keyframes on one instance, one each; those of forgotten keyframes as their sum."""
 
+    STATE: ClassVar[dict[str, Any]] = {"_votes": dict[int, Vote], "_newest": int, "_folded": _Sum}
+    _sum: _Sum | None = None  # of all, None when votes have changed
+
     def __init__(self) -> None:
         self._votes: dict[int, Vote] = {}
         self._newest = 0
         self._folded = _Sum()
-        self._sum: _Sum | None = None  # of all, None when votes have changed
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._votes)

@@ -22,7 +22,6 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +48,7 @@ from lira_ros.fusion.evidence import (
     InstanceEvidence,
 )
 from lira_ros.fusion.existence import Vote
+from lira_ros.fusion.instance_state import InstanceFusionState, Looks, Reading
 from lira_ros.fusion.intake import Intake
 from lira_ros.fusion.lifecycle import Lifecycle
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
@@ -59,6 +59,7 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import CandidateSet
+from lira_ros.state.columns import StateError, adopt, from_bytes, to_bytes
 
 # An instance that was not matched but lies in the mask of another may have been swallowed, which is the commoner
 # fault of the two: half a vote against.
@@ -74,22 +75,13 @@ UP_CHANGE = np.cos(np.radians(0.5))
 FLOOR_CHANGE_M = 0.01
 
 
+# What the bytes of a state say of themselves.
+STATE_NAME = "instances of keyframes"
 # Sizes of voxels that agree to float32, as messages carry them, are the same.
 VOXEL_SIZE_TOLERANCE = 1e-5
 
 # Corrections of poses that move nothing in view by more than this part of a voxel change no voxel to speak of.
 NOTICEABLE_VOXELS = 0.25
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """What became of a candidate: the instance that took it, and the quality of the view."""
-
-    candidate_id: int
-    label: str
-    label_confidence: float
-    instance_id: int
-    quality: float
 
 
 class InstanceFusion:
@@ -110,11 +102,12 @@ class InstanceFusion:
         self._intake = Intake(configuration)
         self._poses: dict[int, NDArray[np.float64]] = {}  # of every keyframe, that under which its voxels were lifted
         self._corrected: dict[int, NDArray[np.float64]] = {}  # told before the keyframe itself came
+        self._awaited: set[int] = set()  # keyframes that were fused before the state was saved, and come back
         self._surfaces = FragmentSurfaces(configuration.max_fragments, configuration.fragment_min_weight)
         self._association = Association(configuration, self._keyframes)
         self._method = self._make_method(self._association)
         self._publication = Publication(configuration, self._surfaces, revision)
-        self._looks: dict[int, dict[tuple[bytes, ...], list[_Reading]]] = {}  # by keyframe id, then by masks
+        self._looks: Looks = {}
         self._answers = Answers(self._evidence, self._dirty, self._keyframes, self._association)
         self._life = Lifecycle(configuration, self._evidence, self._dirty, self._keyframes, self._method.counts_against)
         self._up = np.array([0.0, 0.0, 1.0])  # REP-103, until the first keyframe tells
@@ -133,13 +126,16 @@ class InstanceFusion:
         if not self._intake.takes(keyframe, self._keyframes.get(keyframe.id)):
             return ()
         stored = StoredKeyframe(keyframe)
-        corrected = self._corrected.pop(keyframe.id, None)
-        if corrected is not None:
-            stored.place(corrected)
-        self._keyframes[keyframe.id] = stored
-        self._poses[keyframe.id] = stored.T_map_camera
-        self._take_gravity(stored)
-        self._look_for_free_space(self._evidence.values(), (stored,))
+        if keyframe.id in self._awaited:
+            self._take_back(stored)
+        else:
+            corrected = self._corrected.pop(keyframe.id, None)
+            if corrected is not None:
+                stored.place(corrected)
+            self._keyframes[keyframe.id] = stored
+            self._poses[keyframe.id] = stored.T_map_camera
+            self._take_gravity(stored)
+            self._look_for_free_space(self._evidence.values(), (stored,))
         outcomes: list[Outcome | FusionError] = []
         for candidates in self._intake.waited_for(keyframe.id):
             try:
@@ -296,6 +292,75 @@ class InstanceFusion:
         """Forget everything; ``revision`` goes on, so that a delta since before is not mistaken for a current one."""
         self._start(self.revision + 1)
 
+    # ---------------------------------------------------------------- state
+
+    def export_state(self) -> bytes:
+        """Return all that is known as bytes, but for the images of keyframes and answers that wait for a keyframe."""
+        self._publish()
+        for stored in self._keyframes.values():
+            for evidence in self._evidence.values():
+                evidence.views.keep(stored)
+        state = InstanceFusionState(
+            method=self._configuration.method,
+            voxel_size_m=self._configuration.voxel_size_m,
+            evidence=self._evidence,
+            keyframes=self._awaited | self._keyframes.keys(),
+            poses=self._poses,
+            corrected=self._corrected,
+            surfaces=self._surfaces,
+            looks=self._looks,
+            answers=self._answers,
+            life=self._life,
+            intake=self._intake,
+            up=self._up,
+            floor_height_m=self._floor_height_m,
+            counts=self._counts,
+            measured=self._publication.measured(),
+            learned=self._method.export_state(),
+        )
+        return to_bytes(state, InstanceFusionState, STATE_NAME)
+
+    def import_state(self, data: bytes) -> None:
+        """Go on from what export_state() gave; raises StateError with everything as it was.
+
+        Keyframes that were fused then are only kept when they come again.
+        """
+        state: InstanceFusionState = from_bytes(data, InstanceFusionState, STATE_NAME)
+        state.check(self._configuration)
+        before = dict(vars(self))
+        try:
+            self._start(self.revision + 1)
+            self._method.import_state(state.learned)
+            self._evidence.update(state.evidence)
+            self._awaited = state.keyframes
+            self._poses, self._corrected, self._looks = state.poses, state.corrected, state.looks
+            adopt(self._surfaces, state.surfaces)
+            adopt(self._answers, state.answers)
+            adopt(self._life, state.life)
+            adopt(self._intake, state.intake)
+            self._up, self._floor_height_m, self._counts = state.up, state.floor_height_m, state.counts
+            self._publication.restore(self._evidence, state.measured, self._up, self._floor_height_m)
+        except Exception as error:
+            vars(self).clear()
+            vars(self).update(before)
+            if isinstance(error, ValueError) and not isinstance(error, StateError):
+                raise StateError(f"{STATE_NAME}: {error}") from error
+            raise
+
+    def _take_back(self, stored: StoredKeyframe) -> None:
+        """Keep a keyframe that took part before the state was saved; what it says is known."""
+        self._awaited.discard(stored.id)
+        told = stored.T_map_camera
+        stored.place(self._poses.setdefault(stored.id, told))
+        self._keyframes[stored.id] = stored
+        shape = stored.grid(stored.depth_mm).shape
+        for evidence in self._evidence.values():
+            claim = evidence.claims.get(stored.id)
+            if claim is not None and claim.shape != shape:  # of a camera of another size
+                del evidence.claims[stored.id]
+        self._method.keyframe_returned(stored)
+        self.correct_poses({stored.id: told}, {})
+
     # ---------------------------------------------------------------- output
 
     @property
@@ -352,6 +417,10 @@ class InstanceFusion:
         stored = self._keyframes.pop(keyframe_id)
         self._looks.pop(keyframe_id, None)
         self._answers.forget_keyframe(keyframe_id)
+        for old in [key for key in self._awaited if key < keyframe_id]:
+            self._awaited.discard(old)
+            self._looks.pop(old, None)
+            self._answers.forget_keyframe(old)
         for evidence in self._evidence.values():
             evidence.views.keep(stored)
             evidence.forget_keyframe(keyframe_id)
@@ -422,14 +491,14 @@ class InstanceFusion:
             for candidate in (item.candidate, *item.also):
                 self._answers.take(self._evidence[taken[c]], candidate, self._quality(item), candidates)
         self._looks.setdefault(stored.id, {})[looks] = [
-            _Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
+            Reading(candidate.id, candidate.label, candidate.label_confidence, taken[c], self._quality(item))
             for c, item in enumerate(lifted)
             if c in taken
             for candidate in (item.candidate, *item.also)
         ]
         self._life.settle(stored, self._up)
 
-    def _describe_again(self, candidates: CandidateSet, readings: list[_Reading]) -> None:
+    def _describe_again(self, candidates: CandidateSet, readings: list[Reading]) -> None:
         """Take up the words of an answer whose masks are those of an earlier answer about the same keyframe.
 
         A back end that looks first and reads the instruction then shows every instruction the same masks: that is one

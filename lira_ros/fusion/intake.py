@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.engine import FusionError, Outcome, Refusal, fault_of
@@ -14,6 +15,8 @@ from lira_ros.reasoning.contracts import CandidateSet
 
 class Intake:
     """Counts what was refused, and keeps answers that came before their keyframe."""
+
+    STATE: ClassVar[dict[str, Any]] = {"_forgotten_up_to": int, "_cleared": set[int]}
 
     def __init__(self, configuration: FusionConfiguration) -> None:
         self.refused: Counter[str] = Counter()

@@ -11,16 +11,19 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.association import Association, LiftedCandidate
 from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
 from lira_ros.fusion.evidence import InstanceEvidence
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe, look_up
 from lira_ros.fusion.method import SMALLEST_SCORE, Meeting, Votes, view_weight
 from lira_ros.mapping.voxel import contained_in
+from lira_ros.state.columns import Array, adopt, from_bytes, to_bytes
 
 # Observations of a voxel in MLLM-For3D.
 MOST_VIEWS = 8
@@ -151,27 +154,63 @@ class Observation:
         # From "nobody knows" to "certain": half of the masks that a model gives score 0 are right.
         self.probability = 0.5 + 0.5 * max(candidate.candidate.score, SMALLEST_SCORE)
         self.embedding = candidate.candidate.embedding
-        self._keyframe = weakref.ref(stored)
+        self.keyframe_id = stored.id
         self._keys = candidate.keys
-        self._T_map_camera = stored.T_map_camera
+        self._moved = False
+        self.attach(stored)
         self._keep(mask)
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "keyframe_id": int,
+        "probability": float,
+        "embedding": Array("<f4", ("embedding",)),
+        "_keys": Array("<i8", ("voxels",)),
+        "_moved": bool,
+        "_shape": tuple[int, int],
+        "_corner": tuple[int, int],
+        "_part_shape": tuple[int, int],
+        "_bits": Array("|u1", ("bytes",)),
+    }
+    _keyframe: weakref.ref[StoredKeyframe] | None = None
+    _T_map_camera: NDArray[np.float64] | None = None
+
+    def check_state(self) -> None:
+        """Raise ValueError when the mask contradicts itself."""
+        ends = np.add(self._corner, self._part_shape)
+        if min(*self._corner, *self._part_shape) < 0 or (ends > self._shape).any():
+            raise ValueError(f"mask of {self._shape}: a part of {self._part_shape} at {self._corner} is not in it")
+        if -(-self._part_shape[0] * self._part_shape[1] // 8) != len(self._bits):
+            raise ValueError(f"mask of {self._part_shape}: has {len(self._bits)} bytes")
+
+    def attach(self, stored: StoredKeyframe) -> None:
+        """Take the keyframe for that of the observation."""
+        self._keyframe = weakref.ref(stored)
+        self._T_map_camera = stored.T_map_camera
+
+    def fits(self, stored: StoredKeyframe) -> bool:
+        """Tell whether the mask is one of this keyframe."""
+        return self._shape == (stored.camera.height_px, stored.camera.width_px)
+
+    def note_motion(self) -> None:
+        """Take note of whether the keyframe was moved since the mask was lifted."""
+        stored = self.keyframe
+        self._moved |= stored is not None and stored.T_map_camera is not self._T_map_camera
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        self._window = (
-            (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-            if len(rows)
-            else (slice(0, 0), slice(0, 0))
-        )
-        self._shape = mask.shape
-        part = mask[self._window]
-        self._part_shape = part.shape
-        self._bits = np.packbits(part)
+        self._shape: tuple[int, int] = (mask.shape[0], mask.shape[1])
+        self._corner = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
+        self._part_shape = (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1) if len(rows) else (0, 0)
+        self._bits = np.packbits(mask[self._window()])
+
+    def _window(self) -> tuple[slice, slice]:
+        (row, column), (height, width) = self._corner, self._part_shape
+        return slice(row, row + height), slice(column, column + width)
 
     @property
     def keyframe(self) -> StoredKeyframe | None:
         """Return the keyframe, None when it was forgotten."""
-        return self._keyframe()
+        return None if self._keyframe is None else self._keyframe()
 
     @property
     def nbytes(self) -> int:
@@ -182,7 +221,7 @@ class Observation:
         """Return the (H, W) mask."""
         mask = np.zeros(self._shape, dtype=np.bool_)
         part = np.unpackbits(self._bits, count=self._part_shape[0] * self._part_shape[1])
-        mask[self._window] = part.view(np.bool_).reshape(self._part_shape)
+        mask[self._window()] = part.view(np.bool_).reshape(self._part_shape)
         return mask
 
     def lifted(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -191,7 +230,7 @@ class Observation:
         A voxel is up to half its size away from what was measured in it, and farther on noisy depth.
         """
         stored = self.keyframe
-        if stored is None or stored.T_map_camera is not self._T_map_camera:
+        if stored is None or self._moved or stored.T_map_camera is not self._T_map_camera:
             return np.zeros(len(keys), dtype=np.bool_)
         return contained_in(keys, self._keys)
 
@@ -200,6 +239,12 @@ class Observation:
         self._keep(self.mask() | other.mask())
         self._keys = np.union1d(self._keys, other._keys)
         self.probability = max(self.probability, other.probability)
+
+
+@dataclass
+class _LabelFreeState:
+    embeddings: EmbeddingAgreement
+    observations: dict[int, list[Observation]]  # by instance id
 
 
 class LabelFree(Votes):
@@ -211,6 +256,36 @@ class LabelFree(Votes):
     def __init__(self, configuration: FusionConfiguration, association: Association) -> None:
         super().__init__(configuration, association)
         self._observations: OrderedDict[int, list[Observation]] = OrderedDict()
+        # Of a state that was taken up, by keyframe: instance and observation, until the keyframe is there again.
+        self._awaited: dict[int, list[tuple[int, Observation]]] = {}
+
+    def export_state(self) -> bytes:
+        """Return the observations, and what was learned about embeddings."""
+        observations = {key: [item for item in items if item.keyframe] for key, items in self._observations.items()}
+        for items in self._awaited.values():
+            for instance_id, observation in items:
+                observations.setdefault(instance_id, []).append(observation)
+        for items_of in observations.values():
+            items_of.sort(key=lambda item: item.keyframe_id)
+            for observation in items_of:
+                observation.note_motion()
+        return to_bytes(_LabelFreeState(self._embeddings, observations), _LabelFreeState, "views of instances")
+
+    def import_state(self, data: bytes) -> None:
+        """Take up observations, which count again when their keyframes are there."""
+        state: _LabelFreeState = from_bytes(data, _LabelFreeState, "views of instances")
+        adopt(self._embeddings, state.embeddings)
+        for instance_id, observations in state.observations.items():
+            self._observations[instance_id] = []
+            for observation in observations:
+                self._awaited.setdefault(observation.keyframe_id, []).append((instance_id, observation))
+
+    def keyframe_returned(self, stored: StoredKeyframe) -> None:
+        """Let what the keyframe showed count again."""
+        for instance_id, observation in self._awaited.pop(stored.id, ()):
+            if observation.fits(stored):
+                observation.attach(stored)
+                self._observations.setdefault(instance_id, []).append(observation)
 
     def votes_on_known(self, meeting: Meeting, m: int, c: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Put what all views say together in the place of what they said without the new one.

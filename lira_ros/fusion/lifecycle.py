@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,16 @@ NANOSECONDS = 1e-9
 class Lifecycle:
     """Merges, splits, reunites and forgets the instances of a fusion, which owns them and the keyframes."""
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "merged_into": dict[int, int],
+        "counts": dict[str, int],
+        "_together": dict[tuple[int, int], int],
+        "_apart": dict[tuple[int, int], int],
+        "_in_pieces": set[int],
+        "_gone": dict[int, InstanceEvidence],
+        "last_id": int,
+    }
+
     def __init__(
         self,
         configuration: FusionConfiguration,
@@ -60,6 +71,12 @@ class Lifecycle:
         self._in_pieces: set[int] = set()  # looked at again with every keyframe that shows them
         self._gone: dict[int, InstanceEvidence] = {}  # seen to be gone, in order
         self.last_id = 0
+
+    def check_state(self) -> None:
+        """Raise ValueError when ids end in a circle, or counts are missing."""
+        check_merged(self.merged_into)
+        if self.counts.keys() != {"merged", "split", "moved", "pruned"}:
+            raise ValueError(f"counts: found those of {', '.join(self.counts)}")
 
     def new_id(self) -> int:
         """Return an id that no instance had."""
@@ -286,6 +303,20 @@ class Lifecycle:
         for evidence in weakest[:excess]:
             self.remove(evidence.id)
             self.counts["pruned"] += 1
+
+
+def check_merged(merged_into: Mapping[int, int]) -> None:
+    """Raise ValueError when following ids to those that they ended in comes back to one of them."""
+    known: set[int] = set()
+    for start in merged_into:
+        path: set[int] = set()
+        number = start
+        while number in merged_into and number not in known:
+            if number in path:
+                raise ValueError(f"instance {start} ends in itself")
+            path.add(number)
+            number = merged_into[number]
+        known |= path
 
 
 def _was_seen_empty(evidence: InstanceEvidence) -> bool:

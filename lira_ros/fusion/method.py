@@ -19,6 +19,7 @@ from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
 from lira_ros.fusion.evidence import HIT_LOG_ODDS, InstanceEvidence
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe
 from lira_ros.mapping.voxel import contained_in
+from lira_ros.state.columns import StateError, adopt, from_bytes, to_bytes
 
 # Weights of the agreements besides overlap (in [0, 1]): enough to decide between equals, too little to override
 # geometry.
@@ -85,6 +86,18 @@ class FusionMethod(ABC):
     def __init__(self, configuration: FusionConfiguration, association: Association) -> None:
         self._configuration = configuration
         self._association = association
+
+    def export_state(self) -> bytes:
+        """Return what the method itself learned so far, as bytes; b"" for nothing."""
+        return b""
+
+    def import_state(self, data: bytes) -> None:
+        """Take up what export_state() gave, in a method that saw nothing yet; raises StateError."""
+        if data:
+            raise StateError(f"fusion.method {self._configuration.method}: expected nothing, found {len(data)} bytes")
+
+    def keyframe_returned(self, stored: StoredKeyframe) -> None:  # noqa: B027 - most methods keep nothing of keyframes
+        """Take note that a keyframe is there again of which a state was taken up."""
 
     @abstractmethod
     def meet(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> Meeting:
@@ -173,6 +186,14 @@ class Votes(Geometry):
     def __init__(self, configuration: FusionConfiguration, association: Association) -> None:
         super().__init__(configuration, association)
         self._embeddings = EmbeddingAgreement()
+
+    def export_state(self) -> bytes:
+        """Return what was learned about embeddings."""
+        return to_bytes(self._embeddings, EmbeddingAgreement, "embeddings")
+
+    def import_state(self, data: bytes) -> None:
+        """Take up what was learned about embeddings."""
+        adopt(self._embeddings, from_bytes(data, EmbeddingAgreement, "embeddings"))
 
     def meet(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> Meeting:
         """Compare by overlap first; name, colour and meaning decide between equals."""

@@ -8,7 +8,7 @@ The weights let no view outvote two others, so one wrong answer does not decide 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from lira_ros.reasoning.contracts import Opinion
 
@@ -37,6 +37,17 @@ class ViewOpinion(NamedTuple):
 
 class OpinionVotes:
     """Votes of views on one instance for one instruction."""
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "model": str,
+        "views": dict[int, ViewOpinion],
+        "_folded_up_to": int,
+        "_weight": float,
+        "_confidence": float,
+        "_wanted": int,
+        "_named": int,
+        "_count": int,
+    }
 
     def __init__(self) -> None:
         self.model = ""  # that named the instance last, or was silent when none ever did

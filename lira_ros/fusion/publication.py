@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import cv2
 import numba
@@ -21,6 +22,7 @@ from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.color import color_deviation, color_shares
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.reasoning.measurement import measure
+from lira_ros.state.columns import Array
 
 # A thing on or in a larger one is told from a part of it by its colour: smaller than this share of the larger one,
 # another colour by this distance in CIELAB (ten just noticeable differences of 2.3; shading within one piece of
@@ -42,7 +44,7 @@ REMEASURE_SHARE = 0.02
 
 
 @dataclass
-class _Measured:
+class Measured:
     """Attributes and box, and what they were measured on."""
 
     keys: NDArray[np.int64]
@@ -53,6 +55,17 @@ class _Measured:
     box: OrientedBox
     colors: dict[str, float]
     color_deviation: float
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "keys": Array("<i8", ("voxels",)),
+        "up": Array("<f8", (3,)),
+        "floor_height_m": float,
+        "supported_by": str,
+        "attributes": Attributes,
+        "box": OrientedBox,
+        "colors": dict[str, float],
+        "color_deviation": float,
+    }
 
     def holds(self, keys: NDArray[np.int64], up: NDArray[np.float64], floor_height_m: float, supported_by: str) -> bool:
         """Tell whether it still holds for these voxels and this direction of gravity."""
@@ -76,7 +89,7 @@ class _Entry:
     lab: NDArray[np.float32]  # (3,) mean colour in CIELAB
     confirmed: bool
     instance: Instance | None = None
-    measured: _Measured | None = None
+    measured: Measured | None = None
 
 
 class Publication:
@@ -87,6 +100,7 @@ class Publication:
         self._configuration = configuration
         self._surfaces = surfaces
         self._entries: dict[int, _Entry] = {}
+        self._restored: dict[int, Measured] = {}
 
     def instances(self) -> tuple[Instance, ...]:
         """Return the published instances by ascending id."""
@@ -96,6 +110,25 @@ class Publication:
     def touched_by(self, surface: FragmentSurface) -> set[int]:
         """Return the ids of instances within the bounds of a fragment."""
         return {key for key, item in self._entries.items() if surface.overlaps(item.low, item.high)}
+
+    def measured(self) -> dict[int, Measured]:
+        """Return what was measured of instances, by id."""
+        return {key: entry.measured for key, entry in sorted(self._entries.items()) if entry.measured is not None}
+
+    def restore(
+        self,
+        evidence: Mapping[int, InstanceEvidence],
+        measured: Mapping[int, Measured],
+        up: NDArray[np.float64],
+        floor_height_m: float,
+    ) -> None:
+        """Derive everything anew, but keep what was measured where it still holds."""
+        for item in measured.values():
+            if np.array_equal(item.up, up):
+                item.up = up  # it is compared by identity
+        self._restored = dict(measured)
+        self.update(evidence, set(evidence), up, floor_height_m)
+        self._restored = {}
 
     def update(
         self, evidence: Mapping[int, InstanceEvidence], dirty: set[int], up: NDArray[np.float64], floor_height_m: float
@@ -107,6 +140,7 @@ class Publication:
                 changed = True
         for instance_id in sorted(dirty & set(evidence)):
             entry = self._derive(evidence[instance_id])
+            entry.measured = self._restored.get(instance_id)
             if instance_id in self._entries:
                 entry.instance = self._entries[instance_id].instance
                 entry.measured = self._entries[instance_id].measured
@@ -207,7 +241,7 @@ class Publication:
             attributes = measure(points, voxel_colors, up, floor_height_m, supported_by=supported_by)
             box = oriented_box(points, up, 0.5 * configuration.voxel_size_m)
             shares, deviation = color_shares(voxel_colors), color_deviation(voxel_colors)
-            item.measured = _Measured(keys, up, floor_height_m, supported_by, attributes, box, shares, deviation)
+            item.measured = Measured(keys, up, floor_height_m, supported_by, attributes, box, shares, deviation)
         label, confidence = evidence.label()
         total = sum(evidence.names.values())
         return Instance(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import OrderedDict
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lira_ros.fusion.lifting import KEY_BITS, KEY_OFFSET, pack, unpack
 from lira_ros.geometry.pose import inverse
-from lira_ros.mapping.fragment import BLOCK_SIZE, Fragment
+from lira_ros.mapping.fragment import BLOCK_SIZE, VOXELS_PER_BLOCK, Fragment
+from lira_ros.state.columns import Array
 
 # Distances are kept as 8-bit fractions of the truncation distance: a step of 1 mm at a truncation of 0.12 m.
 DISTANCE_STEPS = 127.0
@@ -29,6 +30,20 @@ FLYING = 2
 class FragmentSurface:
     """The signed distances of one fragment, compact, for looking up."""
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "id": int,
+        "revision": int,
+        "voxel_size_m": float,
+        "truncation_m": float,
+        "keys": Array("<i8", ("blocks",)),
+        "distances": Array("|i1", ("blocks", VOXELS_PER_BLOCK)),
+        "_low": Array("<f8", (3,)),
+        "_high": Array("<f8", (3,)),
+        "T_fragment_map": Array("<f8", (4, 4)),
+        "low": Array("<f8", (3,), finite=False),  # of a fragment without voxels there is no box
+        "high": Array("<f8", (3,), finite=False),
+    }
+
     def __init__(self, fragment: Fragment, min_weight: float) -> None:
         self.id = fragment.id
         self.revision = fragment.revision
@@ -44,6 +59,13 @@ class FragmentSurface:
         blocks = fragment.block_coordinates if len(keys) else np.zeros((1, 3), dtype=np.int32)
         self._low, self._high = blocks.min(axis=0) * edge, (blocks.max(axis=0) + 1) * edge
         self.place(fragment.T_map_fragment)
+
+    def check_state(self) -> None:
+        """Raise ValueError for what no fragment has."""
+        if not (self.voxel_size_m > 0 and self.truncation_m > 0):
+            raise ValueError(f"fragment {self.id}: sizes must be positive")
+        if len(self.keys) and (int(self.keys[0]) < 0 or not (self.keys[1:] > self.keys[:-1]).all()):
+            raise ValueError(f"fragment {self.id}: block keys must not be negative, and must ascend")
 
     def place(self, T_map_fragment: NDArray[np.float64]) -> None:
         """Take over a (4, 4) pose, the first or a corrected one."""
@@ -62,8 +84,13 @@ class FragmentSurface:
 class FragmentSurfaces:
     """The newest revision of every fragment; the newest fragment that covers a place decides."""
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "_surfaces": dict[int, FragmentSurface],
+        "_poses": dict[int, tuple[int, Array("<f8", (4, 4))]],
+    }
+
     def __init__(self, max_fragments: int, min_weight: float) -> None:
-        self._surfaces: OrderedDict[int, FragmentSurface] = OrderedDict()
+        self._surfaces: dict[int, FragmentSurface] = {}
         # Poses may overtake the fragment that they are about: by fragment id, the newest revision and pose.
         self._poses: dict[int, tuple[int, NDArray[np.float64]]] = {}
         self._max_fragments = max_fragments

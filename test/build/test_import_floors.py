@@ -26,7 +26,7 @@ FLOORS = {
 }
 
 # The rooms at the border, and the rooms of the same kind that each may use besides all floors.
-BORDER = {"ros": set(), "nodes": {"ros"}, "cli": {"ros"}}
+BORDER = {"ros": set(), "nodes": {"ros"}, "cli": {"ros"}, "client": {"ros"}}
 ROOMS_WITH_ROS = {"ros", "nodes"}
 
 ROS_MODULES = {

@@ -205,11 +205,11 @@ class FeatureMaker:
         self._margin_m = margin_m
         self._encode = encode
         self._texts: dict[str, NDArray[np.float32]] = {}
-        self._agreement = EmbeddingAgreement()
+        self.agreement = EmbeddingAgreement()
 
     def look(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> KeyframeFeatures:
         """Take in a keyframe; the features are made when they are asked for."""
-        self._agreement.learn([item.candidate.embedding for item in lifted])
+        self.agreement.learn([item.candidate.embedding for item in lifted])
         return KeyframeFeatures(self, view, lifted, stored)
 
     @property
@@ -237,7 +237,7 @@ class FeatureMaker:
 
     def alike(self, first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
         """Return how much two embeddings of things agree, in [0, 1]."""
-        return self._agreement.between(first, second)
+        return self.agreement.between(first, second)
 
 
 class KeyframeFeatures:

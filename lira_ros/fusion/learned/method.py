@@ -13,11 +13,13 @@ from scipy.spatial.distance import squareform
 
 from lira_ros.fusion.association import Association, InstanceView, LiftedCandidate
 from lira_ros.fusion.configuration import FusionConfiguration
+from lira_ros.fusion.embedding_agreement import EmbeddingAgreement
 from lira_ros.fusion.evidence import HIT_LOG_ODDS, InstanceEvidence
 from lira_ros.fusion.learned.features import FeatureMaker, KeyframeFeatures
 from lira_ros.fusion.learned.network import Comparison, InstanceNetwork, stack
 from lira_ros.fusion.lifting import NEAR_SURFACE, ON_SURFACE, SEEN_THROUGH, StoredKeyframe
 from lira_ros.fusion.method import Encode, FusionMethod, Meeting, view_weight
+from lira_ros.state.columns import adopt, from_bytes, to_bytes
 
 # What is as likely the same as not is not joined.
 SAME_PROBABILITY = 0.5
@@ -58,6 +60,14 @@ class Learned(FusionMethod):
         self._network = network.eval()
         self._device = next(network.parameters()).device
         self._features = FeatureMaker(association, configuration.voxel_size_m, configuration.margin_m, encode)
+
+    def export_state(self) -> bytes:
+        """Return what was learned about embeddings."""
+        return to_bytes(self._features.agreement, EmbeddingAgreement, "embeddings")
+
+    def import_state(self, data: bytes) -> None:
+        """Take up what was learned about embeddings."""
+        adopt(self._features.agreement, from_bytes(data, EmbeddingAgreement, "embeddings"))
 
     def meet(self, view: InstanceView, lifted: list[LiftedCandidate], stored: StoredKeyframe) -> Meeting:
         """Compare by the network; pieces of one thing are joined first."""

@@ -69,6 +69,7 @@ class FusionNode(LiraNode):
 
     node_name = "fusion_node"
     configuration_class = FusionNodeConfiguration
+    headline = ("instructions", "instances")
     _judging: TableJudging | None = None
 
     def offer_services(self) -> None:
@@ -127,6 +128,14 @@ class FusionNode(LiraNode):
                 profile,
                 required=required,
             )
+
+    def deactivate(self) -> None:
+        """Show nothing any more; the instances stay."""
+        self.worker.submit(self._output.withdraw)
+
+    def withdraw(self) -> None:
+        """Show nothing any more."""
+        self._output.withdraw()
 
     def cleanup(self) -> None:
         """End the judging."""
@@ -266,6 +275,7 @@ class FusionNode(LiraNode):
     def _publish_changes(self) -> None:
         if self.state == "active":
             self._output.publish_changes()
+            self._answers.prepare()
 
     def _publish_maps(self) -> None:
         if self.state == "active":
@@ -274,7 +284,6 @@ class FusionNode(LiraNode):
     # ---- services ----------------------------------------------------------------------------------------------
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
-            self._answers.prepare()
         self._forget(same_session=True)
         response.success = True
         response.message = "all instances are forgotten; instructions stay"

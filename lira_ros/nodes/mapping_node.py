@@ -66,6 +66,7 @@ class MappingNode(LiraNode):
 
     node_name = "mapping_node"
     configuration_class = MappingNodeConfiguration
+    headline = ("frames mapped", "map keyframes", "map fragments")
 
     def offer_services(self) -> None:
         """Offer to save, load, correct, clear, reset, pause and resume."""
@@ -123,6 +124,11 @@ class MappingNode(LiraNode):
         self._cameras.close()
         self._gravity.close()
         self._close_transforms()
+
+    def withdraw(self) -> None:
+        """Show neither map nor way any more."""
+        self._surface.withdraw()
+        self._trajectory.withdraw()
 
     def cleanup(self) -> None:
         """Forget the map."""

@@ -11,8 +11,9 @@ from lira_ros.fusion.instance_map import Delta
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.instance import map_to_message, update_to_message
 from lira_ros.ros.conversions.instruction import statuses_to_message
+from lira_ros.ros.inputs import LARGEST_AGE_S
 from lira_ros.ros.instance_output import InstanceOutput
-from lira_ros.ros.node import LARGEST_AGE_S, LiraNode
+from lira_ros.ros.node import LiraNode
 from lira_ros.ros.sessions import MappingSessions
 
 
@@ -25,6 +26,7 @@ class InstanceMapOutput:
         self._map = conforming_map
         self._sessions = sessions
         self._sequence = 0
+        self._withdrawn = False
         self._stale: set[str] = set()  # instructions whose latched map is not the newest
         self._maps = node.publish_on(InstanceMap, "instance_map", qos.instance_maps())
         self._updates = node.publish_on(InstanceMapUpdate, "instance_map/updates", qos.instance_updates())
@@ -42,7 +44,7 @@ class InstanceMapOutput:
                 self._stale.discard(name)
         self._stale |= active - set(known)
         self._publish_status()
-        self._show()
+        self.show()
 
     def start_anew(self) -> None:
         """Tell everybody that the maps of all instructions are empty."""
@@ -50,7 +52,19 @@ class InstanceMapOutput:
             self._publish_cleared(status)
             self._stale.add(status.instruction_id)
         self._publish_status()
-        self._show()
+        self.show()
+
+    def show(self) -> None:
+        """Publish markers, points and detections of what conforms now."""
+        # Before the first keyframe nothing has a frame; what was queued before a deactivation shows nothing after it.
+        if self._sessions.current and self._node.state == "active":
+            shown = {item.id: self._map.view(item.id).instances for item in self._map.instructions}
+            self._output.show(shown, self._map.stamp_ns, self._sessions.map_frame)
+
+    def withdraw(self) -> None:
+        """Take down markers, points and detections, until changes are published again."""
+        self._withdrawn = True
+        self._output.show({}, self._map.stamp_ns, self._sessions.map_frame)
 
     def publish_changes(self) -> None:
         """Judge what has changed and publish it as updates."""
@@ -63,8 +77,9 @@ class InstanceMapOutput:
                 self._stale.add(change.instruction_id)
         if changes:
             self._publish_status()
-        if any(change.delta is not None for change in changes):
-            self._show()
+        if self._withdrawn or any(change.delta is not None for change in changes):
+            self._withdrawn = False
+            self.show()
 
     def publish_stale_maps(self) -> None:
         """Renew the latched full maps when one has changed."""
@@ -116,8 +131,3 @@ class InstanceMapOutput:
 
     def _publish_status(self) -> None:
         self._status.publish(statuses_to_message(self._map.statuses(), self._map.stamp_ns, self._sessions.map_frame))
-
-    def _show(self) -> None:
-        if self._sessions.current:  # before the first keyframe nothing has a frame
-            shown = {item.id: self._map.view(item.id).instances for item in self._map.instructions}
-            self._output.show(shown, self._map.stamp_ns, self._sessions.map_frame)

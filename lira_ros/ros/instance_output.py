@@ -10,12 +10,8 @@ from visualization_msgs.msg import MarkerArray
 
 from lira_ros.fusion.contracts import Instance
 from lira_ros.ros import qos
-from lira_ros.ros.conversions.instance import (
-    DetectionLabels,
-    InstanceMarkers,
-    detections_to_message,
-    instances_to_cloud,
-)
+from lira_ros.ros.conversions.instance import DetectionLabels, detections_to_message, instances_to_cloud
+from lira_ros.ros.conversions.instance_markers import instances_to_markers, markers_of_nothing
 from lira_ros.ros.node import LiraNode
 
 
@@ -23,17 +19,16 @@ class InstanceOutput:
     """The topics below instances/, all latched: whoever comes late sees what conforms now."""
 
     def __init__(self, node: LiraNode) -> None:
-        self._markers = InstanceMarkers()
         self._labels = DetectionLabels()
         self._marker_output = node.publish_on(MarkerArray, "instances/markers", qos.latched())
-        self._marker_output.publish(self._markers.clear())
+        self._marker_output.publish(markers_of_nothing())
         self._points = node.publish_on(PointCloud2, "instances/points", qos.latched())
         self._detections = node.publish_on(Detection3DArray, "instances/detections", qos.latched())
         self._label_info = node.publish_on(LabelInfo, "instances/label_info", qos.latched())
 
     def show(self, shown: Mapping[str, Sequence[Instance]], stamp_ns: int, map_frame: str) -> None:
-        """Publish the instances of all instructions, by instruction id; markers of what is gone are deleted."""
-        self._marker_output.publish(self._markers.message(dict(shown), stamp_ns, map_frame))
+        """Publish the instances of all instructions, by instruction id; whatever else was shown is gone."""
+        self._marker_output.publish(instances_to_markers(shown, stamp_ns, map_frame))
         known = self._labels.count
         detections = detections_to_message(dict(shown), self._labels, stamp_ns, map_frame)
         if self._labels.count != known:  # before the detections, so that nobody meets a number without a name

@@ -122,6 +122,11 @@ class _RegionStream:
         self.queue.clear()
         self._clear = True
 
+    def withdraw(self) -> None:
+        """Take everything down at once."""
+        if self.audience:
+            self._publisher.publish(self._encode([], True, 0))
+
     def send(self, regions: mesh.MeshRegions, region_size_m: float, viewpoint_m: NDArray[np.float64] | None) -> None:
         """Send what fits now."""
         taken = self.queue.take(
@@ -187,6 +192,14 @@ class SurfaceOutput:
         for stream in self._streams.values():
             stream.clear()
 
+    def withdraw(self) -> None:
+        """Show nothing any more: empty mesh and points."""
+        for stream in self._streams.values():
+            stream.withdraw()
+        nothing = np.empty((0, 3), np.float32)
+        colors, ids = nothing.astype(np.uint8), np.empty(0, np.uint32)
+        self._points.publish(points_to_message(nothing, colors, self._stamp_ns, self._frame_id, ids))
+
     def request_all(self) -> int:
         """Send the whole mesh again, within the limits; return the number of regions."""
         self._update_regions()
@@ -249,6 +262,7 @@ class SurfaceOutput:
     def _mesh_is_due(self) -> bool:
         newcomers = [stream for stream in self._streams.values() if stream.audience.has_grown()]
         for stream in newcomers:
+            stream.clear()  # who comes may still show what an earlier run of this node sent
             stream.queue.add(self._regions.all())
         if not any(stream.audience for stream in self._streams.values()):
             if self._mesh_revision:  # nobody looks: do not hold what can be had again

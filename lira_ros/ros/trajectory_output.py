@@ -29,13 +29,19 @@ class TrajectoryOutput:
         self._pose = node.publish_on(PoseStamped, "pose", qos.stream(10))
         self._path = node.publish_on(Path, "trajectory", qos.latched())
         self._path_s = float("-inf")
-        self._changed = False
         self.clear()
+        self._changed = False
 
     def clear(self) -> None:
-        """Start another path."""
+        """Start another path; whoever was shown the old one is told."""
         self.path = Path(header=Header(frame_id=self._frame_id))
         self._keyframe_ids: list[int] = []
+        self._changed = True
+
+    def withdraw(self) -> None:
+        """Show no path any more."""
+        self.clear()
+        self._path.publish(self.path)
 
     def add(self, frame: Frame, keyframe_id: int | None) -> None:
         """Publish the pose of a frame; that of a keyframe becomes part of the path."""

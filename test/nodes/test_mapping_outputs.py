@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from conftest import FOCAL, HEIGHT, START_NS, WIDTH, CameraMessages
+from geometry_msgs.msg import Point
 from mapping_harness import feed, mapped, mapper, problem
-from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import OccupancyGrid, Path
 from rclpy.serialization import serialize_message
+from rviz_display import RvizDisplay
 from sensor_msgs.msg import Image, Imu, PointCloud2
 from shape_msgs.msg import Mesh
 from std_srvs.srv import Trigger
@@ -55,16 +57,10 @@ def regions_of(updates):
 
 
 def markers_of(messages):
-    held = {}
+    display = RvizDisplay()
     for message in messages:
-        for marker in message.markers:
-            if marker.action == Marker.DELETEALL:
-                held = {}
-            elif marker.action == Marker.DELETE:
-                held.pop(marker.id, None)
-            else:
-                held[marker.id] = len(marker.points) // 3
-    return held
+        display.apply(message)
+    return {number: len(marker.points) // 3 for (_, number), marker in display.shown.items()}
 
 
 def test_the_mesh_goes_out_within_its_bandwidth_nearest_first_and_all_of_it(
@@ -417,3 +413,39 @@ def test_masks_of_the_instances_come_with_stamp_and_frame_of_the_image(mapping, 
     assert (drawn[:, 0] == 7).mean() > 0.9
     assert (drawn[:, -1] == 0).all()
     assert not node.statistics.problems()
+
+
+def test_nothing_lingers_in_rviz_after_a_reset_a_cleanup_or_a_node_that_died(
+    mapping, camera, peer, collect, call_service, wait_for
+):
+    node = mapping(mesh_rate_hz=30.0, points_rate_hz=30.0)
+    meshes = collect(MarkerArray, "map/mesh", qos.latched())
+    clouds = collect(PointCloud2, "map/points", qos.latched())
+    paths = collect(Path, "trajectory", qos.latched())
+    connect(camera, peer, wait_for)
+
+    def look():
+        for _ in range(6):
+            camera.send(camera.next())
+        wait_for(lambda: markers_of(meshes) and clouds and clouds[-1].width, what="the mesh and the points")
+        wait_for(lambda: paths and paths[-1].poses, what="the way")
+
+    def is_empty():
+        return not markers_of(meshes) and clouds[-1].width == 0 and not paths[-1].poses
+
+    look()
+    assert call_service(peer, Trigger, "/mapping_node/reset").success
+    wait_for(is_empty, what="nothing shown after the reset")
+    look()
+    # Somebody who still shows what a node that died sent comes second, when the mesh is out already.
+    marker = Marker(ns="map", id=4711, type=Marker.TRIANGLE_LIST, points=[Point()] * 3)
+    marker.header.frame_id = "map"
+    marker.color.a = marker.scale.x = marker.scale.y = marker.scale.z = 1.0
+    held = [MarkerArray(markers=[marker])]
+    late = collect(MarkerArray, "map/mesh", qos.latched())
+    wait_for(lambda: markers_of(held + late).keys() == markers_of(meshes).keys() != set(), what="the whole mesh alone")
+
+    node.trigger_deactivate()
+    assert markers_of(meshes)  # the map stays
+    node.trigger_cleanup()
+    wait_for(is_empty, what="nothing shown after the cleanup")

@@ -1,4 +1,4 @@
-"""lira_msgs/Instance, InstanceMap and InstanceMapUpdate <-> the contracts of fusion; markers and detections."""
+"""lira_msgs/Instance, InstanceMap and InstanceMapUpdate <-> the contracts of fusion; detections and points."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from geometry_msgs.msg import Point, Vector3
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import ColorRGBA
 from vision_msgs.msg import Detection3D, Detection3DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
-from visualization_msgs.msg import Marker, MarkerArray
 
 from lira_msgs.msg import Instance as InstanceMessage
 from lira_msgs.msg import InstanceMap, InstanceMapUpdate
@@ -37,9 +35,6 @@ from lira_ros.ros.conversions.instruction import MAX_STATUS_CHARACTERS, status_t
 from lira_ros.ros.conversions.points import points_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
-
-# Markers that disappeared and are still named in every message: two each of many instances, at 150 bytes.
-MAX_DELETED_MARKERS = 1000
 
 
 def instance_to_message(instance: Instance, *, with_voxels: bool = True) -> InstanceMessage:
@@ -82,7 +77,6 @@ def verdicts_to_messages(verdicts: Mapping[str, Verdict]) -> list[VerdictMessage
         VerdictMessage(instruction_id=name, verdict=int(v.conformity), score=float(v.score), reason=v.reason)
         for name, v in sorted(verdicts.items())
     ]
-    return message
 
 
 def instance_from_message(message: InstanceMessage, topic: str) -> Instance:
@@ -222,73 +216,6 @@ def update_to_message(
     message.header.stamp = stamp_from_ns(stamp_ns)
     message.header.frame_id = map_frame
     return message
-
-
-class InstanceMarkers:
-    """Turn instance maps into markers for stock RViz, deleting what is gone so that nothing lingers.
-
-    One namespace an instruction and kind (box, name); the marker id is the instance id. Every message also deletes
-    what earlier ones did: of a latched topic only the last message is sure to arrive.
-    """
-
-    def __init__(self) -> None:
-        self._shown: set[tuple[str, int]] = set()
-        self._gone: dict[tuple[str, int], None] = {}  # in order of disappearance
-
-    def message(
-        self, instances_by_instruction: dict[str, Sequence[Instance]], stamp_ns: int, map_frame: str
-    ) -> MarkerArray:
-        """Return the markers to add, change and delete for the current maps."""
-        markers: list[Marker] = []
-        shown: set[tuple[str, int]] = set()
-        for instruction_id, instances in instances_by_instruction.items():
-            for instance in instances:
-                for marker in (self._box(instance), self._text(instance, instruction_id)):
-                    marker.ns = f"{instruction_id}/{marker.ns}"
-                    marker.id = instance.id
-                    shown.add((marker.ns, marker.id))
-                    markers.append(marker)
-        self._gone.update(dict.fromkeys(sorted(self._shown - shown)))
-        self._gone = {key: None for key in list(self._gone)[-MAX_DELETED_MARKERS:] if key not in shown}
-        self._shown = shown
-        markers += [Marker(ns=ns, id=marker_id, action=Marker.DELETE) for ns, marker_id in self._gone]
-        for marker in markers:
-            marker.header.stamp = stamp_from_ns(stamp_ns)
-            marker.header.frame_id = map_frame
-        return MarkerArray(markers=markers)
-
-    def clear(self) -> MarkerArray:
-        """Return the message that removes every marker, also those of an earlier run."""
-        return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
-
-    @staticmethod
-    def _box(instance: Instance) -> Marker:
-        red, green, blue = display_color(instance.id)
-        marker = Marker(ns="box", type=Marker.LINE_LIST, action=Marker.ADD)
-        marker.pose = pose_to_message(instance.box.T_map_box)
-        marker.scale.x = 0.015  # line width [m], visible from across a room
-        marker.color = ColorRGBA(r=red, g=green, b=blue, a=1.0)
-        half = instance.box.size_m / 2
-        corners = [half * (x, y, z) for z in (-1, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        edges = [(i, (i + 1) % 4) for i in range(4)]
-        edges += [(4 + i, 4 + (i + 1) % 4) for i in range(4)] + [(i, i + 4) for i in range(4)]
-        for a, b in edges:
-            for corner in (corners[a], corners[b]):
-                marker.points.append(Point(x=float(corner[0]), y=float(corner[1]), z=float(corner[2])))
-        return marker
-
-    @staticmethod
-    def _text(instance: Instance, instruction_id: str) -> Marker:
-        marker = Marker(ns="name", type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
-        above = instance.box.T_map_box @ np.array([0.0, 0.0, instance.box.size_m[2] / 2 + 0.12, 1.0])
-        marker.pose.position = Point(x=float(above[0]), y=float(above[1]), z=float(above[2]))
-        marker.scale.z = 0.10  # letter height [m]
-        marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-        verdict = instance.verdicts.get(instruction_id)
-        score = f" {verdict.score:.2f}" if verdict else ""
-        doubt = "?" if instance.state == InstanceState.PROVISIONAL else ""
-        marker.text = f"#{instance.id}{doubt} {plain_text(instance.label, MAX_LABEL_CHARACTERS) or 'thing'}{score}"
-        return marker
 
 
 class DetectionLabels:

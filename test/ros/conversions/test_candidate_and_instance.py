@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ pytest.importorskip("rclpy")
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
-from visualization_msgs.msg import Marker
 
 from lira_msgs.msg import CandidateArray, InstanceMapUpdate
 from lira_msgs.msg import Instruction as InstructionMessage
@@ -30,7 +28,6 @@ from lira_ros.reasoning.language.parser import InstructionError
 from lira_ros.ros.conversions.candidate import candidates_from_message, candidates_to_message
 from lira_ros.ros.conversions.instance import (
     DetectionLabels,
-    InstanceMarkers,
     detections_to_message,
     instance_from_message,
     instance_to_message,
@@ -220,38 +217,6 @@ def test_maps_and_updates_carry_revisions_stamps_and_rejected_without_voxels():
     update.removed[0].reason = 8
     with pytest.raises(ConversionError, match="instance_map/updates: removed instance 3: expected reason"):
         removal_from_message(update.removed[0], "instance_map/updates")
-
-
-def test_markers_of_instances_that_are_gone_are_deleted():
-    markers = InstanceMarkers()
-    first = markers.message({"find-1": [make_instance(1), make_instance(2)]}, 0, "map")
-    assert {(m.ns, m.id) for m in first.markers} == {(f"find-1/{k}", i) for k in ("box", "name") for i in (1, 2)}
-    second = markers.message({"find-1": [make_instance(2)]}, 0, "map")
-    assert {(m.ns, m.id) for m in second.markers if m.action == Marker.DELETE} == {
-        ("find-1/box", 1),
-        ("find-1/name", 1),
-    }
-    assert all(m.action == Marker.ADD for m in second.markers if m.id == 2)
-    third = markers.message({}, 0, "map")
-    # Also what was deleted before: the second message may not have reached everybody.
-    assert {(m.ns, m.id, m.action) for m in third.markers} == {(m.ns, m.id, Marker.DELETE) for m in first.markers}
-    fourth = markers.message({"find-1": [make_instance(1)]}, 0, "map")
-    assert {m.id for m in fourth.markers if m.action == Marker.DELETE} == {2}
-    assert markers.clear().markers[0].action == Marker.DELETEALL
-
-
-def test_box_marker_has_twelve_edges_of_the_right_length():
-    marker = InstanceMarkers().message({"a": [make_instance()]}, 0, "map").markers[0]
-    points = np.array([(p.x, p.y, p.z) for p in marker.points]).reshape(12, 2, 3)
-    lengths = np.sort(np.linalg.norm(points[:, 0] - points[:, 1], axis=1))
-    np.testing.assert_allclose(lengths, [0.125] * 4 + [0.25] * 4 + [0.5] * 4)
-
-
-def test_the_name_marker_tells_what_is_provisional():
-    provisional = make_instance()
-    confirmed = dataclasses.replace(provisional, id=8, state=InstanceState.CONFIRMED)
-    markers = InstanceMarkers().message({"find-1": [provisional, confirmed]}, 0, "map").markers
-    assert [marker.text for marker in markers if marker.text] == ["#7? mug 0.50", "#8 mug 0.50"]
 
 
 def test_detections_name_their_class_through_the_label_table():

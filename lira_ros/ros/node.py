@@ -172,11 +172,6 @@ class LiraNode(LifecycleNode):
         return self._steady_clock
 
     @property
-    def steady_clock(self) -> Clock:
-        """Return the clock of waits and of looking after things, which no simulated time stops."""
-        return self._steady_clock
-
-    @property
     def inputs(self) -> tuple[Input, ...]:
         """Return the current subscriptions made with subscribe()."""
         return tuple(self._inputs)

@@ -252,16 +252,18 @@ class Watch:
         self.answered |= {item.instruction_id for item in message.statuses if item.keyframes_answered > 0}
 
     def _diagnosed(self, message: Any) -> None:
+        from lira_ros.ros.diagnostics import read_problems, read_queues
+
         for status in message.status:
             name = status.name.rsplit("/", 1)[-1]
-            for pair in status.values:
-                if pair.key.startswith("queue ") and pair.key.endswith(" dropped"):
-                    self._figures.dropped[f"{name} {pair.key}"] = int(pair.value)
-                elif pair.key.startswith("queue ") and pair.key.endswith(" length"):
-                    key = f"{name} {pair.key}"
-                    self._figures.longest_queues[key] = max(int(pair.value), self._figures.longest_queues.get(key, 0))
-                elif pair.key.endswith(" failed count"):
-                    self._figures.failures[f"{name}: {pair.key.removesuffix(' count')}"] = int(pair.value)
+            values = {pair.key: pair.value for pair in status.values}
+            for queue, counts in read_queues(values).items():
+                key = f"{name} queue {queue}"
+                self._figures.dropped[key] = counts["dropped"]
+                self._figures.longest_queues[key] = max(counts["waiting"], self._figures.longest_queues.get(key, 0))
+            for problem, count in read_problems(values).items():
+                if problem.endswith(" failed"):
+                    self._figures.failures[f"{name}: {problem}"] = count
 
 
 def _stamp_ns(message: Any) -> int:

@@ -71,6 +71,7 @@ class ReasoningNode(LiraNode):
 
     node_name = "reasoning_node"
     configuration_class = ReasoningNodeConfiguration
+    headline = ("reasoner", "instructions", "keyframes stored")
     _questioner: Questioner | None = None
 
     def offer_services(self) -> None:

@@ -61,6 +61,7 @@ class ReplayNode(LiraNode):
 
     node_name = "replay_node"
     configuration_class = ReplayNodeConfiguration
+    headline = ("frames played", "frames")
 
     def configure(self) -> None:
         """Open the recording; raises SequenceError that says what was looked for and what was found."""

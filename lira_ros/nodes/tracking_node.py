@@ -53,6 +53,7 @@ class TrackingNode(LiraNode):
 
     node_name = "tracking_node"
     configuration_class = TrackingNodeConfiguration
+    headline = ("instances followed",)
 
     def configure(self) -> None:
         """Load the model; missing files are said here and not on the first image."""

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
+import platform
+import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,15 @@ RATE_WINDOW_S = 5.0
 LATENCY_WINDOW = 200
 # A problem colours the status for this long after it was last seen.
 PROBLEM_WINDOW_S = 5.0
+# hardware_id begins with this word, by which programs tell our reports from those of others.
+HARDWARE = "lira_ros"
+
+PERCENTILES = ("p50", "p95", "p99")
+UNITS = {"s": "s", "ms": "ms", "hz": "Hz", "m": "m", "mib": "MiB", "mbps": "Mbit/s", "deg": "degrees", "px": "px"}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_FIGURE = re.compile(r"(p\d\d) (\S+) ms")
+_QUEUE = re.compile(r"(?P<waiting>\d+) waiting, (?P<done>\d+) done, (?P<dropped>\d+) dropped")
+_TIMES = re.compile(r"(\d+) times")
 
 
 @dataclass
@@ -93,21 +105,58 @@ class Statistics:
         return float(median), float(high), float(highest)
 
     def values(self) -> dict[str, str]:
-        """Return everything as texts for a diagnostic status, in a stable order."""
+        """Return everything as texts for a diagnostic status, in a stable order: rates, stages, counters, problems."""
         with self._lock:
             counters = sorted(self._counters.items())
             streams, stages = sorted(self._arrivals), sorted(self._latencies)
             problems = sorted(self._problems.items())
-        result = {name: str(count) for name, count in counters}
-        for name in streams:
-            result[f"{name} rate_hz"] = f"{self.rate_hz(name):.2f}"
+        now_s = time.monotonic()
+        result = {name: f"{self.rate_hz(name):.1f} Hz" for name in streams}
         for stage in stages:
-            for name, value_s in zip(("p50_ms", "p95_ms", "p99_ms"), self.percentiles_s(stage), strict=True):
-                result[f"{stage} {name}"] = f"{value_s * 1e3:.1f}"
+            figures = zip(PERCENTILES, self.percentiles_s(stage), strict=True)
+            result[f"stage {stage}"] = ", ".join(f"{name} {value_s * 1e3:.1f} ms" for name, value_s in figures)
+        result.update({f"count {name}": str(count) for name, count in counters})
         for key, problem in problems:
-            result[f"{key} count"] = str(problem.count)
-            result[f"{key} last"] = problem.text
+            result[f"problem {key}"] = f"{problem.count} times, last {now_s - problem.seen_s:.0f} s ago: {problem.text}"
         return result
+
+
+def read_stages(values: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return the latencies in the values of a status: stage -> p50_ms, p95_ms and p99_ms. Inverse of to_status()."""
+    stages: dict[str, dict[str, float]] = {}
+    for key, value in values.items():
+        figures = {name: float(text) for name, text in _FIGURE.findall(value)} if key.startswith("stage ") else {}
+        if set(figures) == set(PERCENTILES) and not any(map(math.isnan, figures.values())):
+            stages[key.removeprefix("stage ")] = {f"{name}_ms": value_ms for name, value_ms in figures.items()}
+    return stages
+
+
+def read_queues(values: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Return the queues in the values of a status: name -> how many are waiting, done and dropped."""
+    queues = {}
+    for key, value in values.items():
+        if key.startswith("queue ") and (found := _QUEUE.fullmatch(value)) is not None:
+            queues[key.removeprefix("queue ")] = {name: int(number) for name, number in found.groupdict().items()}
+    return queues
+
+
+def read_problems(values: Mapping[str, str]) -> dict[str, int]:
+    """Return the problems in the values of a status, and how often each was seen."""
+    return {
+        key.removeprefix("problem "): int(found[1])
+        for key, value in values.items()
+        if key.startswith("problem ") and (found := _TIMES.match(value)) is not None
+    }
+
+
+def read_drops(values: Mapping[str, str]) -> dict[str, int]:
+    """Return what the values of a status say was dropped, refused, lost or went wrong, and how often."""
+    found = {f"queue {name}": queue["dropped"] for name, queue in read_queues(values).items()}
+    found.update(read_problems(values))
+    for key, value in values.items():
+        if value.isdecimal() and any(word in key for word in ("dropped", "refused", "lost")):
+            found[key.removeprefix("count ")] = int(value)
+    return {key: count for key, count in found.items() if count > 0}
 
 
 def to_status(
@@ -117,16 +166,25 @@ def to_status(
     waiting: list[str],
     error: str,
     extra: Mapping[str, object],
+    headline: Sequence[str] = (),
 ) -> DiagnosticStatus:
     """Build the diagnostic status of a node.
 
     ``state``: lifecycle state; ``waiting``: inputs without messages, in words; ``error``: why the last lifecycle
-    transition failed, or ""; ``extra``: what this kind of node adds, in part told by models and servers. ERROR with an
-    error, WARN when an input is missing or a problem was seen in the last seconds, else OK.
+    transition failed, or ""; ``extra``: what this kind of node adds, in part told by models and servers; ``headline``:
+    which values the sentence of a node that is well names. ERROR with an error, WARN when an input is missing or a
+    problem was seen in the last seconds, else OK.
     """
     now_s = time.monotonic()
     recent = [problem.text for problem in statistics.problems().values() if now_s - problem.seen_s <= PROBLEM_WINDOW_S]
-    status = DiagnosticStatus(name=name, hardware_id="lira_ros")
+    pairs = {"state": state}
+    for key, value in extra.items():
+        key, text = readable(key, value)
+        if text:
+            pairs[plain_sentence(key)] = plain_sentence(text)
+    pairs.update(statistics.values())
+    # Two machines may run parts of the suite: whoever reads this wants to know on which of them it is.
+    status = DiagnosticStatus(name=name, hardware_id=f"{HARDWARE} on {platform.node()}")
     if error:
         status.level, status.message = DiagnosticStatus.ERROR, error
     elif waiting:
@@ -134,8 +192,35 @@ def to_status(
     elif recent:
         status.level, status.message = DiagnosticStatus.WARN, "; ".join(recent)
     else:
-        status.level, status.message = DiagnosticStatus.OK, state
-    told = {plain_sentence(key): plain_sentence(str(value)) for key, value in extra.items()}
-    pairs = {"state": state, **told, **statistics.values()}
+        named = ", ".join(f"{key} {pairs[key]}" for key in headline if key in pairs)
+        status.level, status.message = DiagnosticStatus.OK, f"{state}: {named}" if named else state
     status.values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
     return status
+
+
+def readable(key: str, value: object) -> tuple[str, str]:
+    """Return a key and a value as a person reads them: words, and the unit behind the number instead of in the name.
+
+    A value that says nothing (an empty text, list or dictionary) becomes "".
+    """
+    if key.startswith(("input ", "queue ")):  # the rest is the name that the node knows it by
+        return key, str(value)
+    # Underscores are those of words; a name with a slash is a topic and stays as it is.
+    *front, last = key.split(" ")
+    stem, _, unit = last.rpartition("_") if "_" in last else ("", "", last)
+    words = " ".join(word if "/" in word else word.replace("_", " ") for word in (*front, stem) if word)
+    whole = " ".join(word if "/" in word else word.replace("_", " ") for word in (*front, last))
+    if isinstance(value, bool):
+        return whole, "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return whole, ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value) if "." in value else int(value)
+    if not isinstance(value, int | float):
+        return whole, str(value)
+    if unit == "bytes" and words:
+        return words if words.endswith(" sent") else f"{words} memory", f"{value / 2**20:.1f} MiB"
+    number = str(value) if isinstance(value, int) else f"{value:.4g}"
+    if unit in UNITS and words:
+        return words, f"{number} {UNITS[unit]}"
+    return whole, number

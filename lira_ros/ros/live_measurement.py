@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from lira_ros.pipeline.latency import Latency
 from lira_ros.ros import qos
 from lira_ros.ros.client import InstructionClient
 from lira_ros.ros.conversions.time import stamp_to_ns
+from lira_ros.ros.diagnostics import HARDWARE, read_drops, read_stages
 from lira_ros.ros.errors import plain_sentence
 from lira_ros.ros.inputs import Input, type_name
 from lira_ros.ros.monitor import Monitor
@@ -201,10 +202,10 @@ class LiveMeasurement(Monitor):
 
     def _diagnosed(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.hardware_id == "lira_ros" and (status.name.rpartition("/")[0] or "/") == self._namespace:
+            if status.hardware_id.startswith(HARDWARE) and (status.name.rpartition("/")[0] or "/") == self._namespace:
                 values = {plain_sentence(item.key): plain_sentence(item.value) for item in status.values}
                 said = plain_sentence(status.message)
-                self._nodes[status.name] = NodeFigures(status.name, said, _stages(values), _dropped(values))
+                self._nodes[status.name] = NodeFigures(status.name, said, read_stages(values), read_drops(values))
 
     def spin(self, seconds: float) -> None:
         """Receive for a while, and forget what will not be needed any more."""
@@ -230,20 +231,3 @@ class LiveMeasurement(Monitor):
             tuple(self._nodes[name] for name in sorted(self._nodes)),
             tuple(self.waiting()),
         )
-
-
-def _stages(values: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    stages: dict[str, dict[str, float]] = {}
-    for key, value in values.items():
-        stage, _, figure = key.rpartition(" ")
-        if figure in ("p50_ms", "p95_ms", "p99_ms") and value != "nan":
-            stages.setdefault(stage, {})[figure] = float(value)
-    return stages
-
-
-def _dropped(values: Mapping[str, str]) -> dict[str, int]:
-    return {
-        key: int(value)
-        for key, value in values.items()
-        if value.isdecimal() and int(value) > 0 and (key.endswith((" dropped", " count", " refused")) or "lost" in key)
-    }

@@ -103,8 +103,12 @@ class ImageSynchronizer:
         )
         if compressed:
             color_topic, depth_topic = f"{color_topic}/compressed", f"{depth_topic}/compressedDepth"
-        self.color = node.subscribe(image_type, color_topic, color.signalMessage, profile)
-        self.depth = node.subscribe(image_type, depth_topic, depth.signalMessage, profile)
+        self.color = node.subscribe(
+            image_type, color_topic, color.signalMessage, profile, role=f"{namespace}color/image"
+        )
+        self.depth = node.subscribe(
+            image_type, depth_topic, depth.signalMessage, profile, role=f"{namespace}depth/image"
+        )
         self.info = node.subscribe(CameraInfo, f"{namespace}color/camera_info", info.signalMessage, profile)
         self.depth_info = node.subscribe(
             CameraInfo, f"{namespace}depth/camera_info", self._set_depth_info, profile, required=False

@@ -1,5 +1,7 @@
 """The rules of camera input that need no node: held frames, stamps, registration, statistics."""
 
+import platform
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -11,7 +13,15 @@ from std_msgs.msg import Header
 from lira_ros.geometry.camera import Camera
 from lira_ros.ros.conversions.camera import camera_to_info
 from lira_ros.ros.conversions.image import depth_to_message, image_to_message
-from lira_ros.ros.diagnostics import Statistics, to_status
+from lira_ros.ros.diagnostics import (
+    Statistics,
+    read_drops,
+    read_problems,
+    read_queues,
+    read_stages,
+    readable,
+    to_status,
+)
 from lira_ros.ros.errors import ConversionError
 from lira_ros.ros.poses import FrameGate
 from lira_ros.ros.synchronization import CameraInputConfiguration, FrameAssembler, ImageSet, StampOrder
@@ -161,19 +171,64 @@ def test_distorted_images_are_rectified():
 def test_statistics_become_a_status():
     statistics = Statistics()
     statistics.count("frames", 3)
-    statistics.latency("stage", 0.010)
-    statistics.latency("stage", 0.030)
-    statistics.arrived("/topic")
+    statistics.latency("integrate", 0.010)
+    statistics.latency("integrate", 0.030)
+    statistics.arrived("frames mapped")
     status = to_status("/node", "active", statistics, [], "", {"own": 5})
     values = {pair.key: pair.value for pair in status.values}
     assert (status.level, status.message) == (DiagnosticStatus.OK, "active")
-    assert values["frames"] == "3"
-    assert values["stage p50_ms"] == "20.0"
-    assert values["/topic rate_hz"] == "0.20"
+    assert values["count frames"] == "3"
+    assert values["stage integrate"] == "p50 20.0 ms, p95 29.0 ms, p99 29.8 ms"
+    assert values["frames mapped"] == "0.2 Hz"
     assert values["own"] == "5"
+    assert status.hardware_id == f"lira_ros on {platform.node()}"
+    headline = ("frames mapped", "own", "nothing of this name")
+    assert to_status("/n", "active", statistics, [], "", {"own": 5}, headline).message == (
+        "active: frames mapped 0.2 Hz, own 5"
+    )
     statistics.problem("bad", "/topic: expected a, got b")
     status = to_status("/node", "active", statistics, [], "", {})
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "/topic: expected a, got b")
     status = to_status("/node", "active", statistics, ["/topic: no publisher"], "", {})
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "waiting for /topic: no publisher")
     assert to_status("/node", "unconfigured", statistics, [], "failed", {}).level == DiagnosticStatus.ERROR
+
+
+def test_what_a_status_says_can_be_read_back():
+    statistics = Statistics()
+    for milliseconds in (10, 20, 30):
+        statistics.latency("sensor stamp to map", milliseconds / 1e3)
+    statistics.count("frames refused", 4)
+    statistics.count("fragments cleared", 9)
+    statistics.problem("frame refused", "/depth: 3 dropped")
+    statistics.problem("frame refused", "/depth: 3 dropped")
+    extra = {"queue frames": "0 waiting, 12 done, 7 dropped", "queue services": "0 waiting, 1 done, 0 dropped"}
+    status = to_status("/node", "active", statistics, [], "", extra)
+    values = {pair.key: pair.value for pair in status.values}
+    assert read_stages(values) == {"sensor stamp to map": {"p50_ms": 20.0, "p95_ms": 29.0, "p99_ms": 29.8}}
+    assert read_drops(values) == {"frames refused": 4, "frame refused": 2, "queue frames": 7}
+    assert read_queues(values)["frames"] == {"waiting": 0, "done": 12, "dropped": 7}
+    assert read_problems(values) == {"frame refused": 2}
+    assert values["problem frame refused"] == "2 times, last 0 s ago: /depth: 3 dropped"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("map frames_integrated", 12, ("map frames integrated", "12")),
+        ("map integrate_ms", 8.123456, ("map integrate", "8.123 ms")),
+        ("map bytes", 3 * 2**20, ("map memory", "3.0 MiB")),
+        ("keyframe image bytes", 2**19, ("keyframe image memory", "0.5 MiB")),
+        ("map/mesh_updates bytes_sent", 5, ("map/mesh_updates bytes sent", "5")),
+        ("map/mesh_updates sent_bytes", 2**20, ("map/mesh_updates sent", "1.0 MiB")),
+        ("map/mesh longest wait_s", "0.25", ("map/mesh longest wait", "0.25 s")),
+        ("refused", {"mask": 2, "box": 1}, ("refused", "mask 2, box 1")),
+        ("refused", {}, ("refused", "")),
+        ("paused", False, ("paused", "no")),
+        ("reasoner", "compact", ("reasoner", "compact")),
+        ("bytes", 5, ("bytes", "5")),
+        ("oldest_s", 2, ("oldest", "2 s")),
+    ],
+)
+def test_values_are_shown_in_words_with_the_unit_behind_the_number(key, value, shown):
+    assert readable(key, value) == shown

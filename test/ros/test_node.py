@@ -1,5 +1,6 @@
 """LiraNode: lifecycle, parameters, services, inputs, diagnostics."""
 
+import re
 import threading
 from dataclasses import dataclass
 
@@ -136,9 +137,12 @@ def test_life_of_a_node(spinner, peer, wait_for, call_service):
     status = wait_for(warned, what="a warning in the diagnostics")[-1]
     values = {pair.key: pair.value for pair in status.values}
     assert status.name == "/example_node"
-    assert values["texts refused last"] == "/input: expected a good text, got 'bad'"
-    assert values["texts failed count"] == "1"
-    assert values["queue texts processed"] == "2"
+    assert re.fullmatch(
+        "1 times, last [0-9]+ s ago: /input: expected a good text, got 'bad'", values["problem texts refused"]
+    )
+    assert values["problem texts failed"].startswith("1 times")
+    assert values["queue texts"] == "0 waiting, 2 done, 0 dropped"
+    assert re.fullmatch("/input, [0-9.]+ Hz, 4 messages", values["input input"])
     assert wait_for(lambda: diagnosed(statuses), what="what the worker says")[-1] == "example_node"
 
     description = call_service(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.reasoning.constraint import Constraint
 from lira_ros.reasoning.plain_text import plain_text
+from lira_ros.state.columns import Array
 
 # Long enough for a paragraph of task description, short enough to bound parsing and prompts.
 MAX_INSTRUCTION_CHARACTERS = 2000
@@ -76,6 +78,19 @@ class Candidate:
     reason: str = ""
     embedding: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     target_confidence: float = float("nan")
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "id": int,
+        "mask": Array("|b1", ("rows", "columns")),
+        "label": str,
+        "label_confidence": float,
+        "score": float,
+        "role": Role,
+        "attributes": Attributes,
+        "reason": str,
+        "embedding": Array("<f4", ("embedding",)),
+        "target_confidence": float,
+    }
 
     def __post_init__(self) -> None:
         """Make the texts safe to show."""

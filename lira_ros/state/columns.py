@@ -310,7 +310,7 @@ def _decode_objects(columns: Columns, path: str, kind: type, count: int) -> list
     }
     decoded = _decode_arrays(columns, path, arrays, count)
     found |= {name: decoded[_join(path, name)] for name, part in fields.items() if isinstance(part, Array)}
-    by_constructor = "STATE" not in kind.__dict__
+    by_constructor = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")  # which checks more
     objects = []
     for i in range(count):
         values = {name: column[i] for name, column in found.items()}
@@ -319,7 +319,7 @@ def _decode_objects(columns: Columns, path: str, kind: type, count: int) -> list
         else:
             item = kind.__new__(kind)  # what is no state has a value of the class
             for name, value in values.items():
-                object.__setattr__(item, name, value)
+                setattr(item, name, value)
         if hasattr(item, "check_state"):
             item.check_state()
         objects.append(item)

@@ -65,7 +65,8 @@ def fragment(number):
     shape = (len(blocks), 512)
     return Fragment(
         number, 1, 5, np.eye(4), 0.02, 0.08, (number,), blocks,
-        rng.uniform(-0.2, 0.2, shape).astype(np.float32), np.full(shape, 5, np.float32), np.zeros((*shape, 3), np.uint8),
+        rng.uniform(-0.2, 0.2, shape).astype(np.float32), np.full(shape, 5, np.float32),
+        np.zeros((*shape, 3), np.uint8),
     )  # fmt: skip
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.fusion.tiff.matching import Matching, match
 from lira_ros.fusion.tiff.network import HIDDEN_LENGTH, VOXEL_M
+from lira_ros.state.columns import Array
 
 # Edge of LIRA's fragment, in voxels.
 FRAGMENT_VOXELS = 96
@@ -60,6 +61,18 @@ class InstanceRecord:
     texts: list[str]
     target_ids: list[int]
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "embedding": Array("<f4", (HIDDEN_LENGTH,)),
+        "score": float,
+        "count": int,
+        "texts": list[str],
+        "target_ids": list[int],
+    }
+
+    def __post_init__(self) -> None:
+        """Count in float32, as the network does, whatever the score came as."""
+        self.score = np.float32(self.score)
+
     @property
     def text(self) -> str:
         """Return what most sightings said that it is, of equally many that which came first."""
@@ -83,6 +96,13 @@ class GlobalMap:
     tsdf: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     records: dict[int, InstanceRecord] = field(default_factory=dict)
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "coordinates": Array("<i8", ("voxels", 3)),
+        "tsdf": Array("<f4", ("voxels",)),
+        "labels": Array("<i8", ("voxels",)),
+        "records": dict[int, InstanceRecord],
+    }
 
     def fuse(self, voxels: FragmentVoxels, instances: FragmentInstances) -> Matching | None:
         """Put a fragment into the map and return what was matched; of a fragment without candidates, None.

@@ -18,6 +18,7 @@ import math
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, InstanceState, InstanceView
 from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome
+from lira_ros.fusion.instance_state import POSE, check_ids, check_origin, check_unit
 from lira_ros.fusion.intake import Intake
+from lira_ros.fusion.lifecycle import check_merged
 from lira_ros.fusion.lifting import StoredKeyframe, pack, resampled, unpack
 from lira_ros.fusion.method import Encode
 from lira_ros.fusion.opinions import OpinionVotes
@@ -40,13 +43,14 @@ from lira_ros.fusion.tiff.lifted_fragment import LEAST_CANDIDATE_VOXELS, LiftedF
 from lira_ros.fusion.tiff.nearest_lifting import grid_sample
 from lira_ros.fusion.tiff.network import FragmentCandidates, Tiff
 from lira_ros.geometry.frame import Keyframe
-from lira_ros.geometry.pose import inverse
+from lira_ros.geometry.pose import checked_transform, inverse
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.mapping.lira_volume import SIZE_VOXELS, SNAP_VOXELS, VOXEL_SIZE_M
 from lira_ros.mapping.voxel import contained_in
 from lira_ros.reasoning.color import color_deviation, color_shares
 from lira_ros.reasoning.contracts import Candidate, CandidateSet, Opinion
 from lira_ros.reasoning.measurement import measure
+from lira_ros.state.columns import Array, StateError, adopt, from_bytes, to_bytes
 
 # Maps stand upright as a rule; what is less than this is noise of the estimate, and no reason to turn the voxels.
 _TURNED_DEG = 3.0
@@ -57,6 +61,8 @@ _FLOOR_CHANGE_M = 0.01
 _NOTICEABLE_M = 0.25 * VOXEL_SIZE_M
 # Instances seen by one keyframe only are provisional.
 _CONFIRMED_KEYFRAMES = 2
+
+_STATE_NAME = "instances of fragments"  # what the bytes of a state say of themselves
 
 _NO_MASK = np.zeros((0, 0), dtype=np.bool_)
 
@@ -80,6 +86,25 @@ class _Fragment:
     pending: list[int] = field(default_factory=list)
     closed: bool = False
     fused: bool = False
+    order: list[int] = field(default_factory=list)  # ids of its keyframes
+    awaited: set[int] = field(default_factory=set)  # of these, those that a loaded state had and that come back
+
+    STATE: ClassVar[dict[str, Any]] = {"order": list[int], "pending": list[int], "closed": bool, "fused": bool}
+
+    def add(self, stored: StoredKeyframe) -> None:
+        """Take a new keyframe, or one that is back, to its place."""
+        if stored.id in self.awaited:
+            self.awaited.discard(stored.id)
+        else:
+            self.order.append(stored.id)
+        self.keyframes.append(stored)
+        self.keyframes.sort(key=lambda item: self.order.index(item.id))
+
+    def drop(self, keyframe_id: int) -> None:
+        """Forget a keyframe."""
+        self.order = [item for item in self.order if item != keyframe_id]
+        self.awaited.discard(keyframe_id)
+        self.keyframes = [item for item in self.keyframes if item.id != keyframe_id]
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,12 @@ class _Notes:
     keys: NDArray[np.int64]
     colors: NDArray[np.float32]
     keyframe_ids: NDArray[np.int64]
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "keys": Array("<i8", ("voxels",)),
+        "colors": Array("<f4", ("voxels", 3)),
+        "keyframe_ids": Array("<i8", ("voxels",)),
+    }
 
     @classmethod
     def none(cls) -> _Notes:
@@ -129,6 +160,80 @@ class _Source:
             and self.up is other.up
             and repr(self.floor_height_m) == repr(other.floor_height_m)
         )
+
+
+@dataclass
+class _TiffState:
+    """All that is known; keyframes come back from the map."""
+
+    method: str
+    voxel_size_m: float
+    map: GlobalMap
+    notes: _Notes
+    T_upright_map: NDArray[np.float64]
+    fragments: list[_Fragment]
+    intake: Intake
+    corrected: dict[int, NDArray[np.float64]]
+    poses: dict[int, NDArray[np.float64]]
+    answered: dict[int, set[str]]
+    sightings: list[_Sighting]
+    looks: dict[int, dict[bytes, int]]
+    ids: dict[int, int]
+    next_id: int
+    merged_into: dict[int, int]
+    up: NDArray[np.float64]
+    floor_height_m: float
+    counts: dict[str, int]
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "method": str,
+        "voxel_size_m": float,
+        "map": GlobalMap,
+        "notes": _Notes,
+        "T_upright_map": POSE,
+        "fragments": list[_Fragment],
+        "intake": Intake,
+        "corrected": dict[int, POSE],
+        "poses": dict[int, POSE],
+        "answered": dict[int, set[str]],
+        "sightings": list[_Sighting],
+        "looks": dict[int, dict[bytes, int]],
+        "ids": dict[int, int],
+        "next_id": int,
+        "merged_into": dict[int, int],
+        "up": Array("<f8", (3,)),
+        "floor_height_m": float,
+        "counts": dict[str, int],
+    }
+
+    def check(self, configuration: FusionConfiguration) -> None:
+        """Raise StateError when this is not of such a fusion, or contradicts itself."""
+        check_origin(self.method, self.voxel_size_m, configuration)
+        check_unit(self.up)
+        for pose in (self.T_upright_map, *self.poses.values(), *self.corrected.values()):
+            checked_transform(pose, "pose")
+        for ids in (self.poses, self.corrected, self.answered, self.looks, *(item.order for item in self.fragments)):
+            check_ids(ids)
+        check_merged(self.merged_into)
+        keys = self.notes.keys
+        if len(keys) and (int(keys[0]) < 0 or not (keys[1:] > keys[:-1]).all()):
+            raise StateError("voxel keys must not be negative, and must ascend")
+        labels = set(np.unique(self.map.labels).tolist()) - {BACKGROUND}
+        if (
+            not labels <= self.ids.keys() <= self.map.records.keys()
+            or max(self.ids.values(), default=0) >= self.next_id
+        ):
+            raise StateError("labels of the map: expected a record and an id for each")
+        if not np.isin(pack(self.map.coordinates[self.map.labels != BACKGROUND]), keys).all():
+            raise StateError("voxels of instances: expected a colour for each")
+        numbers = {number for fragment in self.fragments for number in fragment.pending}
+        numbers |= {number for looks in self.looks.values() for number in looks.values()}
+        for record in self.map.records.values():
+            if not record.target_ids or len(record.texts) != len(record.target_ids) or record.count < 1:
+                raise StateError("an instance was never seen")
+            numbers |= set(record.target_ids)
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(self.sightings):
+            raise StateError(f"sightings: expected {max(numbers) + 1}, found {len(self.sightings)}")
 
 
 class TiffFusion:
@@ -174,26 +279,33 @@ class TiffFusion:
         if not self._intake.takes(keyframe, self._keyframes.get(keyframe.id)):
             return ()
         stored = StoredKeyframe(keyframe)
-        corrected = self._corrected.pop(keyframe.id, None)
-        if corrected is not None:
-            stored.place(corrected)
-        self._keyframes[keyframe.id] = stored
-        self._poses[keyframe.id] = stored.T_map_camera
-        self._take_gravity(stored)
-        if not self._fragments or self._fragments[-1].closed:
-            self._fragments.append(_Fragment())
-        fragment = self._fragments[-1]
-        fragment.keyframes.append(stored)
-        self._place[keyframe.id] = fragment
+        if keyframe.id in self._place:  # of a state that was loaded
+            told = stored.T_map_camera
+            stored.place(self._poses.setdefault(stored.id, told))
+            self._keyframes[keyframe.id] = stored
+            self._place[keyframe.id].add(stored)
+            self.correct_poses({stored.id: told}, {})
+        else:
+            corrected = self._corrected.pop(keyframe.id, None)
+            if corrected is not None:
+                stored.place(corrected)
+            self._keyframes[keyframe.id] = stored
+            self._poses[keyframe.id] = stored.T_map_camera
+            self._take_gravity(stored)
+            if not self._fragments or self._fragments[-1].closed:
+                self._fragments.append(_Fragment())
+            self._place[keyframe.id] = self._fragments[-1]
+            self._fragments[-1].add(stored)
+        fragment = self._place[keyframe.id]
         outcomes: list[Outcome | FusionError] = []
         for candidates in self._intake.waited_for(keyframe.id):
             try:
                 outcomes.append(self._take(candidates, stored))
             except FusionError as error:
                 outcomes.append(error)
-        if len(fragment.keyframes) == FRAGMENT_KEYFRAMES:
+        if len(fragment.order) == FRAGMENT_KEYFRAMES and not fragment.awaited:
             fragment.closed = True
-            self._fuse_all(self._fragments[:-1])
+            self._fuse_all(self._fragments[: self._fragments.index(fragment)])
             self._fuse_if_answered(fragment)
         self._keep_to_bounds()
         return tuple(outcomes)
@@ -273,6 +385,56 @@ class TiffFusion:
     def reset(self) -> None:
         """Forget everything; ``revision`` goes on."""
         self._start(self.revision + 1)
+
+    # ---------------------------------------------------------------- state
+
+    def export_state(self) -> bytes:
+        """Return all that is known as bytes; see FusionEngine."""
+        self._publish()
+        state = _TiffState(
+            method=self._configuration.method,
+            voxel_size_m=self._configuration.voxel_size_m,
+            map=self._map,
+            notes=self._notes,
+            T_upright_map=self._T_upright_map,
+            fragments=self._fragments,
+            intake=self._intake,
+            corrected=self._corrected,
+            poses=self._poses,
+            answered=self._answered,
+            sightings=self._sightings,
+            looks=self._looks,
+            ids={label: found for label, (record, found) in self._ids.items() if self._map.records[label] is record},
+            next_id=self._next_id,
+            merged_into=self._merged_into,
+            up=self._up,
+            floor_height_m=self._floor_height_m,
+            counts=dict(self._counts),
+        )
+        return to_bytes(state, _TiffState, _STATE_NAME)
+
+    def import_state(self, data: bytes) -> None:
+        """Go on from what export_state() gave; see FusionEngine."""
+        state: _TiffState = from_bytes(data, _TiffState, _STATE_NAME)
+        try:
+            state.check(self._configuration)
+        except StateError:
+            raise
+        except ValueError as error:
+            raise StateError(f"{_STATE_NAME}: {error}") from error
+        self._start(self.revision + 1)
+        self._map, self._notes, self._T_upright_map = state.map, state.notes, state.T_upright_map
+        for fragment in state.fragments:
+            self._fragments.append(fragment)
+            fragment.awaited = set(fragment.order)
+            self._place |= dict.fromkeys(fragment.order, fragment)
+        adopt(self._intake, state.intake)
+        self._corrected, self._poses = state.corrected, state.poses
+        self._answered, self._sightings, self._looks = state.answered, state.sightings, state.looks
+        self._ids = {label: (self._map.records[label], found) for label, found in state.ids.items()}
+        self._next_id, self._merged_into = state.next_id, state.merged_into
+        self._up, self._floor_height_m, self._counts = state.up, state.floor_height_m, Counter(state.counts)
+        self._changed = True
 
     # ---------------------------------------------------------------- output
 
@@ -369,6 +531,8 @@ class TiffFusion:
             self._fuse_all([self._place[oldest]])
             self._drop(oldest)
             self._intake.forget(oldest)
+            for older in [key for key in self._place if key < oldest]:
+                self._drop(older)
 
     def _drop(self, keyframe_id: int) -> None:
         """Forget a keyframe and what of its candidates was not fused."""
@@ -378,9 +542,9 @@ class TiffFusion:
         fragment = self._place.pop(keyframe_id, None)
         if fragment is None:
             return
-        fragment.keyframes = [stored for stored in fragment.keyframes if stored.id != keyframe_id]
+        fragment.drop(keyframe_id)
         fragment.pending = [number for number in fragment.pending if self._sightings[number].keyframe_id != keyframe_id]
-        if not fragment.keyframes and fragment.closed:
+        if not fragment.order and fragment.closed:
             self._fragments.remove(fragment)
 
     # ---------------------------------------------------------------- fusion
@@ -396,7 +560,7 @@ class TiffFusion:
     def _fuse_all(self, fragments: Iterable[_Fragment]) -> None:
         """Fuse what was not fused yet of fragments, in order."""
         for fragment in fragments:
-            if fragment.keyframes and (fragment.pending or not fragment.fused):
+            if fragment.keyframes and not fragment.awaited and (fragment.pending or not fragment.fused):
                 self._fuse(fragment)
 
     def _fuse(self, fragment: _Fragment) -> None:

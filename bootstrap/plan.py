@@ -86,6 +86,11 @@ class Plan:
         """The folder of the environment's Python packages."""
         return VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
+    def requirement_files(self) -> list[str]:
+        """Return the names of the files that list what is installed, besides torch."""
+        files = ["runtime.in", "development.in"]
+        return files if self.ros.installed else [*files, "ros.in", "viewer.in"]
+
     def ros_pins(self) -> str:
         """Return the locked versions that compiled messages depend on: the ROS 2 wheels and NumPy."""
         lines = self.lock.read_text().splitlines()
@@ -105,7 +110,7 @@ class Plan:
                 "packages",
                 "Python packages (some 500 MB the first time)",
                 self.install_packages,
-                [REQUIREMENTS / "runtime.in", REQUIREMENTS / "ros.in", REQUIREMENTS / "development.in", self.lock],
+                [*(REQUIREMENTS / name for name in self.requirement_files()), self.lock],
                 after=["environment"],
             ),
         ]
@@ -239,8 +244,7 @@ class Plan:
 
     def install_packages(self) -> str:
         """Install everything that comes as wheels, in the locked versions."""
-        files = ["runtime.in", "development.in"] if self.ros.installed else ["runtime.in", "development.in", "ros.in"]
-        requirements = [argument for file in files for argument in ("-r", REQUIREMENTS / file)]
+        requirements = [argument for file in self.requirement_files() for argument in ("-r", REQUIREMENTS / file)]
         self._pip(
             "packages",
             "-c",

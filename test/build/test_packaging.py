@@ -116,7 +116,7 @@ def names_in(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("lock", "files"),
     [
-        ("lock_wheels.txt", ("runtime.in", "ros.in", "development.in", "torch.in")),
+        ("lock_wheels.txt", ("runtime.in", "ros.in", "development.in", "viewer.in", "torch.in")),
         ("lock_installed_ros.txt", ("runtime.in", "development.in", "torch.in")),
     ],
 )

@@ -22,6 +22,7 @@ from lira_msgs.msg import MeshUpdate
 from lira_ros.configuration import parameter
 from lira_ros.mapping.fragment import BLOCK_SIZE
 from lira_ros.mapping.mapper import Mapper
+from lira_ros.mapping.mesh_regions import REGION_BLOCKS, Coordinates, MeshRegion, MeshRegions
 from lira_ros.ros import qos
 from lira_ros.ros.bandwidth import BandwidthLimit, SendQueue
 from lira_ros.ros.conversions import mesh
@@ -106,11 +107,11 @@ class _RegionStream:
         self,
         publisher: Publisher,
         bandwidth_mbps: float,
-        region_bytes: Callable[[mesh.MeshRegions, mesh.Coordinates], int],
-        encode: Callable[[list[mesh.MeshRegion], bool, int], bytes],
+        region_bytes: Callable[[MeshRegions, Coordinates], int],
+        encode: Callable[[list[MeshRegion], bool, int], bytes],
     ) -> None:
         self.limit = BandwidthLimit(bandwidth_mbps)
-        self.queue: SendQueue[mesh.Coordinates] = SendQueue()
+        self.queue: SendQueue[Coordinates] = SendQueue()
         self.audience = _Audience(publisher)
         self._publisher = publisher
         self._region_bytes = region_bytes
@@ -127,7 +128,7 @@ class _RegionStream:
         if self.audience:
             self._publisher.publish(self._encode([], True, 0))
 
-    def send(self, regions: mesh.MeshRegions, region_size_m: float, viewpoint_m: NDArray[np.float64] | None) -> None:
+    def send(self, regions: MeshRegions, region_size_m: float, viewpoint_m: NDArray[np.float64] | None) -> None:
         """Send what fits now."""
         taken = self.queue.take(
             self.limit.allowance(),
@@ -163,7 +164,7 @@ class SurfaceOutput:
         self._session = 0
         self._sequence = 0
         self._blocks_waiting = 0  # of a correction, still to be composed
-        self._region_size_m = mesh.REGION_BLOCKS * BLOCK_SIZE * mapper.configuration.voxel_size_m
+        self._region_size_m = REGION_BLOCKS * BLOCK_SIZE * mapper.configuration.voxel_size_m
         self._points = node.publish_on(PointCloud2, "map/points", qos.latched())
         self._points_limit = BandwidthLimit(c.points_bandwidth_mbps)
         self._points_schedule = Schedule(c.points_rate_hz)
@@ -186,7 +187,7 @@ class SurfaceOutput:
     def clear(self, session: int) -> None:
         """Take everything down at the next publication; called when the map starts anew under another session."""
         self._session = session
-        self._regions = mesh.MeshRegions()
+        self._regions = MeshRegions()
         self._mesh_revision = 0
         self._map_revision = -1
         for stream in self._streams.values():
@@ -288,10 +289,10 @@ class SurfaceOutput:
             if stream.audience:
                 stream.send(self._regions, self._region_size_m, viewpoint_m)
 
-    def _encode_markers(self, regions: list[mesh.MeshRegion], clear: bool, waiting: int) -> bytes:
+    def _encode_markers(self, regions: list[MeshRegion], clear: bool, waiting: int) -> bytes:
         return mesh.mesh_to_markers(regions, self._stamp_ns, self._frame_id, "map", clear=clear)
 
-    def _encode_update(self, regions: list[mesh.MeshRegion], clear: bool, waiting: int) -> bytes:
+    def _encode_update(self, regions: list[MeshRegion], clear: bool, waiting: int) -> bytes:
         self._sequence += 1
         head = mesh.UpdateHead(
             self._stamp_ns, self._frame_id, self._session, self._sequence, clear, self._region_size_m, waiting
@@ -316,9 +317,9 @@ class SurfaceOutput:
         self._shape_limit.spend(len(data))
 
 
-def _marker_bytes(regions: mesh.MeshRegions, key: mesh.Coordinates) -> int:
+def _marker_bytes(regions: MeshRegions, key: Coordinates) -> int:
     return mesh.marker_bytes(regions.triangle_count(key))
 
 
-def _update_bytes(regions: mesh.MeshRegions, key: mesh.Coordinates) -> int:
+def _update_bytes(regions: MeshRegions, key: Coordinates) -> int:
     return mesh.update_bytes(regions.triangle_count(key), regions.vertex_count(key))

@@ -18,6 +18,7 @@ from lira_ros.geometry.camera import Camera
 from lira_ros.geometry.frame import Frame, Keyframe
 from lira_ros.geometry.pose import from_quaternion
 from lira_ros.mapping.fragment import Fragment
+from lira_ros.mapping.mesh_regions import MeshRegion, MeshRegions
 from lira_ros.mapping.surface import BlockMesh
 from lira_ros.ros.conversions import fragment as fragments
 from lira_ros.ros.conversions import fragment_poses, geometry, keyframe, mesh, points
@@ -179,7 +180,7 @@ def test_wrong_point_clouds_are_refused_by_name():
 
 
 def make_region(region_id, triangles, coordinates=(0, 0, 0)):
-    return mesh.MeshRegion(
+    return MeshRegion(
         coordinates,
         region_id,
         11,
@@ -304,7 +305,7 @@ def make_block(block, triangles, revision=1):
 
 
 def test_blocks_are_gathered_into_regions_with_ids_that_stay():
-    regions = mesh.MeshRegions()
+    regions = MeshRegions()
     assert regions.update([make_block((0, 0, 0), 1), make_block((3, 3, 3), 2), make_block((-1, 0, 0), 1)]) == [
         (0, 0, 0),
         (-1, 0, 0),

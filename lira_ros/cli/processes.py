@@ -22,16 +22,20 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class NodeCommand:
-    """One node to start: executable (module of lira_ros.nodes), name, remappings and parameters."""
+    """One node to start: executable (module of lira_ros.nodes), name, remappings and parameters.
+
+    prefix: what comes before its command line, for example ``env NAME=VALUE``; it must not start a process of its own.
+    """
 
     executable: str
     namespace: str
     remappings: Mapping[str, str]
     parameters: Mapping[str, object]
+    prefix: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """Return the command line that starts the node with this Python."""
-        result = [sys.executable, "-m", f"lira_ros.nodes.{self.executable}", "--ros-args"]
+        result = [*self.prefix, sys.executable, "-m", f"lira_ros.nodes.{self.executable}", "--ros-args"]
         result += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
         for source, target in self.remappings.items():
             result += ["-r", f"{source}:={target}"]

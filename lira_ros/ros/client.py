@@ -27,6 +27,14 @@ STATE_NAMES = {
     InstructionStatus.FAILED: "failed",
 }
 
+# What every program asks for.
+SERVICES = (
+    (SubmitInstruction, "submit_instruction"),
+    (CancelInstruction, "cancel_instruction"),
+    (ListInstructions, "list_instructions"),
+    (GetInstanceMap, "get_instance_map"),
+)
+
 # How long a node that may still be starting is waited for before the caller looks whether its process is alive.
 READY_TIMEOUT_S = 1.0
 
@@ -55,6 +63,11 @@ class InstructionClient:
         self.node = Node("lira_client", namespace=self._namespace, context=self.context, use_global_arguments=False)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        # A service answers only whom it has discovered, and forgets answers to others. Over a network that loses
+        # packets that takes seconds, so clients are made early and kept.
+        self._clients: dict[str, Any] = {}
+        for kind, name in SERVICES:
+            self._client(kind, name)
         return self
 
     def __exit__(
@@ -67,22 +80,25 @@ class InstructionClient:
 
     def call(self, service_type: Any, name: str, request: Any, timeout_s: float | None = None) -> Any:
         """Call a service and return its response; raises ServiceError when nobody answers in time."""
-        client = self.node.create_client(service_type, name)
+        client = self._client(service_type, name)
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         resolved = self.node.resolve_service_name(name)
-        try:
-            deadline_s = time.monotonic() + limit_s
-            while not client.service_is_ready():
-                if time.monotonic() > deadline_s:
-                    raise ServiceError(f"{resolved}: no such service within {limit_s:g} s; are the nodes running?")
-                self.executor.spin_once(timeout_sec=0.05)
-            future = client.call_async(request)
-            self.executor.spin_until_future_complete(future, timeout_sec=max(0.1, deadline_s - time.monotonic()))
-            if not future.done():
-                raise ServiceError(f"{resolved}: no answer within {limit_s:g} s")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        deadline_s = time.monotonic() + limit_s
+        while not client.service_is_ready():
+            if time.monotonic() > deadline_s:
+                raise ServiceError(f"{resolved}: no such service within {limit_s:g} s; are the nodes running?")
+            self.executor.spin_once(timeout_sec=0.05)
+        future = client.call_async(request)
+        self.executor.spin_until_future_complete(future, timeout_sec=max(0.1, deadline_s - time.monotonic()))
+        if not future.done():
+            client.remove_pending_request(future)
+            raise ServiceError(f"{resolved}: no answer within {limit_s:g} s")
+        return future.result()
+
+    def _client(self, service_type: Any, name: str) -> Any:
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(service_type, name)
+        return self._clients[name]
 
     def not_ready(self) -> str | None:
         """Return why the reasoning or the fusion cannot answer yet, None when both are configured."""

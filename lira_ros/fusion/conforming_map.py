@@ -30,12 +30,21 @@ from lira_ros.fusion.instance_query import (
     in_place,
     related,
 )
+from lira_ros.fusion.map_document import map_document
+from lira_ros.fusion.map_state import (
+    ConformingMapState,
+    InstanceVoxels,
+    ReasoningProgress,
+    SavedSearch,
+    Viewpoint,
+)
 from lira_ros.fusion.relation_table import NamedRelation, RelationTable
 from lira_ros.fusion.steadying import SteadyVerdicts
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.mapping.fragment import Fragment
 from lira_ros.reasoning.contracts import CandidateSet, Instruction, Opinion
+from lira_ros.state.columns import adopt
 
 
 @dataclass(frozen=True)
@@ -45,19 +54,6 @@ class MapChange:
     instruction_id: str
     status: InstructionStatus
     delta: Delta | None
-
-
-@dataclass(frozen=True)
-class ReasoningProgress:
-    """How far the reasoning is with an instruction, as it says itself.
-
-    failure: why it could not answer, "" when it could. waiting: why no answer has come yet, "" when not known.
-    """
-
-    answered: int
-    pending: int
-    failure: str = ""
-    waiting: str = ""
 
 
 # Every new keyframe is pending for a moment. A search that has found nothing in all others does not begin anew for
@@ -95,14 +91,15 @@ class ConformingMap:
         self._lost: dict[str, set[int]] = {}  # answers that came and are not in the map
         self._progress: dict[str, ReasoningProgress] = {}
         self._keyframe_ids: set[int] = set()
-        self._newest: Keyframe | None = None
+        self._newest: Viewpoint | None = None
         self._exploration = Exploration()
+        self._saved: dict[str, SavedSearch] = {}  # of a loaded map, until the instruction is in the list
         self.resets = 0  # ids of instances mean other things after each
 
     @property
     def stamp_ns(self) -> int:
         """Return the stamp of the newest keyframe [ns], 0 before the first."""
-        return 0 if self._newest is None else self._newest.frame.stamp_ns
+        return 0 if self._newest is None else self._newest.stamp_ns
 
     @property
     def up(self) -> NDArray[np.float64]:
@@ -120,18 +117,39 @@ class ConformingMap:
         An instruction with a known id but another text starts anew.
         """
         kept: dict[str, _Search] = {}
+        restored: set[str] = set()
         for instruction in instructions:
             search = self._searches.get(instruction.id)
+            saved = self._saved.get(instruction.id)
+            if saved is not None and saved.text == instruction.text:
+                kept[instruction.id] = self._restored(instruction)
+                restored.add(instruction.id)
+                continue
+            if saved is not None:
+                self._forget_answers(instruction.id)
             known = search is not None and search.instruction == instruction
             kept[instruction.id] = search if search is not None and known else _Search(instruction)
         gone = tuple(name for name, search in self._searches.items() if kept.get(name) is not search)
-        for name in gone:
-            self.fusion.forget_answers(name)
-            self._answered.pop(name, None)
-            self._lost.pop(name, None)
-            self._progress.pop(name, None)
+        for name in set(gone) - restored:
+            self._forget_answers(name)
         self._searches = kept
         return gone
+
+    def _forget_answers(self, instruction_id: str) -> None:
+        self.fusion.forget_answers(instruction_id)
+        for known in (self._answered, self._lost, self._progress, self._saved):
+            known.pop(instruction_id, None)
+
+    def _restored(self, instruction: Instruction) -> _Search:
+        """Go on with an instruction of a loaded map."""
+        saved = self._saved.pop(instruction.id)
+        search = _Search(instruction)
+        adopt(search.steady, saved.steady)
+        search.opinions, search.status = saved.opinions, saved.status
+        self._answered[instruction.id], self._lost[instruction.id] = saved.answered, saved.lost
+        if saved.progress is not None:
+            self._progress[instruction.id] = saved.progress
+        return search
 
     def note_progress(self, instruction_id: str, progress: ReasoningProgress) -> None:
         """Take over what the reasoning says of its progress; it alone knows what it gave up or never received."""
@@ -148,10 +166,12 @@ class ConformingMap:
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store the keyframe for candidates that come now or later; raises FusionError for an id used twice."""
         self.fusion.add_keyframe(keyframe)
+        if keyframe.id in self._keyframe_ids:  # it comes again, perhaps of a loaded map
+            return
         self._keyframe_ids.add(keyframe.id)
         self._exploration.add(keyframe)
-        if self._newest is None or keyframe.frame.stamp_ns >= self._newest.frame.stamp_ns:
-            self._newest = keyframe
+        if self._newest is None or keyframe.frame.stamp_ns >= self._newest.stamp_ns:
+            self._newest = Viewpoint.of(keyframe)
 
     def has_keyframe(self, keyframe_id: int) -> bool:
         """Tell whether a keyframe came."""
@@ -179,8 +199,7 @@ class ConformingMap:
         """Move what is known to corrected poses, see FusionEngine.correct_poses(); return how many moved."""
         newest = self._newest
         if newest is not None and newest.id in keyframe_poses:
-            frame = replace(newest.frame, T_map_camera=keyframe_poses[newest.id])
-            self._newest = replace(newest, frame=frame)
+            self._newest = replace(newest, T_map_camera=keyframe_poses[newest.id])
         return self.fusion.correct_poses(keyframe_poses, fragment_poses)
 
     def forget_places(self, keyframe_ids: Collection[int], fragment_ids: Collection[int]) -> int:
@@ -203,9 +222,61 @@ class ConformingMap:
             self._lost.clear()
             self._progress.clear()
         self._answered.clear()
+        self._saved.clear()
         self._newest = None
         self._exploration = Exploration()
         self._searches = {instruction.id: _Search(instruction) for instruction in instructions}
+
+    def export_state(self, frame_id: str) -> bytes:
+        """Return all that is known as bytes, with a document for other programs; frame_id: of the map."""
+        instances = self.fusion.instances()
+        searches = [(item.instruction, item.status, item.judgement) for item in self._searches.values()]
+        told = self.relations().relations_of(instances, RELATIONS_AN_INSTANCE * len(instances))
+        frame = {"frame_id": frame_id, "stamp": self.stamp_ns, "up": [float(value) for value in self.up]}
+        state = ConformingMapState(
+            engine=self.fusion.export_state(),
+            searches={
+                **self._saved,
+                **{
+                    name: SavedSearch(
+                        text=search.instruction.text,
+                        status=search.status,
+                        steady=search.steady,
+                        opinions=search.opinions,
+                        answered=self._answered.get(name, set()),
+                        lost=self._lost.get(name, set()),
+                        progress=self._progress.get(name),
+                    )
+                    for name, search in self._searches.items()
+                },
+            },
+            keyframe_ids=self._keyframe_ids,
+            newest=self._newest,
+            exploration=self._exploration,
+            document=map_document(instances, searches, told, frame),
+            voxels={item.id: InstanceVoxels(item.voxel_size_m, item.voxels) for item in instances},
+        )
+        return state.to_bytes()
+
+    def import_state(self, data: bytes) -> None:
+        """Go on from what export_state() gave, in place of what is known; raises StateError with all as it was.
+
+        Instructions are those of the list, now or when it comes: one with an id and a text of then goes on, others are
+        new. Keyframes and fragments of then are to be added again.
+        """
+        state = ConformingMapState.from_bytes(data)
+        self.fusion.import_state(state.engine)
+        self.resets += 1
+        self._answered, self._lost, self._progress = {}, {}, {}
+        self._keyframe_ids, self._newest = state.keyframe_ids, state.newest
+        self._exploration, self._saved = state.exploration, state.searches
+        same = {item.id for item in self.instructions if item.id in self._saved}
+        self._searches = {
+            item.id: self._restored(item)
+            if item.id in same and self._saved[item.id].text == item.text
+            else _Search(item)
+            for item in self.instructions
+        }
 
     def refresh(self) -> tuple[MapChange, ...]:
         """Judge again whatever changed since the last refresh and return the changes, one an instruction."""
@@ -360,7 +431,7 @@ class ConformingMap:
             del answers[name]
 
     def _camera_position(self) -> NDArray[np.float64]:
-        return np.zeros(3) if self._newest is None else self._newest.frame.T_map_camera[:3, 3]
+        return np.zeros(3) if self._newest is None else self._newest.T_map_camera[:3, 3]
 
     def _status(self, search: _Search, judgement: Judgement) -> InstructionStatus:
         answered, pending = self._counts(search)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import cv2
 import numba
@@ -21,6 +22,7 @@ from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
 from lira_ros.reasoning.coverage import MAX_VOXELS, SurfaceIndex
 from lira_ros.reasoning.measurement import horizontal_axes
+from lira_ros.state.columns import Array
 
 CELL_M = 0.2
 # What is looked over or under is no wall: things count that reach from above the skirting to the height of a head [m].
@@ -84,6 +86,23 @@ class Exploration:
     open, so that too much is looked at rather than too little.
     """
 
+    STATE: ClassVar[dict[str, Any]] = {
+        "_axes": Array("<f8", (3, 3)),
+        "_free": Array("|b1", ("rows", "columns")),
+        "_hits": Array("<u2", ("rows", "columns")),
+        "_origin": Array("<i8", (2,)),
+        "_surfaces": SurfaceIndex,
+        "_newest": list[tuple[int, int]],
+        "_count": int,
+    }
+    _explored: Explored | None = None  # until the next keyframe
+
+    def check_state(self) -> None:
+        """Raise ValueError when the plan is larger than any."""
+        if max(self._free.shape) > MOST_CELLS:
+            raise ValueError(f"plan: expected at most {MOST_CELLS} cells along each side, found {self._free.shape}")
+        self._newest: deque[tuple[int, int]] = deque(self._newest, maxlen=NEWEST_KEYFRAMES)  # new and seen voxels
+
     def __init__(self) -> None:
         self._begin(np.array([0.0, 0.0, 1.0]))
 
@@ -91,11 +110,11 @@ class Exploration:
         self._axes = horizontal_axes(up)
         self._free = np.zeros((0, 0), dtype=np.bool_)
         self._hits = np.zeros((0, 0), dtype=np.uint16)
-        self._origin: NDArray[np.int64] | None = None  # cell of the first row and column of the plan
+        self._origin = np.zeros(2, dtype=np.int64)  # cell of the first row and column of the plan
         self._surfaces = SurfaceIndex()
-        self._newest: deque[tuple[int, int]] = deque(maxlen=NEWEST_KEYFRAMES)  # new and seen voxels
+        self._newest = deque(maxlen=NEWEST_KEYFRAMES)
         self._count = 0
-        self._explored: Explored | None = None  # until the next keyframe
+        self._explored = None
 
     def add(self, keyframe: Keyframe) -> None:
         """Take in what a keyframe shows."""
@@ -112,7 +131,6 @@ class Exploration:
         camera = (self._axes @ keyframe.frame.T_map_camera[:3, 3])[:2]
         if len(points):
             self._make_room(np.vstack([points, camera]))
-            assert self._origin is not None
             _draw(self._free, self._hits, camera / CELL_M - self._origin, points / CELL_M - self._origin, hits)
 
     def explored(self) -> Explored:
@@ -167,7 +185,7 @@ class Exploration:
     def _make_room(self, points: NDArray[np.float64]) -> None:
         cells = np.floor(points / CELL_M).astype(np.int64)
         low, high = cells.min(axis=0) - 2, cells.max(axis=0) + 3
-        if self._origin is None:
+        if self._free.size == 0:
             self._origin = low
         before = np.maximum(self._origin - low, 0)
         after = np.maximum(high - self._origin - self._free.shape, 0)

@@ -244,6 +244,15 @@ def _number(value: float) -> float | None:
 
 def _entry(instance: Instance, instruction_id: str) -> dict[str, Any]:
     verdict = instance.verdicts.get(instruction_id)
+    return {
+        **instance_entry(instance),
+        "score": float(verdict.score) if verdict is not None else None,
+        "reason": verdict.reason if verdict is not None else "",
+    }
+
+
+def instance_entry(instance: Instance) -> dict[str, Any]:
+    """Return what is known of an instance for a JSON document, without verdicts."""
     box = instance.box
     measured = instance.attributes
     return {
@@ -255,8 +264,6 @@ def _entry(instance: Instance, instruction_id: str) -> dict[str, Any]:
         "names": {name: float(share) for name, share in instance.names.items()},
         "colors": {name: float(share) for name, share in instance.colors.items()},
         "color_deviation": _number(instance.color_deviation),
-        "score": float(verdict.score) if verdict is not None else None,
-        "reason": verdict.reason if verdict is not None else "",
         "existence": float(instance.existence),
         "observations": instance.observations,
         "looks": float(instance.looks),

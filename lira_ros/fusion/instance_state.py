@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from lira_ros.state.columns import Array, StateError
 
 # Keyframe ids are kept with voxels in 32 bits.
 MOST_KEYFRAMES = (1 << 31) - 1
-POSE = Array("<f8", (4, 4))
+Pose = Annotated[NDArray[np.float64], Array("<f8", (4, 4))]
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class InstanceFusionState:
         "voxel_size_m": float,
         "evidence": dict[int, InstanceEvidence],
         "keyframes": set[int],
-        "poses": dict[int, POSE],
-        "corrected": dict[int, POSE],
+        "poses": dict[int, Pose],
+        "corrected": dict[int, Pose],
         "surfaces": FragmentSurfaces,
         "looks": Looks,
         "answers": Answers,

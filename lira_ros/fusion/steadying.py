@@ -10,6 +10,7 @@ after the other, and the last of them counts whichever was first.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from lira_ros.fusion.contracts import Conformity, Judgement, SearchState, Verdict
 from lira_ros.fusion.target_inference import TIE_CERTAINTY
@@ -36,6 +37,17 @@ class _Change:
 
 class SteadyVerdicts:
     """What was shown last of one instruction. Not thread-safe: it has one owner."""
+
+    STATE: ClassVar[dict[str, Any]] = {
+        "_shown": dict[int, Verdict],
+        "_since_ns": dict[int, int],
+        "_changes": dict[int, _Change],
+    }
+
+    def check_state(self) -> None:
+        """Raise ValueError when it is not known since when something is shown."""
+        if not {key for key in self._shown if self._conformed(key)} <= self._since_ns.keys():
+            raise ValueError("an answer is shown since no time")
 
     def __init__(self, constraint: Constraint) -> None:
         self._selective = is_selective(constraint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numba
 import numpy as np
@@ -86,7 +86,7 @@ class FragmentSurfaces:
 
     STATE: ClassVar[dict[str, Any]] = {
         "_surfaces": dict[int, FragmentSurface],
-        "_poses": dict[int, tuple[int, Array("<f8", (4, 4))]],
+        "_poses": dict[int, tuple[int, Annotated[NDArray[np.float64], Array("<f8", (4, 4))]]],
     }
 
     def __init__(self, max_fragments: int, min_weight: float) -> None:

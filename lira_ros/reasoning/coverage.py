@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lira_ros.geometry.frame import Keyframe
 from lira_ros.geometry.pose import transform_points
+from lira_ros.state.columns import Array
 
 # Coarser than the noise of depth cameras over a room and than the drift between two looks, finer than furniture.
 VOXEL_M = 0.1
@@ -36,6 +38,8 @@ class Surface:
 class SurfaceIndex:
     """Numbers voxels in the order in which they are first seen. Not thread-safe: it has one owner."""
 
+    STATE: ClassVar[dict[str, Any]] = {"_keys": Array("<i8", ("voxels",)), "_numbers": Array("<i4", ("voxels",))}
+
     def __init__(self) -> None:
         self._keys = np.zeros(0, dtype=np.int64)  # sorted
         self._numbers = np.zeros(0, dtype=np.int32)  # of these keys
@@ -43,6 +47,13 @@ class SurfaceIndex:
     def __len__(self) -> int:
         """Return how many voxels are numbered, which is one more than the highest number."""
         return len(self._keys)
+
+    def check_state(self) -> None:
+        """Raise ValueError when voxels are not sorted, or not numbered without gaps."""
+        if not (self._keys[1:] > self._keys[:-1]).all():
+            raise ValueError("voxels must ascend")
+        if not np.array_equal(np.sort(self._numbers), np.arange(len(self._numbers))):
+            raise ValueError("voxels must be numbered without gaps")
 
     def add(self, keyframe: Keyframe) -> Surface:
         """Return what a keyframe shows; voxels that nobody saw before get the next numbers.
@@ -76,6 +87,8 @@ class SurfaceIndex:
 
 class Coverage:
     """How many answers cover each voxel of an index; it grows with the index."""
+
+    STATE: ClassVar[dict[str, Any]] = {"_counts": Array("<i4", ("voxels",))}
 
     def __init__(self) -> None:
         self._counts = np.zeros(0, dtype=np.int32)

@@ -2,9 +2,10 @@
 
 A class says what of it is state, either as a dataclass by its fields or with an attribute ``STATE``: a mapping of
 attribute names to kinds. Kinds are int, float, bool, str, bytes, enumerations, such classes, ``X | None``, tuples,
-lists, sets, deques and dicts of kinds, and ``Array`` for NumPy arrays. Values are written column by column: all values
-of one attribute of one class lie in one array, named by the path of attributes that leads there, with ``.count`` where
-lengths differ. So a state of a hundred thousand small objects is a few dozen arrays.
+lists, sets and dicts of kinds, and ``Array`` for NumPy arrays, alone or as ``Annotated[NDArray[...], Array(...)]``.
+Values are written column by column: all values of one attribute of one class lie in one array, named by the path of
+attributes that leads there, with ``.count`` where lengths differ. So a state of a hundred thousand small objects is a
+few dozen arrays.
 
 Reading checks everything that the kinds say, that no column is missing or left over, and what the method
 ``check_state`` of a class says; it makes no object before the columns are known to be as long as they must be. So
@@ -19,7 +20,6 @@ import math
 import types
 import typing
 import zlib
-from collections import deque
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -159,11 +159,16 @@ def _fields(kind: type) -> dict[str, Any]:
     if kind not in _FIELDS:
         declared = kind.__dict__.get("STATE")
         if declared is None:
-            hints = typing.get_type_hints(kind)
+            hints = typing.get_type_hints(kind, include_extras=True)
             names = kind._fields if hasattr(kind, "_fields") else [item.name for item in dataclasses.fields(kind)]
             declared = {name: hints[name] for name in names}
-        _FIELDS[kind] = dict(declared)
+        _FIELDS[kind] = {name: _array(part) for name, part in declared.items()}
     return _FIELDS[kind]
+
+
+def _array(kind: Any) -> Any:
+    """Return the Array of an annotated kind, other kinds as they are."""
+    return typing.get_args(kind)[1] if typing.get_origin(kind) is typing.Annotated else kind
 
 
 def _optional(kind: Any) -> Any:
@@ -179,6 +184,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _encode(columns: Columns, path: str, kind: Any, values: list[Any]) -> None:
+    kind = _array(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     inner = _optional(kind)
     if inner is not None:
@@ -193,7 +199,7 @@ def _encode(columns: Columns, path: str, kind: Any, values: list[Any]) -> None:
         columns[_join(path, "count")] = np.array([len(value) for value in values], dtype=np.int64)
         _encode(columns, _join(path, "key"), arguments[0], [key for value in values for key in value])
         _encode(columns, _join(path, "value"), arguments[1], [item for value in values for item in value.values()])
-    elif origin in (list, set, deque, tuple):
+    elif origin in (list, set, tuple):
         columns[_join(path, "count")] = np.array([len(value) for value in values], dtype=np.int64)
         ordered = [sorted(value) if origin is set else value for value in values]
         _encode(columns, _join(path, "item"), arguments[0], [item for value in ordered for item in value])
@@ -262,6 +268,7 @@ def _decode_all(columns: Columns, path: str, kind: Any, count: int) -> list[Any]
 
 
 def _decode(columns: Columns, path: str, kind: Any, count: int) -> list[Any]:
+    kind = _array(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     inner = _optional(kind)
     if inner is not None:
@@ -278,7 +285,7 @@ def _decode(columns: Columns, path: str, kind: Any, count: int) -> list[Any]:
         keys = _decode_all(columns, _join(path, "key"), arguments[0], sum(counts))
         values = _decode_all(columns, _join(path, "value"), arguments[1], sum(counts))
         return [_dictionary(path, *pair) for pair in zip(_split(keys, counts), _split(values, counts), strict=True)]
-    if origin in (list, set, deque, tuple):
+    if origin in (list, set, tuple):
         counts = _counts(columns, _join(path, "count"), count)
         items = _decode_all(columns, _join(path, "item"), arguments[0], sum(counts))
         return [origin(part) for part in _split(items, counts)]
@@ -317,7 +324,7 @@ def _decode_objects(columns: Columns, path: str, kind: type, count: int) -> list
         if by_constructor:
             item = kind(**values)
         else:
-            item = kind.__new__(kind)  # what is no state has a value of the class
+            item = object.__new__(kind)  # what is no state has a value of the class
             for name, value in values.items():
                 setattr(item, name, value)
         if hasattr(item, "check_state"):

@@ -29,7 +29,7 @@ from lira_ros.fusion.box import oriented_box
 from lira_ros.fusion.configuration import FusionConfiguration
 from lira_ros.fusion.contracts import Instance, InstanceState, InstanceView
 from lira_ros.fusion.engine import FusionError, FusionStatistics, Outcome
-from lira_ros.fusion.instance_state import POSE, check_ids, check_origin, check_unit
+from lira_ros.fusion.instance_state import Pose, check_ids, check_origin, check_unit
 from lira_ros.fusion.intake import Intake
 from lira_ros.fusion.lifecycle import check_merged
 from lira_ros.fusion.lifting import StoredKeyframe, pack, resampled, unpack
@@ -190,11 +190,11 @@ class _TiffState:
         "voxel_size_m": float,
         "map": GlobalMap,
         "notes": _Notes,
-        "T_upright_map": POSE,
+        "T_upright_map": Pose,
         "fragments": list[_Fragment],
         "intake": Intake,
-        "corrected": dict[int, POSE],
-        "poses": dict[int, POSE],
+        "corrected": dict[int, Pose],
+        "poses": dict[int, Pose],
         "answered": dict[int, set[str]],
         "sightings": list[_Sighting],
         "looks": dict[int, dict[bytes, int]],

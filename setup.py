@@ -5,7 +5,16 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-NODES = ("mapping_node", "reasoning_node", "fusion_node", "tracking_node", "replay_node", "suite")
+NODES = (
+    "mapping_node",
+    "reasoning_node",
+    "fusion_node",
+    "tracking_node",
+    "planning_node",
+    "replay_node",
+    "web_node",
+    "suite",
+)
 
 
 def version() -> str:
@@ -34,7 +43,9 @@ setup(
     maintainer_email="lira_ros@example.org",
     license="Apache-2.0",
     packages=find_packages(include=["lira_ros", "lira_ros.*"]),
-    package_data={"lira_ros": ["**/*.json", "**/*.yaml", "**/*.txt", "**/*.csv", "**/*.html", "py.typed"]},
+    package_data={
+        "lira_ros": ["**/*.json", "**/*.yaml", "**/*.txt", "**/*.csv", "**/*.html", "web/static/*", "py.typed"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/lira_ros"]),
         ("share/lira_ros", ["package.xml"]),

@@ -22,7 +22,10 @@ FLOORS = {
     "planning": 3,
     "training": 3,
     "pipeline": 3,
+    "web": 3,
     "evaluation": 4,
+    "doctor": 4,
+    "viewer": 4,
 }
 
 # The rooms at the border, and the rooms of the same kind that each may use besides all floors.

@@ -95,7 +95,15 @@ def test_lira_msgs_finds_what_it_depends_on():
 def test_console_scripts_lead_to_functions():
     source = (REPOSITORY / "setup.py").read_text()
     nodes = ast.literal_eval(re.search(r"^NODES = (\(.*?\))", source, re.MULTILINE | re.DOTALL)[1])
-    assert set(nodes) == {"mapping_node", "reasoning_node", "fusion_node", "tracking_node", "replay_node", "suite"}
+    assert set(nodes) == {
+        "mapping_node",
+        "reasoning_node",
+        "fusion_node",
+        "tracking_node",
+        "replay_node",
+        "web_node",
+        "suite",
+    }
     modules = [REPOSITORY / "lira_ros" / "cli" / "main.py"]
     modules += [REPOSITORY / "lira_ros" / "nodes" / f"{node}.py" for node in nodes]
     for module in modules:

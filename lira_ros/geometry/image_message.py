@@ -201,3 +201,34 @@ def _meters(image: NDArray[np.uint16], quantization: tuple[float, float] | None)
         depth = a / (image.astype(np.float32) - b)
     depth[image == 0] = 0.0
     return meters_from_float(depth)
+
+
+# --- encoding ---------------------------------------------------------------------------------------------------------
+
+
+def to_millimeters(depth_m: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Return depth [m] as 16-bit millimetres; what is beyond 65.534 m becomes invalid (0), not a wrong distance."""
+    millimeters = np.rint(depth_m * 1000.0)
+    return np.where(millimeters > 65534, 0, millimeters).astype("<u2")
+
+
+def encoded_color(color: NDArray[np.uint8], quality: int) -> tuple[str, bytes]:
+    """Return (H, W, 3) uint8 RGB as JPEG of ``quality`` (1 to 100), or without loss as PNG (0), after its format."""
+    name, extension, options = "jpeg", ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if quality == 0:
+        name, extension, options = "png", ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    ok, data = cv2.imencode(extension, cv2.cvtColor(color, cv2.COLOR_RGB2BGR), options)
+    if not ok:
+        raise ValueError(f"color: cannot be encoded as {name.upper()}, shape {color.shape}")
+    return f"rgb8; {name} compressed bgr8", data.tobytes()
+
+
+def encoded_depth(depth_m: NDArray[np.float32]) -> tuple[str, bytes]:
+    """Return (H, W) float32 depth [m] as a plain PNG of 16-bit millimetres, after its format."""
+    # Run lengths suit filtered depth: a sixth smaller than the default strategy at level 1, and faster; higher levels
+    # change nothing then.
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    ok, data = cv2.imencode(".png", to_millimeters(depth_m), options)
+    if not ok:
+        raise ValueError(f"depth_m: cannot be encoded as PNG, shape {depth_m.shape}")
+    return "16UC1; png", data.tobytes()

@@ -136,7 +136,7 @@ def read_entry(value: Any, name: str, dtype: str, shape: tuple[int | None, ...])
     fits = fits and all(type(n) is int and n >= 0 and w in (None, n) for n, w in zip(found, shape, strict=True))
     if entry["dtype"] != dtype or not fits:
         wanted = "[" + ", ".join("any" if length is None else str(length) for length in shape) + "]"
-        raise SectionError(f"section {name}: expected {dtype} {wanted}, found {entry['dtype']!r:.20} {found!r:.80}")
+        raise SectionError(f"section {name}: expected {dtype} {wanted}, found {entry['dtype']!s:.20} {found!s:.80}")
     return Section(name, integer(entry, "offset", 0), np.dtype(dtype), tuple(found), integer(entry, "crc32", 0))
 
 

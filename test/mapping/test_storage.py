@@ -12,6 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from lira_ros.geometry.camera import Camera
+from lira_ros.geometry.frame import Frame, Keyframe
+from lira_ros.geometry.packed_keyframe import PackedKeyframe
 from lira_ros.mapping import storage
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.fragment import Fragment
@@ -100,7 +103,17 @@ def some_state(blocks=(2, 0, 1)):
     up = np.array([0.6, 0.0, 0.8])
     poses = {7: some_fragment(7, 0).T_map_fragment, 9: some_fragment(9, 0).T_map_fragment}
     fragments = [some_fragment(1 + 2 * i, count, labelled=i == 2) for i, count in enumerate(blocks)]
-    return MapState(tuple(fragments), 9, up, -1.25, poses, {7: 10**18, 9: 10**18 + 1})
+    stamps = {7: 10**18, 9: 10**18 + 1}
+    return MapState(tuple(fragments), 9, up, -1.25, poses, stamps, some_keyframes(), {"instances": b"of others"})
+
+
+def some_keyframes():
+    color, depth_m = np.full((4, 6, 3), 90, np.uint8), np.full((4, 6), 1.5, np.float32)
+    frame = Frame(10**18, color, depth_m, Camera(6, 4, 5.0, 5.0, 2.5, 1.5), np.eye(4))
+    return tuple(
+        PackedKeyframe.of(Keyframe(number, frame, np.array([0.0, 0.0, 1.0]), floor), 0)
+        for number, floor in ((7, math.nan), (9, -1.25))
+    )
 
 
 def assert_same_bits(a, b):
@@ -127,6 +140,89 @@ def test_what_comes_back_is_bit_equal_labels_and_keyframes_included(tmp_path):
         assert loaded.keyframe_poses[number].tobytes() == pose.tobytes()
     np.testing.assert_array_equal(loaded.up, state.up)
     assert loaded.floor_height_m == -1.25
+
+
+def test_keyframes_and_what_others_know_come_back(tmp_path):
+    storage.save(tmp_path / "map", some_state())
+    loaded = storage.load(tmp_path / "map")
+    assert {name: bytes(data) for name, data in loaded.parts.items()} == {"instances": b"of others"}
+    for a, b in zip(some_keyframes(), loaded.keyframes, strict=True):
+        assert (a.id, a.stamp_ns, a.camera, repr(a.floor_height_m)) == (
+            b.id,
+            b.stamp_ns,
+            b.camera,
+            repr(b.floor_height_m),
+        )
+        assert (bytes(a.color), bytes(a.depth)) == (bytes(b.color), bytes(b.depth))
+        np.testing.assert_array_equal(b.unpack().frame.depth_m, a.unpack().frame.depth_m)
+
+
+def test_a_map_of_version_2_is_still_read(tmp_path):
+    storage.save(tmp_path / "map", replace(some_state(), keyframes=(), parts={}))
+
+    def without(directory):
+        del directory["kept_keyframes"], directory["parts"]
+
+    (tmp_path / "old").write_bytes(with_directory((tmp_path / "map").read_bytes(), without, version=2))
+    loaded = storage.load(tmp_path / "old")
+    assert len(loaded.fragments) == 3
+    assert (loaded.keyframes, dict(loaded.parts)) == ((), {})
+    with_four = with_directory((tmp_path / "map").read_bytes(), lambda d: None, version=4)
+    assert "map file of version 4, this program reads version 2 and 3" in refused(tmp_path / "map", with_four)
+
+
+def first_map(path, change=lambda arrays: None, write=np.savez):
+    """Write a map as the very first version of this program did."""
+    arrays = {
+        "format": np.array("lira_map"),
+        "version": np.array(1),
+        "fragment_count": np.array(2),
+        "last_keyframe_id": np.array(9),
+        "up": np.array([0.6, 0.0, 0.8]),
+        "floor_height_m": np.array(-1.25),
+    }
+    for number in range(2):
+        fragment = some_fragment(number + 1, 2)
+        prefix = f"fragment_{number}/"
+        arrays[prefix + "identity"] = np.array([number + 1, 3, fragment.stamp_ns], dtype=np.int64)
+        arrays[prefix + "size_m"] = np.array([0.02, 0.08])
+        arrays[prefix + "T_map_fragment"] = fragment.T_map_fragment
+        arrays[prefix + "keyframe_ids"] = np.array(fragment.keyframe_ids, dtype=np.int64)
+        for name in ("block_coordinates", "tsdf", "weight", "color"):
+            arrays[prefix + name] = getattr(fragment, name)
+    change(arrays)
+    with path.open("wb") as file:
+        write(file, **arrays)
+    return path
+
+
+def test_a_map_of_version_1_is_still_read(tmp_path):
+    loaded = storage.load(first_map(tmp_path / "first"))
+    assert [fragment.id for fragment in loaded.fragments] == [1, 2]
+    np.testing.assert_array_equal(loaded.fragments[1].tsdf, some_fragment(2, 2).tsdf)
+    assert (loaded.last_keyframe_id, loaded.floor_height_m) == (9, -1.25)
+
+
+@pytest.mark.parametrize(
+    ("write", "change", "reason"),
+    [
+        (np.savez_compressed, lambda a: None, "without compression"),
+        (np.savez, lambda a: a.update(version=np.array(7)), "expected a zip of lira_map 1"),
+        (np.savez, lambda a: a.update(up=np.array([object()] * 3)), "pickle"),
+        (np.savez, lambda a: a.pop("fragment_1/tsdf"), "fragment_1/tsdf"),
+        (np.savez, lambda a: a.update({"fragment_0/tsdf": np.full((2, 512), np.nan, np.float32)}), "distances from -1"),
+    ],
+)
+def test_a_broken_map_of_version_1_is_refused(tmp_path, write, change, reason):
+    path = first_map(tmp_path / "first", change, write)
+    with pytest.raises(MapFileError, match=reason):
+        storage.load(path)
+
+
+def test_altered_voxels_of_version_1_are_found(tmp_path):
+    altered = bytearray(first_map(tmp_path / "first").read_bytes())
+    altered[altered.find(some_fragment(2, 2).tsdf.tobytes()) + 99] ^= 1
+    assert "altered" in refused(tmp_path / "first", altered)
 
 
 def iter_once(state):
@@ -235,13 +331,13 @@ def test_any_foreign_file_is_refused(intact, data):
     refused(intact[0], b"LIRA_MAP" + data)
 
 
-def with_directory(data, change):
+def with_directory(data, change, version=storage.VERSION):
     """Return the file with another directory and checksums that fit: what a forger or another program would write."""
     offset, length = struct.unpack_from("<QQ", data, 24)
     directory = json.loads(data[offset : offset + length])
     changed = change(directory)
     text = changed if isinstance(changed, bytes) else json.dumps(directory if changed is None else changed).encode()
-    head = [b"LIRA_MAP", 2, 0, offset + len(text), offset, len(text), zlib.crc32(text)]
+    head = [b"LIRA_MAP", version, 0, offset + len(text), offset, len(text), zlib.crc32(text)]
     pack = struct.Struct("<8sIIQQQI20x").pack
     head[2] = zlib.crc32(pack(*head))
     return pack(*head) + data[64:offset] + text
@@ -348,6 +444,11 @@ def set_value(*keys_and_value):
         (set_value("fragments", 0, "sections", "tsdf", "dtype", "|O"), "expected <f4 [1, 512], found |O"),
         (set_value("fragments", 0, "sections", "tsdf", "crc32", 1), "section fragment 1/tsdf was altered: expected"),
         (set_value("fragments", 0, "sections", {}), "block_coordinates"),
+        (set_value("kept_keyframes", 1, "id", 7), "ids of kept keyframes must ascend"),
+        (set_value("kept_keyframes", 0, "camera", "width_px", 0.5), "keyframe 7: width_px: expected a whole number"),
+        (set_value("kept_keyframes", 0, "sections", "color", "shape", [1]), "expected at byte"),
+        (set_value("parts", "../x", {}), "part: expected a word"),
+        (set_value("parts", "instances", "offset", 1), "expected at byte"),
     ],
 )
 def test_the_reason_says_what_is_wrong(intact, change, reason):

@@ -8,6 +8,7 @@ from std_msgs.msg import Header
 
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_ros.geometry.frame import Frame, Keyframe
+from lira_ros.geometry.packed_keyframe import PackedKeyframe
 from lira_ros.ros.conversions.camera import camera_model, camera_to_info
 from lira_ros.ros.conversions.geometry import (
     pose_from_message,
@@ -17,9 +18,8 @@ from lira_ros.ros.conversions.geometry import (
 )
 from lira_ros.ros.conversions.image import (
     color_from_compressed,
-    color_to_compressed,
     depth_from_compressed,
-    depth_to_compressed,
+    encoded_to_message,
 )
 from lira_ros.ros.conversions.time import stamp_from_ns, stamp_to_ns
 from lira_ros.ros.errors import ConversionError
@@ -27,16 +27,20 @@ from lira_ros.ros.errors import ConversionError
 
 def keyframe_to_message(keyframe: Keyframe, session: int, map_frame: str, *, jpeg_quality: int = 95) -> KeyframeMessage:
     """Encode a keyframe: colour as JPEG, or as PNG for quality 0, depth as PNG of millimetres (rounded to 1 mm)."""
-    frame = keyframe.frame
-    header = Header(stamp=stamp_from_ns(frame.stamp_ns), frame_id=map_frame)
+    return packed_to_message(PackedKeyframe.of(keyframe, jpeg_quality), session, map_frame)
+
+
+def packed_to_message(keyframe: PackedKeyframe, session: int, map_frame: str) -> KeyframeMessage:
+    """Return the message of a keyframe whose images are encoded."""
+    header = Header(stamp=stamp_from_ns(keyframe.stamp_ns), frame_id=map_frame)
     return KeyframeMessage(
         header=header,
         id=keyframe.id,
         session=session,
-        color=color_to_compressed(frame.color, header, jpeg_quality),
-        depth=depth_to_compressed(frame.depth_m, header),
-        camera=camera_to_info(frame.camera, header),
-        pose=pose_to_message(frame.T_map_camera),
+        color=encoded_to_message(keyframe.color_format, keyframe.color, header),
+        depth=encoded_to_message(keyframe.depth_format, keyframe.depth, header),
+        camera=camera_to_info(keyframe.camera, header),
+        pose=pose_to_message(keyframe.T_map_camera),
         up=vector_to_message(keyframe.up),
         floor_height_m=float(keyframe.floor_height_m),
     )

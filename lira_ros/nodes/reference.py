@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from lira_ros.configuration import Parameter, parameters_of
 from lira_ros.nodes.fusion_node import FusionNode
 from lira_ros.nodes.mapping_node import MappingNode
+from lira_ros.nodes.planning_node import PlanningNode
 from lira_ros.nodes.reasoning_node import ReasoningNode
 from lira_ros.nodes.replay_node import ReplayNode
 from lira_ros.nodes.tracking_node import TrackingNode
@@ -46,7 +47,7 @@ class _TrackingInterface(TrackingNode):
         return _NoTracker()
 
 
-NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode, _TrackingInterface)
+NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode, _TrackingInterface, PlanningNode)
 # The replay node publishes what a recording holds, which is not known without one.
 NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)
 NAMESPACE = "/lira"
@@ -75,6 +76,12 @@ TOPIC_MEANINGS = {
     "map/mesh_updates": "the same for programs: regions with coordinates, revision and shape_msgs/Mesh",
     "map/occupancy": "which cells of the floor are free, occupied or unknown, for planners; z of its origin is up",
     "map/distance": "distance of each of these cells to the nearest obstacle [m], as intensity",
+    "map/heights": "how high the obstacle in each of these cells reaches above the floor [m], as intensity",
+    "instances/goal_pose": "where to stand beside the best instance of the newest instruction; no frame_id = nowhere",
+    "instances/keepout_mask": "mask for Nav2's keep-out filter: cells under chosen instances are 100, others 0",
+    "instances/keepout_filter_info": "what Nav2's filter has to know of this mask (type 0)",
+    "instances/speed_mask": "mask for Nav2's speed filter: the limit near chosen instances, 0 = none elsewhere",
+    "instances/speed_filter_info": "what Nav2's filter has to know of this mask (type 1 per cent, 2 m/s)",
     "instance_masks": "32SC1 with stamp and pixels of the colour image: which conforming instance each shows, or 0",
     "tracked_masks": "the same from a video model, for every image that it keeps up with (`tracking:=true`)",
     "instructions": "the active instructions, whole list",
@@ -103,6 +110,7 @@ SERVICE_MEANINGS = {
     "list_instructions": "the active instructions and where they stand",
     "get_instance_map": "the full map of one instruction, on request with the instances that were rejected and why",
     "get_instance_views": "small pictures of instances, the best views of each from different sides",
+    "get_goal_beside": "where the robot can stand beside an instance, best first; on request it drives there by Nav2",
     "query_instances": "instances by id, label, place or free text, without giving an instruction",
     "~/reset": "start again with an empty map; the instructions stay",
 }

@@ -68,7 +68,8 @@ class Goal:
 
     position: (2,) [m]. yaw: direction of the robot's x axis [rad], to the middle of the angle that the instance takes
     up. distance_m: between the outlines of robot and instance. room_m: free beyond the robot's outline. way_m: length
-    of the way there, NaN when nobody knows where the robot is. sight: [0, 1] share of the instance that is seen.
+    of the way there, NaN when nobody knows where the robot is. sight: [0, 1] share of the instance that is seen; apart:
+    share of it behind a wall, or behind something with free space beyond.
     """
 
     position: NDArray[np.float64]
@@ -78,6 +79,7 @@ class Goal:
     room_m: float
     way_m: float
     sight: float
+    apart: float
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class GoalSearch:
 
     looked_at: cells between the wanted and the farthest distance. blocked: the robot would touch an obstacle there.
     unknown: nothing is known of some of the floor below the robot. cut_off: no free way from where the robot is.
+    hidden: only places behind a wall or the like are left.
     entry_m: how far from the robot free space begins; infinite without any, NaN when nobody knows where the robot is.
     """
 
@@ -94,6 +97,7 @@ class GoalSearch:
     blocked: int
     unknown: int
     cut_off: int
+    hidden: int
     entry_m: float
 
     def describe(self) -> str:
@@ -104,7 +108,7 @@ class GoalSearch:
             return "the grid does not reach to any place around it"
         return (
             f"none of {self.looked_at} places around it is free: {self.blocked} are blocked, {self.unknown} unknown, "
-            f"{self.cut_off} cut off from the robot"
+            f"{self.cut_off} cut off from the robot, {self.hidden} behind something else"
         )
 
 
@@ -139,7 +143,8 @@ class GoalFinder:
 
         distance_m: wanted between the outlines, that of the configuration when None. Goals lie on centres of cells,
         from the wanted distance to the tolerance beyond it; only where none of these is possible, farther, and then
-        within the tolerance beyond the nearest one. Those that see nothing of it come only where none sees it.
+        within the tolerance beyond the nearest one. Those that see nothing of it come only where none sees it, and
+        those behind a wall never.
         """
         c = self.configuration
         wanted_m = c.distance_m if distance_m is None else distance_m
@@ -161,6 +166,7 @@ class GoalFinder:
             int(blocked.sum()),
             int((~standing & ~blocked).sum()),
             int((standing & ~reached).sum()),
+            0 if goals else int(reached.sum()),
             self._entry_m,
         )
 
@@ -176,7 +182,8 @@ class GoalFinder:
         # A cell nearer than wanted is the price of a grid that moved by a part of a cell.
         if not wanted_m - self.grid.resolution_m <= away_m[0] <= max(c.farthest_m, wanted_m + self._tolerance_m()):
             return None
-        return self._rated(outline, cells, away_m, wanted_m)[0]
+        goal = self._rated(outline, cells, away_m, wanted_m)[0]
+        return goal if goal.apart < 1.0 else None
 
     def _tolerance_m(self) -> float:
         return max(self.configuration.tolerance_m, 1.5 * self.grid.resolution_m)
@@ -220,10 +227,9 @@ class GoalFinder:
             within = away_m <= away_m.min() + tolerance_m
         rated = self._rated(outline, *self._thinned(cells[within], away_m[within]), wanted_m)
         if not any(goal.sight > 0 for goal in rated):
-            # Nothing of it is seen from near: a look from farther away is worth more than a goal behind a wall.
-            seeing = [goal for goal in self._rated(outline, *self._thinned(cells, away_m), wanted_m) if goal.sight > 0]
-            rated = seeing or rated
-        rated = [goal for goal in rated if goal.sight > 0] or rated
+            # Nothing of it is seen from near: a look from farther away is worth more.
+            rated += self._rated(outline, *self._thinned(cells, away_m), wanted_m)
+        rated = [goal for goal in rated if goal.sight > 0] or [goal for goal in rated if goal.apart < 1.0]
         best: list[Goal] = []
         for goal in sorted(rated, key=lambda item: -item.score):
             if all(
@@ -251,13 +257,12 @@ class GoalFinder:
     ) -> list[Goal]:
         c, grid = self.configuration, self.grid
         places = grid.centres(cells)
-        seen, middles, nearest = self._look(outline, places)
+        seen, apart, middles, nearest = self._look(outline, places)
         rows, columns = cells.T
         room_m = grid.clearance_m[rows, columns].astype(np.float64) - c.robot_radius_m
         range_m = max(c.farthest_m - wanted_m, self._tolerance_m())
-        excess_m = np.maximum(away_m - wanted_m - self._tolerance_m(), 0.0)
         values = {
-            "distance": 1.0 - np.minimum(excess_m / range_m, 1.0),
+            "distance": 1.0 - np.clip((away_m - wanted_m) / range_m, 0.0, 1.0),
             "sight": seen,
             "room": np.clip(room_m / _ENOUGH_ROOM_M, 0.0, 1.0),
             "squareness": np.maximum(np.cos(middles - nearest), 0.0),
@@ -277,13 +282,13 @@ class GoalFinder:
                 float(room_m[i]),
                 float(ways_m[i]),
                 float(seen[i]),
+                float(apart[i]),
             )
             for i in range(len(cells))
         ]
 
-    def _look(
-        self, outline: Outline, places: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _look(self, outline: Outline, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        # (4, N): of kernels.look(), what is seen, what is apart, and the directions to the middle and the nearest.
         grid = self.grid
         # An obstacle begins with the first cell that it reaches into: the rim of the instance may be one cell wider.
         own = cv2.dilate(outline.cells(grid).view(np.uint8), np.ones((3, 3), np.uint8))
@@ -292,23 +297,27 @@ class GoalFinder:
             # It stands on something, and nobody says how high that is: what hangs together with it hides nothing.
             labels, _ = ndimage.label(grid.obstacles | (own > 0))
             hiding &= ~np.isin(labels, np.unique(labels[own > 0]))
+        # What a raised instance stands on is no free space beyond something either.
+        cells = np.where(grid.obstacles | grid.unknown, kernels.VEILED, kernels.OPEN)
+        cells[hiding] = kernels.HIDING
+        cells[own > 0] = kernels.OWN
         index = outline.look_columns
-        seen, middles, nearest = np.empty(len(places)), np.empty(len(places)), np.empty(len(places))
+        seen, apart, middles, nearest = (np.empty(len(places)) for _ in range(4))
         kernels.look(
             np.ascontiguousarray(places),
             np.ascontiguousarray(outline.columns[index]),
             np.ascontiguousarray(outline.tops_m[index]),
             float(self.configuration.eye_height_m),
-            np.ascontiguousarray(hiding).view(np.uint8),
-            own,
+            cells,
             grid.heights_m if grid.heights_m is not None else np.zeros((1, 1), np.float32),
             grid.heights_m is not None,
             float(grid.resolution_m),
             seen,
+            apart,
             middles,
             nearest,
         )
-        return seen, middles, nearest
+        return np.stack([seen, apart, middles, nearest])
 
 
 def steady(best: Goal, told: Goal | None) -> bool:

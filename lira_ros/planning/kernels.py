@@ -12,6 +12,8 @@ from lira_ros.mapping.voxel import Array, compiled
 SIGHT_RAYS = 16
 # A height is known to about a voxel and a cell; what reaches this far above a ray need not hide anything.
 _HEIGHT_TOLERANCE_M = 0.05
+# What a ray can meet: free floor, something that may hide, the instance itself, and what nothing is known of.
+OPEN, HIDING, OWN, VEILED = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(3)
 
 
 @compiled
@@ -41,39 +43,47 @@ def spread(standing: Array, row: int, column: int, lengths: Array) -> None:
 
 
 @compiled
-def _sees(
-    x: float, y: float, eye: float, to_x: float, to_y: float, top: float, hiding: Array, own: Array, heights: Array,
+def _meets(
+    x: float, y: float, eye: float, to_x: float, to_y: float, top: float, cells: Array, heights: Array,
     use_heights: bool, cell: float,
-) -> bool:  # fmt: skip
-    rows, columns = hiding.shape
+) -> int:  # fmt: skip
+    # 2: the instance is seen; 1: what hides it reaches to it; 0: there is free space behind what hides it, or a wall.
+    rows, columns = cells.shape
     away = np.hypot(to_x - x, to_y - y)
     steps = int(away / (0.5 * cell)) + 1
+    hidden = False
     for k in range(steps):
         part = k / steps
         c, r = int(np.floor((x + part * (to_x - x)) / cell)), int(np.floor((y + part * (to_y - y)) / cell))
         if r < 0 or c < 0 or r >= rows or c >= columns:
             continue
-        if own[r, c] != 0:
-            return True  # the instance itself is met
-        if hiding[r, c] != 0:
-            if not use_heights or np.isnan(heights[r, c]):
-                return False
-            if heights[r, c] > eye + part * (top - eye) + _HEIGHT_TOLERANCE_M:
-                return False
-    return True
+        if cells[r, c] == OWN:
+            return 1 if hidden else 2
+        if cells[r, c] == OPEN and hidden:
+            return 0
+        if cells[r, c] == HIDING:
+            if not use_heights:
+                hidden = True
+            elif not heights[r, c] < np.inf:
+                return 0
+            elif heights[r, c] > eye + part * (top - eye) + _HEIGHT_TOLERANCE_M:
+                hidden = True
+    return 1 if hidden else 2
 
 
 @compiled
 def look(
-    places: Array, columns: Array, tops: Array, eye: float, hiding: Array, own: Array, heights: Array,
-    use_heights: bool, cell: float, seen: Array, middles: Array, nearest: Array,
+    places: Array, columns: Array, tops: Array, eye: float, cells: Array, heights: Array, use_heights: bool,
+    cell: float, seen: Array, apart: Array, middles: Array, nearest: Array,
 ) -> None:  # fmt: skip
     """Look from places (N, 2) [m] at an instance that consists of columns (M, 2) [m] with tops (M,) [m].
 
-    Writes to seen (N,) the share of SIGHT_RAYS directions in which it is visible, to middles (N,) the direction [rad]
-    to the middle of the angle that it takes up, and to nearest (N,) that to its nearest column. eye: height of the
-    camera [m]. hiding, own: (rows, columns) uint8, cells that may hide it, and its own. heights: how high what hides
-    reaches [m], NaN = too high to look over; without use_heights everything that may hide does. cell: edge of a cell [m].
+    Writes to seen (N,) the share of SIGHT_RAYS directions in which it is visible, to apart (N,) the share in which
+    something stands between place and instance with free space behind, or too high to look over; to middles (N,) the
+    direction [rad] to the middle of the angle that it takes up, and to nearest (N,) that to its nearest column. eye:
+    height of the camera [m]. cells: (rows, columns) uint8, OPEN, HIDING, OWN or VEILED. heights: how high what hides
+    reaches [m], infinite or NaN = too high to look over; without use_heights everything that may hide does. cell: edge
+    of a cell [m].
     """
     targets = np.empty(SIGHT_RAYS, np.int64)
     target_away = np.empty(SIGHT_RAYS)
@@ -101,12 +111,12 @@ def look(
             away = np.hypot(columns[m, 0] - x, columns[m, 1] - y)
             if targets[b] < 0 or away < target_away[b]:
                 targets[b], target_away[b] = m, away
-        tried = found = 0
+        tried = found = walled = 0
         for b in range(SIGHT_RAYS):
             if targets[b] >= 0:
                 m = targets[b]
+                met = _meets(x, y, eye, columns[m, 0], columns[m, 1], tops[m], cells, heights, use_heights, cell)
                 tried += 1
-                found += _sees(
-                    x, y, eye, columns[m, 0], columns[m, 1], tops[m], hiding, own, heights, use_heights, cell
-                )  # fmt: skip
-        seen[n] = found / tried
+                found += met == 2
+                walled += met == 0
+        seen[n], apart[n] = found / tried, walled / tried

@@ -57,7 +57,9 @@ class Outline:
         bottoms, tops = np.full(len(first), np.inf), np.full(len(first), -np.inf)
         np.minimum.at(bottoms, inverse_of.reshape(-1), local[:, 2])
         np.maximum.at(tops, inverse_of.reshape(-1), local[:, 2])
-        return cls(np.asarray(local[first, :2], dtype=np.float64), bottoms - 0.5 * edge_m, tops + 0.5 * edge_m, edge_m, yaw)
+        return cls(
+            np.asarray(local[first, :2], dtype=np.float64), bottoms - 0.5 * edge_m, tops + 0.5 * edge_m, edge_m, yaw
+        )
 
     @classmethod
     def of_instance(cls, instance: Instance, T_grid_map: NDArray[np.float64]) -> Outline:

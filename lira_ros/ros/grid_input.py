@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
@@ -31,9 +32,12 @@ GRID_WAIT_S = 5.0
 TRANSFORM_WAIT_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlacedGrid:
-    """A grid and where it lies: T_frame_grid maps it into frame_id, T_grid_map the map into it."""
+    """A grid and where it lies: T_frame_grid maps it into frame_id, T_grid_map the map into it.
+
+    It is the same object as long as nothing of it has changed.
+    """
 
     grid: FreeGrid
     frame_id: str
@@ -57,7 +61,7 @@ class GridInput:
         self._timer = None
         self._message: GridMessage | None = None
         self._heights: tuple[int, NDArray[np.float32]] | None = None
-        self._placed: tuple[object, PlacedGrid] | None = None
+        self._placed: tuple[tuple[Any, Any, bytes], PlacedGrid] | None = None
         node.worker.add_queue("grid", self._take, 1)
         node.worker.add_queue("heights", self._take_heights, 1)
 
@@ -162,17 +166,29 @@ class GridInput:
         if T_frame_map is None:
             return None
         fitting = heights is not None and heights[0] == message.stamp_ns and heights[1].shape == message.values.shape
-        key = (id(message), id(heights) if fitting else None, T_frame_map.tobytes())
-        if self._placed is None or self._placed[0] != key:
+        made_of = (message, heights if fitting else None, T_frame_map.tobytes())
+        before = self._placed
+        if (
+            before is None
+            or before[0][0] is not made_of[0]
+            or before[0][1] is not made_of[1]
+            or before[0][2] != made_of[2]
+        ):
             grid = FreeGrid(
                 message.values, message.resolution_m, self._configuration, heights[1] if fitting and heights else None
             )
             T_grid_map = inverse(message.T_frame_grid) @ T_frame_map
-            self._placed = (
-                key,
-                PlacedGrid(grid, message.frame_id, message.stamp_ns, message.T_frame_grid, T_grid_map),
-            )
-        return self._placed[1]
+            placed = PlacedGrid(grid, message.frame_id, message.stamp_ns, message.T_frame_grid, T_grid_map)
+            before = self._placed = (made_of, placed)
+        return before[1]
+
+    def describe(self) -> str:
+        """Return in words what is held, for the diagnostics."""
+        message = self._message
+        if message is None:
+            return "not needed" if not self._inputs else "waits"
+        rows, columns = message.values.shape
+        return f"{columns} x {rows} cells of {message.resolution_m:g} m in {message.frame_id}"
 
     def missing(self, map_frame: str) -> str:
         """Return in a sentence why there is no placed grid."""

@@ -69,6 +69,11 @@ class InstanceMaps:
         held = self._held.get(instruction_id)
         return {} if held is None else held.instances
 
+    def revision(self, instruction_id: str) -> int:
+        """Return the revision of the map of an instruction, 0 for one that is unknown."""
+        held = self._held.get(instruction_id)
+        return 0 if held is None else held.revision
+
     def instruction_ids(self) -> tuple[str, ...]:
         """Return the ids of the instructions that are active or have a map, by time of submission where it is known."""
         return tuple(dict.fromkeys([*self.instructions, *self.statuses, *self._held]))

@@ -9,8 +9,10 @@ from typing import Any
 
 from lira_ros.reasoning.contracts import MAX_INSTRUCTION_CHARACTERS
 
-# The longest message: an instruction of the longest length, each character escaped (\\uXXXX\\uXXXX), and its head.
-MAX_MESSAGE_BYTES = 12 * MAX_INSTRUCTION_CHARACTERS + 1024
+# One that is a little too long for an instruction is refused by the reasoning node, in its own words.
+LONGEST_TEXT = 2 * MAX_INSTRUCTION_CHARACTERS
+# The longest message: such a text, each character escaped as two times six signs, and its head.
+MAX_MESSAGE_BYTES = 12 * LONGEST_TEXT + 1024
 MAX_ID_CHARACTERS = 64  # of an instruction, as in lira_msgs/SubmitInstruction
 MAX_NAME_CHARACTERS = 128  # of a map file, as in lira_msgs/SaveMap
 LARGEST_ID = 2**32 - 1  # ids of instances are uint32

@@ -16,6 +16,12 @@ const FIT_MARGIN = 1.02;
 const STEP = 0.12; // of a key that turns [rad]
 const GRID_M = 1;
 const FRUSTUM_M = 0.28;
+const SETTLE_MS = 150;
+// A picture of the screen takes 17 ms; for each millisecond that drawing takes longer the device rests for three.
+const FRAME_MS = 20;
+const DRAWING_REST = 3;
+const SHORTEST_REST_MS = 60;
+const LONGEST_REST_MS = 3000;
 
 const matrixOf = (rows) => new THREE.Matrix4().set(...rows, 0, 0, 0, 1);
 const colorOf = (name) => new THREE.Color(getComputedStyle(document.documentElement).getPropertyValue(name).trim());
@@ -53,6 +59,7 @@ export class World {
     this.floor = null;
     this.untouched = true;
     this.following = false;
+    this.rest = SHORTEST_REST_MS;
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.#makeCamera();
     this.#makeControls();
@@ -113,7 +120,7 @@ export class World {
     this.voxels.set(name, { points, size });
     const thing = this.things.get(name);
     if (thing) this.#addCloud(thing, name);
-    this.draw();
+    this.#drawSoon();
   }
 
   removeVoxels(name) {
@@ -130,6 +137,9 @@ export class World {
 
   /** things: [{id, title, box, verdict}]; selected: an id or null. */
   setThings(things, selected) {
+    const signature = JSON.stringify([things, selected]);
+    if (signature === this.signature) return;
+    this.signature = signature;
     const present = new Set(things.map((thing) => String(thing.id)));
     for (const [name, thing] of this.things) {
       if (!present.has(name)) {
@@ -164,7 +174,7 @@ export class World {
       const ahead = new THREE.Vector3().setFromMatrixColumn(this.cameraMark.matrix, 2);
       this.#lookAt(place.addScaledVector(ahead, 1.2));
     }
-    this.draw();
+    this.#drawSoon();
   }
 
   setWay({ arrays: [points] }) {
@@ -175,7 +185,7 @@ export class World {
       this.way = new Line2(new LineGeometry().setPositions(points), this.wayMaterial);
       this.scene.add(this.way);
     }
-    this.draw();
+    this.#drawSoon();
   }
 
   setUp({ up, floor_height_m: floor }) {
@@ -240,6 +250,7 @@ export class World {
     return { triangles, regions: this.regions.size };
   }
 
+  /** Draw what a person has changed, with the next picture of the screen. */
   draw() {
     if (this.asked) return;
     this.asked = true;
@@ -251,13 +262,28 @@ export class World {
 
   // ---- inside ----
 
+  /** Draw what the robot has changed: not more often than this device can draw and do other things. */
+  #drawSoon() {
+    if (this.soon || this.asked) return;
+    this.soon = setTimeout(() => {
+      this.soon = undefined;
+      this.draw();
+    }, this.rest);
+  }
+
   #render() {
+    const began = performance.now();
     const more = this.controls.update();
     const ahead = this.controls.target.clone().sub(this.camera.position);
     this.lamp.position.copy(this.camera.position).addScaledVector(this.up, 0.35 * ahead.length());
     this.lamp.target.position.copy(this.controls.target);
     this.renderer.render(this.scene, this.camera);
     this.#placeLabels();
+    // The next picture comes when this one is on the screen.
+    requestAnimationFrame(() => {
+      const cost = performance.now() - began;
+      this.rest = Math.min(LONGEST_REST_MS, Math.max(SHORTEST_REST_MS, DRAWING_REST * (cost - FRAME_MS)));
+    });
     if (more) this.draw();
   }
 
@@ -341,13 +367,13 @@ export class World {
   }
 
   #boundsChanged() {
-    this.draw();
+    this.#drawSoon();
     if (this.settling) return;
     this.settling = setTimeout(() => {
       this.settling = undefined;
       this.#makeGrid();
       if (this.untouched) this.#placeCamera(0.85);
-    }, 150);
+    }, SETTLE_MS);
   }
 
   /** Show all of the map from an elevation [rad] above its horizontal. */

@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "ask a reasoner about one picture",
     "evaluate": "score recordings with known answers; compare two evaluations; measure running nodes",
     "instruct": "give an instruction to running nodes, list or cancel them",
+    "view": "show running nodes, or a recording, in the Rerun viewer",
     "replay": "play a recording as the topics of a RealSense camera",
     "convert": "turn a recording into a bag, a .sens file or a folder",
     "export": "turn a saved map into a PLY, GLB or Open3D file",
@@ -39,6 +40,7 @@ EXPECTED_ERRORS = (
     ("lira_ros.reasoning.language.encoder", "EncoderError"),
     ("lira_ros.reasoning.language.parser", "InstructionError"),
     ("lira_ros.ros.errors", "ServiceError"),
+    ("lira_ros.viewer.output", "ViewerError"),
 )
 
 

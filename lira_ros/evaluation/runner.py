@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from lira_ros.datasets.sequence import Sequence as RecordedSequence
 from lira_ros.datasets.sequence import SequenceError
 from lira_ros.evaluation.record import RunRecord, Snapshot
 from lira_ros.fusion.conforming_map import MapChange
+from lira_ros.geometry.frame import Frame
+from lira_ros.mapping.mapper import MapperUpdate
 from lira_ros.pipeline.pipeline import Pipeline
 from lira_ros.reasoning.backends import GroundTruth
 from lira_ros.reasoning.contracts import CandidateSet, Reasoner, Task
@@ -42,6 +45,35 @@ class Request:
     instruction_id: str = ""
 
 
+class View(Protocol):
+    """Whoever looks on while a recording is run, such as the viewer."""
+
+    def begin_frame(self, pipeline: Pipeline, frame: Frame) -> None:
+        """Look at a frame before it is mapped."""
+
+    def note_answer(self, candidates: CandidateSet) -> None:
+        """Look at what the reasoner answered."""
+
+    def end_frame(self, pipeline: Pipeline, update: MapperUpdate, changes: tuple[MapChange, ...]) -> None:
+        """Look at what a frame has changed."""
+
+    def finish(self, pipeline: Pipeline, changes: tuple[MapChange, ...]) -> None:
+        """Look at what the end of the recording has changed."""
+
+
+class _ShownReasoner(ObservedReasoner):
+    """Tell somebody who looks on what was answered."""
+
+    def __init__(self, reasoner: Reasoner, view: View) -> None:
+        super().__init__(reasoner)
+        self._view = view
+
+    def observe(self, task: Task, outcome: CandidateSet | Exception, latency_s: float) -> None:
+        """Tell an answer."""
+        if isinstance(outcome, CandidateSet):
+            self._view.note_answer(outcome)
+
+
 class _RememberingReasoner(ObservedReasoner):
     """Keep the answers for the pictures of the report."""
 
@@ -64,17 +96,20 @@ def run_sequence(
     *,
     keep_answers: bool = True,
     snapshots: int = 0,
+    view: View | None = None,
 ) -> RunRecord:
     """Feed every frame of a recording, give the instructions in time, and return the record.
 
     keep_answers: keep what the reasoner answered, with its masks, for the pictures of a report.
     snapshots: how many times, evenly spread over the recording, to note what conforms and what the map holds; the last
     time is the end.
+    view: looks on.
     Frames that cannot be read are left out and counted in ``sequence.skipped``. The reasoner is not closed. Raises
     InstructionError for an instruction that is refused and SequenceError for a recording of which no frame can be read.
     """
     record = RunRecord(title=sequence.name)
-    pipeline = make_pipeline(_RememberingReasoner(reasoner, record) if keep_answers else reasoner)
+    asked = reasoner if view is None else _ShownReasoner(reasoner, view)
+    pipeline = make_pipeline(_RememberingReasoner(asked, record) if keep_answers else asked)
     record.latency = pipeline.latency
     waiting = sorted(requests, key=lambda request: request.at_s)
     start_ns: int | None = None
@@ -84,6 +119,8 @@ def run_sequence(
         start_ns = frame.stamp_ns if start_ns is None else start_ns
         now_s = (frame.stamp_ns - start_ns) * 1e-9
         waiting = _submit_due(waiting, now_s, frame.stamp_ns, pipeline, record)
+        if view is not None:
+            view.begin_frame(pipeline, frame)
         arrived = perf_counter()
         update, changes = pipeline.add_frame(frame)
         if update.rejected is not None:
@@ -91,6 +128,8 @@ def run_sequence(
         if update.keyframe is not None:
             record.keyframes[update.keyframe.id] = update.keyframe
         _note(changes, pipeline, record, now_s, start_ns, perf_counter() - arrived)
+        if view is not None:
+            view.end_frame(pipeline, update, changes)
         if (index + 1) * snapshots // len(sequence) > index * snapshots // len(sequence) and index + 1 < len(sequence):
             record.snapshots.append(_snapshot(pipeline, record, now_s))
         progress(index + 1, record)
@@ -100,7 +139,10 @@ def run_sequence(
         )
     _submit_due(waiting, float("inf"), 0, pipeline, record)
     ended = perf_counter()
-    _note(pipeline.finish(), pipeline, record, now_s, start_ns or 0, perf_counter() - ended)
+    changes = pipeline.finish()
+    _note(changes, pipeline, record, now_s, start_ns or 0, perf_counter() - ended)
+    if view is not None:
+        view.finish(pipeline, changes)
     for instruction_id in record.instructions:
         _collect(pipeline, record, instruction_id)
     if snapshots:

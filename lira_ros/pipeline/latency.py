@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -30,11 +30,14 @@ class LatencyRecord:
     """Collect durations by stage name; stages are reported in the order in which they first appeared."""
 
     def __init__(self) -> None:
+        self.listener: Callable[[str, float], None] | None = None  # is told stage and duration [s] of every sample
         self._samples: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
 
     def add(self, stage: str, seconds: float) -> None:
         """Add one sample [s] to a stage."""
         self._samples[stage].append(seconds)
+        if self.listener is not None:
+            self.listener(stage, seconds)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -891,35 +891,43 @@ class Mapper:
 
         Raises MapFileError when the file cannot be written.
         """
+        return storage.save(path, self.snapshot())
+
+    def snapshot(self) -> storage.MapState:
+        """Return the map as it is, with its open fragment, to be written while mapping goes on; the map is not changed.
+
+        The voxels of closed fragments are shared, not copied: they never change, a newer revision has others. Raises
+        MapFileError when a fragment that lies on disk was altered.
+        """
         self._finish_closing()
         trailing = None
         if self._open.frames:
             trailing = self._join_last() or self._open.snapshot(self._fragment_id)
-        ids = [i for i in self._store.ids() if trailing is None or i != trailing.id]
-
-        def fragments() -> Iterator[Fragment]:
-            for fragment_id in ids:
-                yield self._store.get(fragment_id)
-            if trailing is not None:
-                yield trailing
-
+        fragments = [self._store.get(i) for i in self._store.ids() if trailing is None or i != trailing.id]
+        if trailing is not None:
+            fragments.append(trailing)
         keyframes = self._tracks.keyframes()
-        state = storage.MapState(
-            fragments(),
+        return storage.MapState(
+            tuple(fragments),
             self._keyframes.last_id,
             self.up,
             self.floor_height_m,
             self.keyframe_poses,
             {keyframe_id: place.stamp_ns for keyframe_id, place in keyframes.items()},
         )
-        return storage.save(path, state)
 
     def load(self, path: str | Path) -> tuple[Fragment, ...]:
         """Replace the map by one from a file and return its fragments; ids go on after theirs.
 
         Raises MapFileError, with the map as it was, when the file is missing, broken, or of other voxels.
         """
-        state = storage.load(path)
+        return self.restore(storage.load(path), path)
+
+    def restore(self, state: storage.MapState, path: str | Path) -> tuple[Fragment, ...]:
+        """Replace the map by one that was read from ``path`` and return its fragments; ids go on after theirs.
+
+        Raises MapFileError, with the map as it was, when it is of other voxels.
+        """
         fragments = tuple(state.fragments)
         for fragment in fragments:
             self._check_loaded(fragment, path)

@@ -93,6 +93,17 @@ class Coverage:
     def __init__(self) -> None:
         self._counts = np.zeros(0, dtype=np.int32)
 
+    def check_state(self) -> None:
+        """Raise ValueError for counts below zero."""
+        if len(self._counts) and int(self._counts.min()) < 0:
+            raise ValueError("a surface cannot be covered less than not at all")
+
+    def copy(self) -> Coverage:
+        """Return one that changes on its own."""
+        result = Coverage()
+        result._counts = self._counts.copy()
+        return result
+
     def cover(self, surface: Surface) -> None:
         """Count a surface as looked at."""
         if len(surface.voxels) == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
@@ -29,6 +30,15 @@ class InstructionConfiguration:
     max_instructions: int = parameter(
         64, "Instructions that may be active at once; further ones are refused", minimum=1, maximum=1000
     )
+
+
+@dataclass
+class SavedInstruction:
+    """An instruction as it was given."""
+
+    id: str
+    text: str
+    submitted_ns: int
 
 
 class InstructionBook:
@@ -76,6 +86,26 @@ class InstructionBook:
         self._active.pop(instruction_id, None)  # a replaced instruction counts as submitted now
         self._active[instruction_id] = instruction
         return instruction
+
+    @property
+    def used(self) -> int:
+        """Return how many ids were made up so far."""
+        return self._used
+
+    def restore(self, saved: Sequence[SavedInstruction], used: int) -> tuple[str, ...]:
+        """Put saved instructions in the place of the active ones; return a sentence for each that is refused.
+
+        used: how many ids were made up then; those are not made up again.
+        """
+        self._active.clear()
+        self._used = max(self._used, used)
+        problems = []
+        for item in saved:
+            try:
+                self.submit(item.text, item.id, stamp_ns=item.submitted_ns)
+            except InstructionError as error:
+                problems.append(f"instruction {item.id!r:.80}: {error}")
+        return tuple(problems)
 
     def cancel(self, instruction_id: str = "") -> tuple[str, ...]:
         """Cancel one instruction, or all with an empty id; return the ids that were cancelled.

@@ -9,7 +9,7 @@ all. Questions about one keyframe follow one another, so that instructions share
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lira_ros.configuration import parameter
@@ -99,10 +99,33 @@ class _Search:
         self.since_s: dict[int, float] = {}  # of those that wait or are in flight
         self.newest_asked = 0
         self.paused_until_s = float("-inf")
-        self.answered = 0
-        self.failed = 0
+        self.answered: set[int] = set()
+        self.failed: set[int] = set()  # given up
         self.failures = 0
         self.last_failure = ""
+
+
+@dataclass
+class SavedSearch:
+    """What was asked and answered of one instruction, by keyframe id."""
+
+    answered: set[int]
+    failed: set[int]
+    attempts: dict[int, int]
+    newest_asked: int
+    failures: int
+    last_failure: str
+    coverage: Coverage
+
+
+@dataclass
+class SchedulerState:
+    """What a scheduler knows besides keyframes; searches by instruction id, those whose turn is longest ago first."""
+
+    surfaces: SurfaceIndex
+    searches: dict[str, SavedSearch]
+    latest_asked: int
+    forgotten_keyframes: int
 
 
 class ReasoningScheduler:
@@ -136,8 +159,9 @@ class ReasoningScheduler:
         self.keyframe_bytes += _image_bytes(keyframe)
         now_s = self._monotonic_s()
         for search in self._searches.values():
-            search.waiting[keyframe.id] = 1.0
-            search.since_s[keyframe.id] = now_s
+            if keyframe.id not in search.answered and keyframe.id not in search.failed:  # before a map was saved
+                search.waiting[keyframe.id] = 1.0
+                search.since_s[keyframe.id] = now_s
         maximum_bytes = self._configuration.max_keyframe_mib << 20
         while len(self._keyframes) > self._configuration.max_keyframes or (
             len(self._keyframes) > 1 and self.keyframe_bytes > maximum_bytes
@@ -198,7 +222,7 @@ class ReasoningScheduler:
         search = self._current(task)
         if search is None:
             return False
-        search.answered += 1
+        search.answered.add(task.keyframe.id)
         del search.in_flight[task.keyframe.id]
         del search.since_s[task.keyframe.id]
         return True
@@ -229,7 +253,7 @@ class ReasoningScheduler:
         if attempts < MAX_ATTEMPTS and held:
             search.failed_once[keyframe_id] = 1.0
             return True
-        search.failed += 1
+        search.failed.add(keyframe_id)
         del search.since_s[keyframe_id]
         return False
 
@@ -241,9 +265,9 @@ class ReasoningScheduler:
         pending = [*due, *search.in_flight]
         oldest_s = self._monotonic_s() - min(search.since_s[name] for name in pending) if pending else 0.0
         return Progress(
-            answered=search.answered,
+            answered=len(search.answered),
             pending=len(pending),
-            failed=search.failed,
+            failed=len(search.failed),
             skipped=waiting - len(due),
             failures=search.failures,
             last_failure=search.last_failure,
@@ -263,6 +287,42 @@ class ReasoningScheduler:
         self.keyframe_bytes = 0
         for name, search in self._searches.items():
             self._searches[name] = _Search(search.instruction)
+
+    # ---- state -------------------------------------------------------------------------------------------------
+
+    def export_state(self) -> SchedulerState:
+        """Return what was asked and answered; what is in flight counts as not asked yet."""
+        searches = {}
+        for name, search in self._searches.items():
+            coverage = search.coverage.copy()
+            for _, surface in search.in_flight.values():
+                coverage.uncover(surface)
+            searches[name] = SavedSearch(
+                answered=search.answered,
+                failed=search.failed,
+                attempts=search.attempts,
+                newest_asked=search.newest_asked,
+                failures=search.failures,
+                last_failure=search.last_failure,
+                coverage=coverage,
+            )
+        return SchedulerState(self._surfaces, searches, self._latest_asked, self.forgotten_keyframes)
+
+    def import_state(self, state: SchedulerState, instructions: Mapping[str, Instruction]) -> None:
+        """Go on from a state, with the instructions of then by id; keyframes are to be added again.
+
+        Nothing that was answered is asked again, and a new instruction is asked about all keyframes that come.
+        """
+        self.clear_keyframes()
+        self._surfaces, self._latest_asked = state.surfaces, state.latest_asked
+        self.forgotten_keyframes = state.forgotten_keyframes
+        self._searches = {}
+        for name, saved in state.searches.items():
+            if name in instructions:
+                search = self._searches[name] = _Search(instructions[name])
+                search.answered, search.failed, search.attempts = saved.answered, saved.failed, saved.attempts
+                search.newest_asked, search.coverage = saved.newest_asked, saved.coverage
+                search.failures, search.last_failure = saved.failures, saved.last_failure
 
     # ---- inside ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ NODES = (
     "planning_node",
     "replay_node",
     "web_node",
+    "view_node",
     "suite",
 )
 

@@ -68,7 +68,7 @@ def _run_node(options: argparse.Namespace) -> int:
     from lira_ros.cli.processes import NodeCommand
 
     parameters = {
-        "viewer.viewer": _viewer(options),
+        "viewer.open": _viewer(options),
         "viewer.save": options.save,
         "viewer.connect": options.connect,
     }
@@ -86,7 +86,7 @@ def _run_recording(options: argparse.Namespace) -> int:
 
     configuration = read_configuration(options)
     sequence = open_sequence(options.recording)
-    viewer = ViewerConfiguration(viewer=_viewer(options), save=options.save, connect=options.connect)
+    viewer = ViewerConfiguration(open=_viewer(options), save=options.save, connect=options.connect)
     requests = [Request(text) for text in options.instruction]
     pipeline, reasoner = make_pipeline(configuration, sequence)
     began_s = time.monotonic()

@@ -7,6 +7,7 @@ they are current.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from lira_ros.nodes.planning_node import PlanningNode
 from lira_ros.nodes.reasoning_node import ReasoningNode
 from lira_ros.nodes.replay_node import ReplayNode
 from lira_ros.nodes.tracking_node import TrackingNode
+from lira_ros.nodes.view_node import ViewNode
 from lira_ros.reasoning.segmentation.following import Tracker
 from lira_ros.ros import qos
 from lira_ros.ros.inputs import type_name
 from lira_ros.ros.node import LiraNode
+from lira_ros.viewer.configuration import ViewerConfiguration
+from lira_ros.viewer.output import Output
 
 
 class _NoTracker:
@@ -47,7 +51,19 @@ class _TrackingInterface(TrackingNode):
         return _NoTracker()
 
 
-NODES: tuple[type[LiraNode], ...] = (MappingNode, ReasoningNode, FusionNode, _TrackingInterface, PlanningNode)
+class _ViewInterface(ViewNode):
+    def open_output(self) -> Output:
+        return Output(ViewerConfiguration(open="none", save=str(Path(tempfile.gettempdir()) / "lira_reference.rrd")))
+
+
+NODES: tuple[type[LiraNode], ...] = (
+    MappingNode,
+    ReasoningNode,
+    FusionNode,
+    _TrackingInterface,
+    PlanningNode,
+    _ViewInterface,
+)
 # The replay node publishes what a recording holds, which is not known without one.
 NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)
 NAMESPACE = "/lira"
@@ -57,6 +73,7 @@ OPTIONS: dict[type[LiraNode], tuple[tuple[str, str], ...]] = {
 }
 
 TOPIC_MEANINGS = {
+    "/diagnostics": "what the nodes say of their health; the viewer plots their latencies",
     "color/image": "colour image: rgb8, bgr8, rgba8, bgra8 or mono8; also compressed (`camera.image_transport`)",
     "depth/image": "depth image: 16UC1 in millimetres or 32FC1 in metres, registered to colour or reprojected",
     "color/camera_info": "intrinsics of the colour image",
@@ -110,6 +127,7 @@ SERVICE_MEANINGS = {
     "list_instructions": "the active instructions and where they stand",
     "get_instance_map": "the full map of one instruction, on request with the instances that were rejected and why",
     "get_instance_views": "small pictures of instances, the best views of each from different sides",
+    "get_instance_mesh": "closed mesh and box of an instance, and the surface around it, for manipulators",
     "get_goal_beside": "where the robot can stand beside an instance, best first; on request it drives there by Nav2",
     "query_instances": "instances by id, label, place or free text, without giving an instruction",
     "~/reset": "start again with an empty map; the instructions stay",

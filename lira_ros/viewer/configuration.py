@@ -11,7 +11,7 @@ from lira_ros.configuration import parameter
 class ViewerConfiguration:
     """Where recordings for the Rerun viewer go, and how much of them is kept."""
 
-    viewer: str = parameter(
+    open: str = parameter(
         "auto",
         "Viewer to open: a window on this computer, a page in its browser, none; auto = a window if there is a display",
         choices=("auto", "window", "web", "none"),

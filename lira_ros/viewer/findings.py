@@ -71,7 +71,7 @@ class Findings:
         self, instruction_id: str, changed: Iterable[Instance], removed: Mapping[int, Removal | None]
     ) -> None:
         """Show what conforms, anew or changed, and take away what is gone, saying why if it is known."""
-        shown = self._shown.setdefault(instruction_id, {})
+        shown = self._shown.pop(instruction_id, {})
         for number, why in removed.items():
             if shown.pop(number, None) is not None:
                 self._stream.log(_entity(instruction_id, number), rerun.Clear(recursive=True))
@@ -83,6 +83,8 @@ class Findings:
                 self._log(f"{instruction_id}: #{instance.id} {instance.label or 'thing'} conforms{reason}", "INFO")
             shown[instance.id] = instance
             self._show_instance(instruction_id, instance)
+        if shown:
+            self._shown[instruction_id] = shown
         self._show_document()
 
     def show_judged(self, instruction_id: str, instances: Iterable[Instance]) -> None:

@@ -83,14 +83,14 @@ class Output:
 
 
 def _chosen_viewer(configuration: ViewerConfiguration) -> str:
-    where = configuration.viewer
+    where = configuration.open
     elsewhere = bool(configuration.connect or configuration.save)
     if where == "auto":
         where = "window" if has_display() and not elsewhere else "none"
     if where == "window" and not has_display():
-        raise ViewerError("there is no display for a window: choose viewer web, connect or save")
+        raise ViewerError("there is no display for a window: choose web, connect or save")
     if where == "none" and not elsewhere:
-        raise ViewerError("there is no display for a window: choose viewer web, connect or save")
+        raise ViewerError("there is no display for a window: choose web, connect or save")
     return where
 
 

@@ -200,6 +200,12 @@ class Scene:
 
     # ---- mesh --------------------------------------------------------------------------------------------------------
 
+    def clear_mesh(self) -> None:
+        """Forget the mesh; what is there follows."""
+        self._stream.log(MESH, rerun.Clear(recursive=True))
+        self._shown.clear()
+        self._waiting.clear()
+
     def update_mesh(
         self,
         region: Coordinates,

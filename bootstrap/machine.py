@@ -23,6 +23,9 @@ OPEN3D_LIBRARIES = {
     "libX11.so.6": "libx11-6",
 }
 
+# Browsers that the test of the web page can drive.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
 
 def missing_build_packages(
     version: tuple[int, int],
@@ -94,6 +97,13 @@ def offer_open3d_libraries() -> str:
         missing = missing_libraries(OPEN3D_LIBRARIES, _loads)
     if missing:
         return f"for tests and benchmarks with Open3D also run:  sudo apt install {' '.join(missing)}"
+    return ""
+
+
+def offer_browser() -> str:
+    """Install a browser for the test of the web page where that is permitted, name it otherwise; never fails."""
+    if not any(shutil.which(name) for name in BROWSERS) and not _install(["chromium"]):
+        return "for the test of the web page in a browser also run:  sudo apt install chromium"
     return ""
 
 

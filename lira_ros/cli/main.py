@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "ask a reasoner about one picture",
     "evaluate": "score recordings with known answers; compare two evaluations; measure running nodes",
     "instruct": "give an instruction to running nodes, list or cancel them",
+    "web": "serve a page to talk to running nodes: instructions, camera, map in 3D, on a phone too",
     "view": "show running nodes, or a recording, in the Rerun viewer",
     "replay": "play a recording as the topics of a RealSense camera",
     "convert": "turn a recording into a bag, a .sens file or a folder",
@@ -40,6 +41,8 @@ EXPECTED_ERRORS = (
     ("lira_ros.reasoning.language.encoder", "EncoderError"),
     ("lira_ros.reasoning.language.parser", "InstructionError"),
     ("lira_ros.ros.errors", "ServiceError"),
+    ("lira_ros.web.access", "AccessError"),
+    ("lira_ros.web.static_files", "WebError"),
     ("lira_ros.viewer.output", "ViewerError"),
 )
 

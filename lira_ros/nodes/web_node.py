@@ -12,14 +12,12 @@ from lira_ros.configuration import section
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.web_calls import SuiteCalls
 from lira_ros.ros.web_inputs import WebInputs
-from lira_ros.web.access import choose_token
+from lira_ros.web.access import TOKEN_VARIABLE, choose_token
 from lira_ros.web.configuration import WebConfiguration
 from lira_ros.web.server import WebServer
 from lira_ros.web.static_files import read_static_files
 from lira_ros.web.store import Store
 
-# The token is no parameter: whoever is in the same DDS domain can read those.
-TOKEN_VARIABLE = "LIRA_WEB_TOKEN"
 # How often it is looked whether a page is connected; a person does not notice a fifth of a second.
 LOOK_PERIOD_S = 0.2
 # A page that is loaded anew comes back within a second or two; meanwhile nothing is forgotten.

@@ -53,6 +53,8 @@ MOST_UP_POSES = 200
 # Instances on the page: a list that is longer helps nobody.
 MOST_INSTANCES = 2000
 MOST_HEALTH_CHARACTERS = 300
+# Nodes tell of their health every second; one that has not for so long is gone.
+SILENT_NODE_S = 5.0
 
 
 class WebInputs:
@@ -138,6 +140,7 @@ class WebInputs:
         self._others_asked_s = self._others_due_s = self._way_due_s = 0.0
         self._way: bytes | None = None
         self._stale = False
+        self._health_s: dict[str, float] = {}
         self._told: dict[int, tuple[Instance, dict[str, Verdict]]] = {}
         self._voxels_s: dict[int, float] = {}
         self._voxels_due: set[int] = set()
@@ -159,6 +162,7 @@ class WebInputs:
         self._send_voxels()
         self._ask_for_others()
         self._send_way()
+        self._forget_silent_nodes()
 
     # ---- instances -----------------------------------------------------------------------------------------------
 
@@ -355,3 +359,9 @@ class WebInputs:
             level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
             told = plain_text(status.message, MOST_HEALTH_CHARACTERS)
             self._store.put(Key("health", name), views.health_value(level, told, values))
+            self._health_s[name] = time.monotonic()
+
+    def _forget_silent_nodes(self) -> None:
+        for name in [name for name, told_s in self._health_s.items() if time.monotonic() - told_s > SILENT_NODE_S]:
+            del self._health_s[name]
+            self._store.remove(Key("health", name))

@@ -21,6 +21,9 @@ TOKEN_BYTES = 16
 # A token that a person chose: shorter ones fall to guessing over a network within days.
 SHORTEST_TOKEN = 12
 COOKIE = "lira_session"
+# Where the token is given: in the environment, which neither other users nor other nodes read. It is no ROS parameter,
+# for whoever is in the same DDS domain can read those.
+TOKEN_VARIABLE = "LIRA_WEB_TOKEN"
 
 
 class AccessError(ValueError):

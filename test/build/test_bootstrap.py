@@ -10,7 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from bootstrap import machine, start_up  # noqa: E402
+from bootstrap import machine, page, start_up  # noqa: E402
 from bootstrap.plan import Plan  # noqa: E402
 from bootstrap.progress import SetupError, Step, run_command, run_steps  # noqa: E402
 from bootstrap.ros_choice import RosChoice, choose_ros  # noqa: E402
@@ -131,6 +131,49 @@ def test_open3d_libraries_are_named_but_never_fail(monkeypatch):
     assert machine.offer_open3d_libraries().endswith("sudo apt install libegl1")
     monkeypatch.setattr(machine, "_loads", lambda library: True)
     assert machine.offer_open3d_libraries() == ""
+
+
+def test_a_browser_is_named_but_never_fails(monkeypatch):
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    monkeypatch.setattr(machine, "_install", lambda packages: False)
+    assert machine.offer_browser().endswith("sudo apt install chromium")
+    monkeypatch.setattr(machine.shutil, "which", lambda name: name if name == "google-chrome" else None)
+    assert machine.offer_browser() == ""
+
+
+def test_npm_comes_from_the_machine_or_else_from_a_wheel(tmp_path):
+    assert page.npm_command(lambda name: f"/usr/bin/{name}", tmp_path) == ["npm"]
+    without_node = {"npm": "/usr/bin/npm"}.get
+    assert page.npm_command(without_node, None) == []
+    assert page.npm_command(without_node, tmp_path) == []
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "node").touch()
+    node, script = page.npm_command(without_node, tmp_path)
+    assert node == str(tmp_path / "bin" / "node")
+    assert script.endswith("npm-cli.js")
+
+
+def test_a_page_that_cannot_be_built_leaves_the_setup_whole(monkeypatch, tmp_path):
+    plan = Plan(RosChoice(""), {})
+    monkeypatch.setattr(page, "OUTPUT", tmp_path / "static")
+    monkeypatch.setattr(page, "npm_command", lambda find, folder: [sys.executable, "-c", "raise SystemExit(1)"])
+    monkeypatch.setattr("bootstrap.plan.STAMPS", tmp_path)
+    remark = plan.build_page()
+    assert remark.startswith("not built, so `lira web` has nothing to show; all else works.")
+    assert remark.endswith("Then:  python3 -m bootstrap.page")
+    monkeypatch.setattr(page, "npm_command", lambda find, folder: [])
+    monkeypatch.setattr(plan, "_pip", lambda *arguments, failure: None)
+    assert plan.build_page() == "not built, there is no npm. Then:  python3 -m bootstrap.page"
+
+
+def test_the_lock_of_the_page_pins_by_hash_and_names_no_registry():
+    packages = json.loads((page.SOURCES / "package-lock.json").read_text())["packages"]
+    wanted = json.loads((page.SOURCES / "package.json").read_text())["dependencies"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    for name, package in packages.items():
+        if name:
+            assert package["integrity"].startswith("sha512-")
+            assert "resolved" not in package
 
 
 class Counter:

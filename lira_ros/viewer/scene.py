@@ -221,8 +221,10 @@ class Scene:
         period_ns = round(self._configuration.mesh_period_s * 1e9)
         due = [
             region
-            for region in self._waiting
-            if all_of_it or region not in self._shown or abs(self._stamp_ns - self._shown[region]) >= period_ns
+            for region, (_, triangles, _) in self._waiting.items()
+            if all_of_it
+            or len(triangles) == 0  # what is gone goes at once
+            or abs(self._stamp_ns - self._shown.get(region, self._stamp_ns + period_ns)) >= period_ns
         ]
         for region in due:
             entity = f"{MESH}/{region[0]}_{region[1]}_{region[2]}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from std_srvs.srv import Trigger
 
-from lira_msgs.srv import ClearOutside, CorrectPoses, LoadMap, SaveMap
+from lira_msgs.srv import ClearOutside, CorrectPoses, GetInstanceMesh, LoadMap, SaveMap
 from lira_ros.configuration import parameter, section
 from lira_ros.geometry.frame import Frame
 from lira_ros.mapping.configuration import MappingConfiguration
@@ -23,6 +23,8 @@ from lira_ros.ros.free_space_output import FreeSpaceConfiguration, FreeSpaceOutp
 from lira_ros.ros.gravity_input import GravityInput
 from lira_ros.ros.instance_input import InstanceInput
 from lira_ros.ros.instance_masks_output import InstanceMasksConfiguration, InstanceMasksOutput
+from lira_ros.ros.instance_meshes import SERVICE as MESH_SERVICE
+from lira_ros.ros.instance_meshes import InstanceMeshes
 from lira_ros.ros.map_files import MapFiles
 from lira_ros.ros.map_output import MapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
@@ -66,7 +68,7 @@ class MappingNode(LiraNode):
 
     node_name = "mapping_node"
     configuration_class = MappingNodeConfiguration
-    headline = ("frames mapped", "map keyframes", "map fragments")
+    headline = ("frames mapped rate", "map keyframes", "map fragments")
 
     def offer_services(self) -> None:
         """Offer to save, load, correct, clear, reset, pause and resume."""
@@ -76,6 +78,7 @@ class MappingNode(LiraNode):
             (SaveMap, "save_map", self._save),
             (LoadMap, "load_map", self._load),
             (CorrectPoses, "correct_poses", self._correct),
+            (GetInstanceMesh, MESH_SERVICE, lambda *call: self._meshes.answer(self._stamp_ns, *call)),
             (ClearOutside, "~/clear_outside", self._clear_outside),
         ):
             self.offer(kind, name, answer, kind.Response.NOT_CONFIGURED)
@@ -100,6 +103,7 @@ class MappingNode(LiraNode):
         self._trajectory = TrajectoryOutput(self, c.map_frame)
         self._instances = InstanceInput(self, c.mapping.voxel_size_m, c.map_frame)
         self._masks = InstanceMasksOutput(self, self._instances, c)
+        self._meshes = InstanceMeshes(self, self._mapper, self._instances, c.map_frame)
         self._surface = SurfaceOutput(self, self._mapper, c.map_frame, c, self._instances)
         self._surface.clear(self._map.session)
         self._free_space = FreeSpaceOutput(self, self._mapper, c.map_frame, c.free_space)
@@ -117,6 +121,7 @@ class MappingNode(LiraNode):
         self._corrections.open(self._transforms, self.configuration.pose_source == "tf")
         self._gravity.open(self._mapper.gravity, self._transforms)
         self._instances.open()
+        self._meshes.open()
 
     def deactivate(self) -> None:
         """Unsubscribe from the poses; the map stays."""
@@ -142,6 +147,7 @@ class MappingNode(LiraNode):
             "_gravity",
             "_instances",
             "_masks",
+            "_meshes",
         ):
             setattr(self, name, None)
 

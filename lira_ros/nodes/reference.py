@@ -27,6 +27,7 @@ from lira_ros.nodes.reasoning_node import ReasoningNode
 from lira_ros.nodes.replay_node import ReplayNode
 from lira_ros.nodes.tracking_node import TrackingNode
 from lira_ros.nodes.view_node import ViewNode
+from lira_ros.nodes.web_node import WebNode
 from lira_ros.reasoning.segmentation.following import Tracker
 from lira_ros.ros import qos
 from lira_ros.ros.inputs import type_name
@@ -49,6 +50,17 @@ class _NoTracker:
 class _TrackingInterface(TrackingNode):
     def create_tracker(self) -> Tracker:
         return _NoTracker()
+
+
+class _WebInterface(WebNode):
+    def create_server(self, store: Store, calls: SuiteCalls) -> WebServer:
+        # The page need not be built here, and its port may be taken.
+        server = WebServer(WebConfiguration(port=0), store, calls.answer, {}, "")
+        server.start()
+        return server
+
+    def activate(self) -> None:
+        self._pages.open()
 
 
 class _ViewInterface(ViewNode):

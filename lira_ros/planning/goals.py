@@ -160,6 +160,12 @@ class GoalFinder:
         )
         reached = standing if self._ways is None else standing & np.isfinite(self._ways[rows, columns])
         goals = self._best(outline, cells[reached], away_m[reached], wanted_m, max_goals or c.max_goals)
+        if goals and goals[0].sight == 0 and (standing & ~reached).any():
+            # Seen from places that the robot cannot get to: where it can get to, it is on the wrong side of a wall.
+            lost = self._rated(
+                outline, *self._thinned(cells[standing & ~reached], away_m[standing & ~reached]), wanted_m
+            )
+            goals = () if any(goal.sight > 0 for goal in lost) else goals
         return GoalSearch(
             goals,
             looked_at,

@@ -109,7 +109,7 @@ class Outline:
     def cells(self, grid: FreeGrid) -> NDArray[np.bool_]:
         """Return (rows, columns) which cells of a grid it lies over."""
         own = np.zeros(grid.values.shape, dtype=np.bool_)
-        half, steps = 0.5 * self.edge_m, max(2, int(np.ceil(self.edge_m / grid.resolution_m)) + 1)
+        half, steps = 0.5 * self.edge_m, max(3, int(np.ceil(2.0 * self.edge_m / grid.resolution_m)) + 1)
         offsets = np.linspace(-half, half, steps) * (1.0 - 1e-9)
         shifts = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 2) @ self._to_squares
         places = np.floor((self.columns[:, None] + shifts[None]).reshape(-1, 2) / grid.resolution_m).astype(np.int64)

@@ -1,73 +1,70 @@
-"""lira doctor: say in plain words what is installed, which back ends can run and whether DDS delivers."""
+"""lira doctor: say in plain words what is installed, what a running robot lacks, and the line that mends it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import os
-import platform
-import shutil
-import sys
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lira_ros.mapping.devices import cuda_state
-from lira_ros.reasoning.backends import BACKENDS
-from lira_ros.reasoning.contracts import ReasoningError
-from lira_ros.reasoning.language.encoder import EncoderError, find_encoder
-from lira_ros.reasoning.models.cards import load_cards
-from lira_ros.reasoning.models.files import FOLDER_VARIABLE, Presence, models_folder, presence
-from lira_ros.reasoning.plain_text import plain_text
+from lira_ros import presets
+from lira_ros.configuration import ConfigurationError
+from lira_ros.doctor.cameras import judge_cameras
+from lira_ros.doctor.finding import Finding, bad, exit_code, good, lines, note
+from lira_ros.doctor.installation import judge_installation, judge_server
+from lira_ros.doctor.observation import Observation, Setup
+from lira_ros.doctor.report import report, write
+from lira_ros.doctor.system import DdsFacts, judge_clock, judge_dds, judge_machine, judge_mismatches, judge_nodes
+from lira_ros.doctor.transforms import judge_transforms
 
-# What each capability needs; the names are those of the package index.
-REQUIRED = (
-    "numpy",
-    "scipy",
-    "numba",
-    "opencv-python-headless",
-    "matplotlib",
-    "PyYAML",
-    "rosbags",
-    "safetensors",
-    "trimesh",
-)
-OPTIONAL = {
-    "torch": "needed by the learned back ends only",
-    "transformers": "needed by lisa, vlm, detector and by SAM only; it runs from Python 3.11 on",
-    "sentencepiece": "needed by lisa only",
-    "llguidance": "needed by vlm only",
-    "httpx": "needed by remote and by lira models fetch only",
-    "bitsandbytes": "needed for weights of 4 and 8 bits only: pip install --no-deps -r requirements/quantization.in",
-    "open3d-cpu": "needed by lira export to .npz, by tests and benchmarks only",
-    "numba-cuda": "needed to map on an NVIDIA GPU only",
-}
+if TYPE_CHECKING:
+    from lira_ros.ros.graph_observer import GraphObserver
 
-# What a back end needs to run: packages, and models of these kinds of cards; hybrid as it is made by default.
-NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "lisa": (("torch", "transformers", "sentencepiece"), ("lisa",)),
-    "vlm": (("torch", "transformers", "llguidance"), ("vision_language",)),
-    "detector": (("torch", "transformers"), ("detector",)),
-    "hybrid": (("torch", "transformers", "llguidance"), ("detector", "vision_language")),
-    "remote": (("httpx",), ()),
-}
-# Long enough for a server at the other end of the world, short enough to wait for.
-SERVER_TIMEOUT_S = 5.0
+# Long enough for a stable rate and for the poses of the first images, short enough to wait for.
+OBSERVE_S = 5.0
+LEAST_OBSERVE_S, MOST_OBSERVE_S = 0.5, 600.0
+# What the preset "generic" reads, below the namespace of lira.
+CAMERA_INPUTS = ("color/image", "color/camera_info", "depth/image", "depth/camera_info")
 
+EPILOG = """\
+Without --live or --no-live it looks at the installation, and at the ROS graph as well where there is one. Every finding
+that is not ok is followed by the line that mends it (->). FAIL: nothing works without it; note: it could be better.
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor: what was looked at, whether it is well, and what mends it."""
+exit code: 0 everything required is well, 1 something required is wrong, 2 wrong usage
 
-    subject: str
-    well: bool
-    message: str
-    required: bool = True
+  lira doctor                                   installation, and the running robot if there is one
+  lira doctor --live --json report.json         the running robot only, with a report for bug reports
+  lira doctor --live --camera zed               before lira runs: is the camera as the preset wants it?
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], summary: str) -> None:
     """Add the subcommand; ``summary`` is its line in the list of commands."""
-    parser = subparsers.add_parser("doctor", help=summary)
+    parser = subparsers.add_parser(
+        "doctor", help=summary, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--live",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="look at the running ROS graph only, which must be there; --no-live: at the installation only",
+    )
+    parser.add_argument("--namespace", default="lira", help="namespace of lira's nodes (lira)")
+    parser.add_argument(
+        "--camera",
+        default="",
+        metavar="PRESET",
+        help="look at the topics of this camera preset (name or .yaml file), not those of the running mapping_node",
+    )
+    parser.add_argument("--pose", default="tf", metavar="PRESET", help="pose preset that goes with --camera (tf)")
+    parser.add_argument(
+        "--seconds", type=float, default=OBSERVE_S, help=f"how long to look at the running graph ({OBSERVE_S:g})"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write everything to a JSON file, without secrets"
+    )
     parser.add_argument("--skip-dds", action="store_true", help="do not send test messages between two processes")
     parser.add_argument("--server", default="", metavar="URL", help="see whether this server answers (remote.url)")
     parser.add_argument(
@@ -78,154 +75,109 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 def run(options: argparse.Namespace) -> int:
     """Print all findings; return 0 when everything required is well, 1 otherwise."""
-    findings = [*_platform(), *_packages(), *_ros(), _torch_gpu(), *_models(), *_backends()]
+    if not LEAST_OBSERVE_S <= options.seconds <= MOST_OBSERVE_S:
+        raise ConfigurationError(
+            f"--seconds: expected {LEAST_OBSERVE_S:g} to {MOST_OBSERVE_S:g}, got {options.seconds:g}"
+        )
+    environment = dict(os.environ)  # before lira's own DDS profile is added to it
+    findings: list[Finding] = []
+    observation = None
+    if not options.live:
+        findings += _printed(judge_installation())
     if options.server:
-        findings.append(_server(options.server, options.key_variable))
-    if not options.skip_dds:
-        findings.append(_delivery())
-    width = max(len(finding.subject) for finding in findings)
-    for finding in findings:
-        sign = "ok  " if finding.well else ("FAIL" if finding.required else "note")
-        print(f"{sign}  {finding.subject:<{width}}  {finding.message}")
-    failed = [finding for finding in findings if finding.required and not finding.well]
-    names = ", ".join(finding.subject for finding in failed)
-    print(f"\nTo be mended: {names}." if failed else "\nEverything that is needed is here.")
-    return 1 if failed else 0
+        findings += _printed([judge_server(options.server, options.key_variable)])
+    facts = _facts(environment)
+    findings += _printed(judge_dds(facts))
+    if options.live is not False:
+        seen, observation = _live(options, facts)
+        findings += _printed(seen)
+    if options.live is not True and observation is None and not options.skip_dds:
+        findings += _printed([_delivery()])
+    if options.json is not None:
+        write(options.json, report(findings, facts, observation))
+    failed = ", ".join(dict.fromkeys(finding.subject for finding in findings if finding.failed))
+    print(f"\nTo be mended: {failed}." if failed else "\nEverything that is needed is here.")
+    return exit_code(findings)
 
 
-def _platform() -> list[Finding]:
-    cores = len(os.sched_getaffinity(0))
-    disk_gb = shutil.disk_usage(".").free / 1e9
-    shm = shutil.disk_usage("/dev/shm") if os.path.isdir("/dev/shm") else None
-    version_fits = (3, 10) <= sys.version_info[:2] <= (3, 12)
-    return [
-        Finding("python", version_fits, f"{platform.python_version()} (3.10 to 3.12 are tested)", required=False),
-        Finding("processor", True, f"{cores} cores, {platform.machine()}"),
-        Finding(
-            "disk", disk_gb > 1, f"{disk_gb:.3g} GB free here" + ("" if disk_gb > 1 else ": make at least 1 GB free")
-        ),
-        Finding(
-            "shared memory",
-            shm is not None and shm.free > 128e6,
-            "/dev/shm is missing: images go over the network stack"
-            if shm is None
-            else f"{shm.free / 1e6:.0f} MB free in /dev/shm (16 MB a process are used)",
-            required=False,
-        ),
-        _gpu(),
-    ]
-
-
-def _gpu() -> Finding:
-    state = cuda_state()
-    if state.problem is None:
-        return Finding("gpu", True, f"{state.name}: mapping.device cuda and auto use it", required=False)
-    return Finding("gpu", False, f"not needed, and none to map on: {state.problem}", required=False)
-
-
-def _installed_version(package: str) -> str | None:
-    # On an installed ROS 2 the same modules come from the system under other package names.
-    modules = {"opencv-python-headless": "cv2", "PyYAML": "yaml", "open3d-cpu": "open3d", "numba-cuda": "numba_cuda"}
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        found = importlib.util.find_spec(modules.get(package, package)) is not None
-        return "installed" if found else None
-
-
-def _packages() -> list[Finding]:
-    findings = []
-    for package in REQUIRED:
-        version = _installed_version(package)
-        mend = f"missing: pip install {package}"
-        findings.append(Finding(package, version is not None, version or mend))
-    for package, purpose in OPTIONAL.items():
-        version = _installed_version(package)
-        findings.append(Finding(package, version is not None, version or f"not installed; {purpose}", required=False))
+def _printed(findings: list[Finding]) -> list[Finding]:
+    """Print findings as soon as they are known, for looking takes some seconds."""
+    for line in lines(findings):
+        print(line, flush=True)
     return findings
-
-
-def _ros() -> list[Finding]:
-    needed = ("rclpy", "lira_msgs", "message_filters", "tf2_ros", "cv_bridge", "sensor_msgs_py", "vision_msgs")
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    distribution = os.environ.get("ROS_DISTRO", "from wheels (Jazzy)")
-    message = f"missing: {', '.join(missing)}; run make setup" if missing else f"ROS 2 {distribution}"
-    return [Finding("ros 2", not missing, message)]
-
-
-def _backends() -> list[Finding]:
-    try:
-        encoder = find_encoder()
-        findings = [Finding("sentence encoder", True, str(encoder))]
-    except EncoderError as error:
-        findings = [Finding("sentence encoder", False, f"{error} (the language falls back to its word lists)", False)]
-    here = {card.kind for card in load_cards().values() if presence(card) == Presence.HERE}
-    for name, backend in BACKENDS.items():
-        packages, kinds = NEEDS.get(name, ((), ()))
-        lacks = [package for package in packages if _installed_version(package) is None]
-        lacks += [f"a model of the kind {kind}" for kind in kinds if kind not in here]
-        message = f"{backend.description}; misses {', '.join(lacks)}" if lacks else backend.description
-        findings.append(Finding(f"reasoner {name}", not lacks, message, required=False))
-    return findings
-
-
-def _torch_gpu() -> Finding:
-    if _installed_version("torch") is None:
-        return Finding("torch gpu", False, "torch is not installed", required=False)
-    import torch
-
-    if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the processor"
-        return Finding("torch gpu", False, f"PyTorch {torch.__version__} sees none ({built})", required=False)
-    names = [
-        f"{torch.cuda.get_device_name(number)}, {torch.cuda.get_device_properties(number).total_memory / 2**30:.0f} GiB"
-        for number in range(torch.cuda.device_count())
-    ]
-    return Finding("torch gpu", True, "; ".join(names), required=False)
-
-
-def _models() -> list[Finding]:
-    states = {name: presence(card) for name, card in load_cards().items()}
-    here = [name for name, state in states.items() if state == Presence.HERE]
-    broken = [name for name, state in states.items() if state == Presence.BROKEN]
-    where = f"{models_folder()} ({FOLDER_VARIABLE})"
-    message = f"{len(here)} of {len(states)} are in {where}" + (f": {', '.join(here)}" if here else "")
-    findings = [Finding("models", bool(here), message if here else f"{message}; lira models list", required=False)]
-    if broken:
-        said = f"incomplete or of wrong size: {', '.join(broken)}; lira models verify tells what"
-        findings.append(Finding("models broken", False, said, required=False))
-    return findings
-
-
-def _server(url: str, key_variable: str) -> Finding:
-    if importlib.util.find_spec("httpx") is None:
-        return Finding("server", False, "cannot be asked without httpx")
-    from lira_ros.reasoning.remote.client import ChatClient
-    from lira_ros.reasoning.remote.configuration import ServerConfiguration
-
-    names: list[str] = []
-
-    def stop(model: str) -> NoReturn:
-        names.append(model)
-        raise ReasoningError("nothing is asked, for the name of its model is all that is wanted")
-
-    try:
-        configuration = ServerConfiguration(url=url, api_key_variable=key_variable, timeout_s=SERVER_TIMEOUT_S)
-        client = ChatClient(configuration, "reasoner.remote.")
-        try:
-            client.ask(stop)
-        finally:
-            client.close()
-    except ReasoningError as error:
-        if not names:
-            return Finding("server", False, plain_text(str(error), 400))
-    return Finding("server", True, f"{client.address} answers with the model {plain_text(names[0], 100)}")
 
 
 def _delivery() -> Finding:
     if importlib.util.find_spec("rclpy") is None:
-        return Finding("dds", False, "cannot be tried without rclpy; run make setup")
+        return bad("dds", "cannot be tried without rclpy", "source /opt/ros/jazzy/setup.bash, or run make setup")
     from lira_ros.ros.delivery import try_delivery
 
     result = try_delivery()
-    return Finding("dds", result.well, result.message)
+    return good("dds", result.message) if result.well else bad("dds", result.message, result.mend)
+
+
+def _facts(environment: Mapping[str, str]) -> DdsFacts:
+    if importlib.util.find_spec("rclpy") is None:
+        return DdsFacts.read(environment, environment.get("RMW_IMPLEMENTATION", ""), "")
+    from lira_ros.ros.dds import middleware, share_directory
+
+    shipped = str(share_directory(environment) / "config" / "fastdds.xml")
+    return DdsFacts.read(environment, middleware(), shipped)
+
+
+def _live(options: argparse.Namespace, facts: DdsFacts) -> tuple[list[Finding], Observation | None]:
+    """Return what is found of the running ROS graph; without a graph no observation."""
+    if importlib.util.find_spec("rclpy") is None:
+        said = "cannot be looked at without rclpy"
+        mend = "source /opt/ros/jazzy/setup.bash, or run make setup"
+        return [bad("ros graph", said, mend) if options.live else note("ros graph", said, mend)], None
+    from lira_ros.ros.graph_observer import GraphObserver
+
+    with GraphObserver(options.namespace) as observer:
+        if not observer.discover():
+            domain = facts.environment.get("ROS_DOMAIN_ID", "0")
+            if not options.live:
+                return [good("ros graph", f"no other node runs in domain {domain}: nothing to look at")], None
+            mend = "ros2 launch lira_ros lira.launch.py, with the same ROS_DOMAIN_ID and network as here"
+            return [bad("ros graph", f"no other node runs in domain {domain}", mend)], None
+        setup, topics, findings = _choose(options, observer)
+        print(f"\nLooking at {len(topics)} topics for {options.seconds:g} s, as {setup.source} has them.", flush=True)
+        observation = observer.observe(setup, topics, options.seconds)
+    findings += judge_nodes(observation) + judge_clock(observation)
+    findings += judge_cameras(observation) + judge_transforms(observation)
+    findings += judge_mismatches(observation) + judge_machine(observation)
+    return findings, observation
+
+
+def _choose(options: argparse.Namespace, observer: GraphObserver) -> tuple[Setup, dict[str, str], list[Finding]]:
+    """Return what lira wants: as the running mapping node says, or a preset, given or guessed from the topics."""
+    from lira_ros.ros.dds import share_directory
+
+    folder = share_directory() / "config"
+    running = {} if options.camera or not observer.mapping_node else observer.parameters(observer.mapping_node)
+    if running:
+        topics = observer.inputs_of_mapping_node()
+        fitting = _fitting_preset(folder, set(topics.values()))
+        source, driver = f"the running {observer.mapping_node}", fitting.driver if fitting else ""
+        return Setup.of(running, namespace=observer.namespace, source=source, driver=driver), topics, []
+    fitting = _fitting_preset(folder, set(observer.graph()))
+    camera = presets.read("camera", options.camera, folder) if options.camera else fitting
+    if camera is None:
+        said = "neither the mapping_node nor the topics of a known camera are there"
+        mend = "start the camera; one of your own: lira doctor --live --camera my_camera.yaml"
+        return Setup(namespace=observer.namespace, source="nothing"), {}, [bad("camera", said, mend)]
+    pose = presets.read("pose", options.pose, folder)
+    values = {**camera.parameters.get("mapping_node", {}), **pose.parameters.get("mapping_node", {})}
+    setup = Setup.of(values, namespace=observer.namespace, source=f"the preset {camera.name}", driver=camera.driver)
+    topics = {**camera.topics, **pose.topics} or {role: role for role in CAMERA_INPUTS}
+    return setup, observer.resolve(topics, setup.image_transport), []
+
+
+def _fitting_preset(folder: Path, topics: set[str]) -> presets.Preset | None:
+    """Return the shipped camera preset whose colour and depth topics are among these."""
+    for name in presets.names("camera", folder):
+        preset = presets.read("camera", name, folder)
+        images = {preset.topics.get("color/image"), preset.topics.get("depth/image")} - {None}
+        if images and images <= topics:
+            return preset
+    return None

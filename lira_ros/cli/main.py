@@ -24,7 +24,7 @@ COMMANDS = {
     "export": "turn a saved map into a PLY, GLB or Open3D file",
     "train": "learn the weights of the fusion from generated homes",
     "models": "which models there are; check or download their files",
-    "doctor": "what is installed, what can run, whether DDS delivers",
+    "doctor": "what is installed, what a running robot lacks, and what mends it",
 }
 
 # What a person can mend: shown as one sentence. Anything else is our fault and keeps its traceback.
@@ -37,6 +37,7 @@ EXPECTED_ERRORS = (
     ("lira_ros.evaluation.results", "ResultsError"),
     ("lira_ros.mapping.open3d_grid", "Open3DError"),
     ("lira_ros.mapping.storage", "MapFileError"),
+    ("lira_ros.presets", "PresetError"),
     ("lira_ros.reasoning.contracts", "ReasoningError"),
     ("lira_ros.reasoning.language.encoder", "EncoderError"),
     ("lira_ros.reasoning.language.parser", "InstructionError"),

@@ -48,6 +48,13 @@ def configure_dds(environment: MutableMapping[str, str] = os.environ) -> None:
             environment[name] = profile
 
 
+def middleware() -> str:
+    """Return the name of the RMW implementation that ROS loads here, for example rmw_fastrtps_cpp."""
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    return str(get_rmw_implementation_identifier())
+
+
 def clean_shared_memory() -> bool:
     """Remove the shared memory that killed processes left behind; tells whether the cleaner ran.
 

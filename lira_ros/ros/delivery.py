@@ -30,10 +30,11 @@ SENDER = ("-m", "lira_ros.ros.delivery")  # what the second Python process runs
 
 @dataclass(frozen=True)
 class Delivery:
-    """How many test images arrived, in words, and whether that is enough."""
+    """How many test images arrived, in words, whether that is enough, and what mends it when it is not."""
 
     well: bool
     message: str
+    mend: str = ""
 
 
 def try_delivery() -> Delivery:
@@ -64,16 +65,15 @@ def try_delivery() -> Delivery:
         node.destroy_node()
         context.try_shutdown()
     if sender.returncode != 0:
-        return Delivery(
-            False, "two processes of this machine do not discover each other; is the loopback interface up?"
-        )
+        said = "two processes of this machine do not discover each other"
+        return Delivery(False, said, "sudo ip link set lo up (the loopback interface must be up)")
     share = len(delays_ms) / IMAGES
     message = f"{len(delays_ms)} of {IMAGES} images of 0.9 MB arrived between two processes"
     if delays_ms:
         message += f", median {sorted(delays_ms)[len(delays_ms) // 2]:.1f} ms"
-    if share < MINIMUM_SHARE:
-        message += "; set FASTRTPS_DEFAULT_PROFILES_FILE to the shipped config/fastdds.xml"
-    return Delivery(share >= MINIMUM_SHARE, message)
+    if share >= MINIMUM_SHARE:
+        return Delivery(True, message)
+    return Delivery(False, message, "set FASTRTPS_DEFAULT_PROFILES_FILE to the shipped config/fastdds.xml")
 
 
 def _send() -> int:

@@ -111,7 +111,7 @@ class Statistics:
             streams, stages = sorted(self._arrivals), sorted(self._latencies)
             problems = sorted(self._problems.items())
         now_s = time.monotonic()
-        result = {name: f"{self.rate_hz(name):.1f} Hz" for name in streams}
+        result = {f"{name} rate": f"{self.rate_hz(name):.1f} Hz" for name in streams}
         for stage in stages:
             figures = zip(PERCENTILES, self.percentiles_s(stage), strict=True)
             result[f"stage {stage}"] = ", ".join(f"{name} {value_s * 1e3:.1f} ms" for name, value_s in figures)

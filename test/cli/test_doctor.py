@@ -6,13 +6,20 @@ from types import SimpleNamespace
 import pytest
 
 from lira_ros.cli import doctor
+from lira_ros.configuration import ConfigurationError
+from lira_ros.doctor import installation
+from lira_ros.doctor.finding import bad, good
 from lira_ros.mapping.devices import CudaState
 from lira_ros.reasoning.language.encoder import EncoderError
 from lira_ros.reasoning.models.cards import load_cards
 
 
 def options(**values):
-    return SimpleNamespace(**{"skip_dds": True, "server": "", "key_variable": "", **values})
+    known = {
+        "skip_dds": True, "server": "", "key_variable": "", "live": False, "namespace": "lira", "camera": "",
+        "pose": "tf", "seconds": 1.0, "json": None,
+    }  # fmt: skip
+    return SimpleNamespace(**{**known, **values})
 
 
 def run(capsys, **values):
@@ -28,19 +35,19 @@ def test_what_is_here_is_named_line_by_line(capsys):
 
 
 def test_what_is_missing_is_said_with_what_mends_it(capsys, monkeypatch):
-    installed = doctor._installed_version
+    installed = installation.installed_version
     monkeypatch.setattr(
-        doctor, "_installed_version", lambda name: None if name in ("rosbags", "torch") else installed(name)
+        installation, "installed_version", lambda name: None if name in ("rosbags", "torch") else installed(name)
     )
 
     def no_encoder():
         raise EncoderError("no model is installed")
 
-    monkeypatch.setattr(doctor, "find_encoder", no_encoder)
+    monkeypatch.setattr(installation, "find_encoder", no_encoder)
     code, text = run(capsys)
     lines = {line[6:].split("  ")[0].strip(): line for line in text.splitlines() if line}
     assert lines["rosbags"].startswith("FAIL")
-    assert "pip install rosbags" in lines["rosbags"]
+    assert text.splitlines()[text.splitlines().index(lines["rosbags"]) + 1].endswith("-> pip install rosbags")
     assert lines["torch"].startswith("note")
     assert lines["sentence encoder"].startswith("note")
     assert "falls back to its word lists" in lines["sentence encoder"]
@@ -51,7 +58,8 @@ def test_what_is_missing_is_said_with_what_mends_it(capsys, monkeypatch):
 
 @pytest.mark.parametrize(("well", "sign"), [(True, "ok"), (False, "FAIL")])
 def test_dds_is_tried_unless_told_otherwise(well, sign, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "_delivery", lambda: doctor.Finding("dds", well, "tried"))
+    tried = good("dds", "tried") if well else bad("dds", "tried", "mend it")
+    monkeypatch.setattr(doctor, "_delivery", lambda: tried)
     code = doctor.run(options(skip_dds=False))
     line = next(line for line in capsys.readouterr().out.splitlines() if "tried" in line)
     assert line.startswith(sign)
@@ -66,7 +74,7 @@ def test_dds_is_tried_unless_told_otherwise(well, sign, capsys, monkeypatch):
     ],
 )
 def test_the_gpu_is_named_or_what_it_lacks(state, sign, said, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "cuda_state", lambda: state)
+    monkeypatch.setattr(installation, "cuda_state", lambda: state)
     _, text = run(capsys)
     line = next(line for line in text.splitlines() if line[6:].startswith("gpu"))
     assert line.startswith(sign)
@@ -79,8 +87,10 @@ def line_of(text, subject):
 
 def test_a_back_end_says_what_it_misses(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("LIRA_MODELS", str(tmp_path))
-    installed = doctor._installed_version
-    monkeypatch.setattr(doctor, "_installed_version", lambda name: None if name == "llguidance" else installed(name))
+    installed = installation.installed_version
+    monkeypatch.setattr(
+        installation, "installed_version", lambda name: None if name == "llguidance" else installed(name)
+    )
     _, text = run(capsys)
     line = line_of(text, "reasoner vlm")
     assert line.startswith("note")
@@ -99,7 +109,8 @@ def test_the_models_that_are_here_are_named(capsys, monkeypatch, tmp_path):
     (tmp_path / "sam2-hiera-tiny" / "model.safetensors").write_text("weights")
     _, text = run(capsys)
     assert line_of(text, "models").endswith(": sam2-hiera-tiny")
-    assert "sam2-hiera-large; lira models verify tells what" in line_of(text, "models broken")
+    assert line_of(text, "models broken").endswith("incomplete or of wrong size: sam2-hiera-large")
+    assert "-> lira models verify tells what; lira models fetch sam2-hiera-large" in text
 
 
 def test_the_gpu_that_torch_sees_is_named(capsys, monkeypatch):
@@ -143,3 +154,19 @@ def test_a_server_is_asked_for_its_models(capsys, monkeypatch):
     assert f"127.0.0.1:{server.server_port}" in line_of(text, "server")
     assert code == 1
     assert "reasoner.remote.url" in line_of(run(capsys, server="nonsense")[1], "server")
+
+
+def test_the_time_to_look_is_checked():
+    with pytest.raises(ConfigurationError, match=r"--seconds: expected 0[.]5 to 600, got 0"):
+        doctor.run(options(seconds=0.0))
+
+
+def test_the_report_of_the_installation_is_written(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(installation, "installed_version", lambda name: None if name == "rosbags" else "1.0")
+    code, _ = run(capsys, json=tmp_path / "report.json")
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert code == content["exit_code"] == 1
+    assert content["packages"]["numpy"] == "1.0"
+    missing = next(item for item in content["findings"] if item["subject"] == "rosbags")
+    assert missing == {"subject": "rosbags", "result": "fail", "message": "missing", "mend": "pip install rosbags"}
+    assert "topics" not in content

@@ -12,16 +12,17 @@ def test_images_arrive_from_another_process():
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "words", "mend"),
     [
-        ("raise SystemExit(1)", "do not discover each other"),
-        ("pass", "0 of 30 images of 0.9 MB arrived between two processes; set FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("raise SystemExit(1)", "do not discover each other", "sudo ip link set lo up"),
+        ("pass", "0 of 30 images of 0.9 MB arrived between two processes", "set FASTRTPS_DEFAULT_PROFILES_FILE"),
     ],
 )
-def test_what_does_not_arrive_is_said_in_plain_words(code, words, monkeypatch, tmp_path):
+def test_what_does_not_arrive_is_said_in_plain_words(code, words, mend, monkeypatch, tmp_path):
     sender = tmp_path / "sender.py"
     sender.write_text(code)
     monkeypatch.setattr(delivery, "SENDER", (str(sender),))
     result = delivery.try_delivery()
     assert not result.well
     assert words in result.message
+    assert mend in result.mend

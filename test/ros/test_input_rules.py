@@ -179,12 +179,12 @@ def test_statistics_become_a_status():
     assert (status.level, status.message) == (DiagnosticStatus.OK, "active")
     assert values["count frames"] == "3"
     assert values["stage integrate"] == "p50 20.0 ms, p95 29.0 ms, p99 29.8 ms"
-    assert values["frames mapped"] == "0.2 Hz"
+    assert values["frames mapped rate"] == "0.2 Hz"
     assert values["own"] == "5"
     assert status.hardware_id == f"lira_ros on {platform.node()}"
-    headline = ("frames mapped", "own", "nothing of this name")
+    headline = ("frames mapped rate", "own", "nothing of this name")
     assert to_status("/n", "active", statistics, [], "", {"own": 5}, headline).message == (
-        "active: frames mapped 0.2 Hz, own 5"
+        "active: frames mapped rate 0.2 Hz, own 5"
     )
     statistics.problem("bad", "/topic: expected a, got b")
     status = to_status("/node", "active", statistics, [], "", {})

@@ -143,11 +143,12 @@ def drive(options: dict[str, Any]) -> dict[str, Any]:
 
     def diagnosed(message: Any) -> None:
         for item in message.status:
-            for queue, counts in read_queues({pair.key: pair.value for pair in item.values}).items():
-                key = f"{item.name.rsplit('/', 1)[-1]} queue {queue}"
-                queues[key] = max(counts["waiting"], queues.get(key, 0))
-                if counts["dropped"]:
-                    dropped[key] = counts["dropped"]
+            node = item.name.rsplit("/", 1)[-1]
+            for name, queue in read_queues({pair.key: pair.value for pair in item.values}).items():
+                key = f"{node} {name}"
+                queues[key] = max(queue["waiting"], queues.get(key, 0))
+                if queue["dropped"]:
+                    dropped[key] = queue["dropped"]
 
     here = (*options["environment"],)
     values = {"camera.sensor_reliable": True, "jpeg_quality": options["quality"]}
@@ -197,13 +198,14 @@ def drive(options: dict[str, Any]) -> dict[str, Any]:
         while not processes.finished("replay_node"):
             spin(SAMPLE_PERIOD_S)
         walked_s = time.monotonic()
-        moved_s, before = walked_s, dict(statuses)
+        moved_s, before, finished = walked_s, dict(statuses), False
         while time.monotonic() - walked_s < SETTLE_S and time.monotonic() - moved_s < STALLED_S:
             spin(SAMPLE_PERIOD_S)
             if statuses != before:
                 moved_s, before = time.monotonic(), dict(statuses)
             settled = [pending == 0 and answered >= len(keyframes) for answered, pending in statuses.values()]
-            if len(settled) == len(SENTENCES) and all(settled) and time.monotonic() - moved_s > 2.0:
+            finished = len(settled) == len(SENTENCES) and all(settled)
+            if finished and time.monotonic() - moved_s > 2.0:
                 break
         found = {
             name: [
@@ -220,6 +222,7 @@ def drive(options: dict[str, Any]) -> dict[str, Any]:
         result = {
             "walk_s": walked_s - began_s,
             "settled_s": moved_s - walked_s,
+            "finished": finished,
             "began_s": began_s,
             "came_s": {str(key): value for key, value in came_s.items()},
             "keyframes": {str(key): value for key, value in keyframes.items()},
@@ -317,7 +320,8 @@ def tell(case: str, result: dict[str, Any], report: list[dict[str, Any]], peer: 
     """Print the figures of a case."""
     seconds = result["walk_s"] + result["settled_s"]
     count = len(result["keyframes"])
-    print(f"\n== {case}: {count} keyframes in {result['walk_s']:.0f} s; all answered {result['settled_s']:.1f} s later")
+    end = "all answered" if result["finished"] else "NOT all answered, the last answer"
+    print(f"\n== {case}: {count} keyframes in {result['walk_s']:.0f} s; {end} {result['settled_s']:.1f} s later")
     common, total, extra = same_things(result["found"], peer["found"])
     answered = {name: status[0] for name, status in result["statuses"].items()}
     print(f"instances: {common} of the {total} of the peer, {extra} others; keyframes answered: {answered}")

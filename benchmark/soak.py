@@ -254,16 +254,17 @@ class Watch:
     def _diagnosed(self, message: Any) -> None:
         from lira_ros.ros.diagnostics import read_problems, read_queues
 
+        figures = self._figures
         for status in message.status:
-            name = status.name.rsplit("/", 1)[-1]
+            node = status.name.rsplit("/", 1)[-1]
             values = {pair.key: pair.value for pair in status.values}
-            for queue, counts in read_queues(values).items():
-                key = f"{name} queue {queue}"
-                self._figures.dropped[key] = counts["dropped"]
-                self._figures.longest_queues[key] = max(counts["waiting"], self._figures.longest_queues.get(key, 0))
-            for problem, count in read_problems(values).items():
-                if problem.endswith(" failed"):
-                    self._figures.failures[f"{name}: {problem}"] = count
+            for name, queue in read_queues(values).items():
+                key = f"{node} {name}"
+                figures.dropped[key] = queue["dropped"]
+                figures.longest_queues[key] = max(queue["waiting"], figures.longest_queues.get(key, 0))
+            for name, count in read_problems(values).items():
+                if name.endswith(" failed"):
+                    figures.failures[f"{node}: {name}"] = count
 
 
 def _stamp_ns(message: Any) -> int:
@@ -378,6 +379,8 @@ def soak(options: argparse.Namespace) -> Figures:
                 watch.spin(min(SAMPLE_PERIOD_S, period_s))
                 processes.check()
                 if not figures.frames:
+                    if time.monotonic() > until_s + START_LIMIT_S:
+                        raise RuntimeError(f"no image came; the logs are in {options.out / 'log'}")
                     continue
                 if watch.at_s >= next_s:
                     next_s += period_s

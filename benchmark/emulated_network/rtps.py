@@ -37,7 +37,9 @@ def pieces(payload: bytes) -> Iterator[Piece]:
         (length,) = struct.unpack_from(order + "H", payload, at + 2)
         body = at + 4
         end = body + length if length else len(payload)  # 0: up to the end of the packet
-        if kind in (DATA, DATA_FRAG) and body + 20 <= len(payload):
+        if body + (32 if kind == DATA_FRAG else 20 if kind == DATA else 8) > len(payload):
+            return  # cut off: an IP packet in parts brings the rest
+        if kind in (DATA, DATA_FRAG):
             entity = payload[body + 8 : body + 12]
             high, low = struct.unpack_from(order + "iI", payload, body + 12)
             if entity[3] & 0xC0 == 0xC0:

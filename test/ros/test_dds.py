@@ -79,7 +79,8 @@ def test_profile_has_room_for_images():
     assert participant.get("is_default_profile") == "true"
 
 
-def test_fast_dds_accepts_the_profile(tmp_path):
+@pytest.mark.parametrize("profile", ["fastdds.xml", "fastdds_link.xml", "fastdds_discovery_server.xml"])
+def test_fast_dds_accepts_the_profile(profile, tmp_path):
     code = (
         "from lira_ros.ros.dds import configure_dds; configure_dds()\n"
         "import rclpy; rclpy.init(); rclpy.create_node('profile'); rclpy.shutdown()"
@@ -88,6 +89,8 @@ def test_fast_dds_accepts_the_profile(tmp_path):
         {*dds.PROFILE_VARIABLES, "AMENT_PREFIX_PATH"} if "ROS_DISTRO" not in os.environ else {*dds.PROFILE_VARIABLES}
     )
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    if profile != "fastdds.xml":  # that one is found without being named
+        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(REPOSITORY / "config" / profile)
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,

@@ -42,6 +42,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future as RosFuture
 
+from lira_ros import unused_memory
 from lira_ros.configuration import ConfigurationError, parameter
 from lira_ros.ros import parameters, qos
 from lira_ros.ros.dds import configure_dds
@@ -491,6 +492,7 @@ class LiraNode(LifecycleNode):
     def _housekeeping(self) -> None:
         if not self.context.ok() or self._state == "finalized":
             return
+        unused_memory.give_back()
         waiting = self._missing()
         now_s = time.monotonic()
         if now_s >= self._next_report_s:

@@ -13,6 +13,7 @@ FLOORS = {
     "lettering": 0,
     "library_threads": 0,
     "presets": 0,
+    "unused_memory": 0,
     "geometry": 0,
     "state": 0,
     "mapping": 1,

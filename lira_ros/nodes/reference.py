@@ -32,8 +32,12 @@ from lira_ros.reasoning.segmentation.following import Tracker
 from lira_ros.ros import qos
 from lira_ros.ros.inputs import type_name
 from lira_ros.ros.node import LiraNode
+from lira_ros.ros.web_calls import SuiteCalls
 from lira_ros.viewer.configuration import ViewerConfiguration
 from lira_ros.viewer.output import Output
+from lira_ros.web.configuration import WebConfiguration
+from lira_ros.web.server import WebServer
+from lira_ros.web.store import Store
 
 
 class _NoTracker:
@@ -75,6 +79,7 @@ NODES: tuple[type[LiraNode], ...] = (
     _TrackingInterface,
     PlanningNode,
     _ViewInterface,
+    _WebInterface,
 )
 # The replay node publishes what a recording holds, which is not known without one.
 NODES_WITH_PARAMETERS: tuple[type[LiraNode], ...] = (*NODES, ReplayNode)

@@ -43,19 +43,22 @@ class WebNode(LiraNode):
 
     def configure(self) -> None:
         """Serve the page; raises WebError or AccessError when that cannot be done."""
-        configuration = self.configuration.web
-        token = choose_token(configuration.host, os.environ.get(TOKEN_VARIABLE, ""))
-        files = read_static_files()
         self._store = Store()
         self._seen_s = float("-inf")
         self._calls = SuiteCalls(self)
-        self._pages = WebInputs(self, self._store, configuration)
-        server = WebServer(configuration, self._store, self._calls.answer, files, token)
+        self._pages = WebInputs(self, self._store, self.configuration.web)
+        self._server = self.create_server(self._store, self._calls)
+
+    def create_server(self, store: Store, calls: SuiteCalls) -> WebServer:
+        """Return the server of the page, which listens already; raises WebError or AccessError."""
+        configuration = self.configuration.web
+        token = choose_token(configuration.host, os.environ.get(TOKEN_VARIABLE, ""))
+        server = WebServer(configuration, store, calls.answer, read_static_files(), token)
         server.start()
-        self._server = server
         # To the terminal and not to the log, which everybody in the same DDS domain can read: it may hold the token.
         for address in server.addresses():
             print(f"The page is at  {address}", flush=True)
+        return server
 
     def activate(self) -> None:
         """Look after pages."""

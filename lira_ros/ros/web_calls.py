@@ -77,7 +77,8 @@ class SuiteCalls:
             answered.set_result(Answer(False, f"{self._node.get_name()} is {self._node.state}"))
             return answered
         if not client.service_is_ready():
-            answered.set_result(Answer(False, f"{client.srv_name}: no such service; does the suite run?"))
+            service = self._node.resolve_service_name(client.srv_name)
+            answered.set_result(Answer(False, f"{service}: no such service; does the suite run?"))
             return answered
         try:
             request = _request(call)

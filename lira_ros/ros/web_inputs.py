@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from lira_msgs.msg import Keyframe, MeshUpdate
 from lira_msgs.srv import GetInstanceMap
-from lira_ros.fusion.contracts import Instance, Verdict
+from lira_ros.fusion.contracts import Instance, RemovalReason, Verdict
 from lira_ros.reasoning.plain_text import plain_text
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.geometry import pose_from_message, vector_from_message
@@ -34,6 +35,7 @@ from lira_ros.web.store import Key, Store
 
 # The camera stands for the robot on the page; more often than this nobody sees a difference.
 POSE_PERIOD_S = 0.1
+MEBIBYTE = 1024 * 1024
 # A keyframe without masks is shown when no picture with masks came for so long.
 MASKS_PERIOD_S = 3.0
 # What does not conform is asked for this often, and never for more than this part of the time.
@@ -169,9 +171,13 @@ class WebInputs:
     def _instances_changed(self, change: InstanceChange) -> None:
         self._stale = True
         self._voxels_due.update(item.id for item in change.changed)
-        # What has left the map may still be there and be rejected now.
-        if change.removed:
-            self._others_due_s = 0.0
+        for number_, removal in change.removed.items():
+            told = self._told.get(number_)
+            if told is not None and (removal is None or removal.reason == RemovalReason.REJECTED):
+                # It may still be there, and be rejected now: shown as undecided until that is told.
+                left = replace(told[0], voxels=told[0].voxels[:0], voxel_colors=told[0].voxel_colors[:0], verdicts={})
+                self._others.setdefault(change.instruction_id, {})[number_] = left
+                self._others_due_s = 0.0
 
     def _judged(self) -> dict[int, tuple[Instance, dict[str, Verdict]]]:
         """Return everything that is known, each in its newest state, with its verdicts by instruction."""
@@ -243,7 +249,7 @@ class WebInputs:
         self._others_due_s = now_s + max(OTHERS_PERIOD_S, (now_s - self._others_asked_s) / OTHERS_SHARE)
         response = future.result()
         if response.success:
-            topic = self._map_client.srv_name
+            topic = self._node.resolve_service_name("get_instance_map")
             rejected = [instance_from_message(item, topic) for item in response.map.rejected]
             self._others[name] = {item.id: item for item in rejected}
             self._stale = True
@@ -281,7 +287,7 @@ class WebInputs:
             self._mesh_client.call_async(Trigger.Request())
 
     def _keep_within_budget(self) -> None:
-        over = sum(self._region_bytes.values()) - self._configuration.mesh_budget_mib * 1024 * 1024
+        over = sum(self._region_bytes.values()) - self._configuration.mesh_budget_mib * MEBIBYTE
         if over <= 0:
             return
 
@@ -336,8 +342,10 @@ class WebInputs:
             return
         data, self._way = self._way, None
         poses = [item.pose for item in deserialize_message(data, Path).poses]
-        points = np.array([(p.position.x, p.position.y, p.position.z) for p in poses], dtype=np.float32).reshape(-1, 3)
-        self._store.put(Key("way"), views.way_frame(points[np.isfinite(points).all(axis=1)]))
+        places = np.array([(p.position.x, p.position.y, p.position.z) for p in poses], dtype=np.float32).reshape(-1, 3)
+        finite = np.isfinite(places).all(axis=1)
+        self._store.put(Key("way"), views.way_frame(places[finite]))
+        poses = [pose for pose, known in zip(poses, finite, strict=True) if known]
         if not self._up_is_told and poses:
             topic = self._node.resolve_topic_name("trajectory")
             turns = np.array([pose_from_message(pose, topic)[:3, :3] for pose in poses[-MOST_UP_POSES:]])

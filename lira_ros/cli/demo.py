@@ -12,6 +12,7 @@ from lira_ros.evaluation.record import RunRecord
 from lira_ros.evaluation.report import write_report
 from lira_ros.evaluation.runner import Request
 from lira_ros.evaluation.tables import format_latencies, format_outcome
+from lira_ros.viewer.output import INSTALL, is_installed
 
 # One explicit, one implicit, one that nothing in the room satisfies; given one after another during the walk.
 REQUESTS = (
@@ -47,11 +48,21 @@ def run(options: argparse.Namespace) -> int:
         print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
 
     recording = f"room:{options.seed}"
-    record = run_nodes(NodeRun(recording, REQUESTS, options.out, {}, options.suite, options.rate), progress)
+    viewer_file = options.out.resolve() / "demo.rrd"
+    viewer_file.unlink(missing_ok=True)
+    shown = str(viewer_file) if is_installed() else ""
+    record = run_nodes(NodeRun(recording, REQUESTS, options.out, {}, options.suite, options.rate, shown), progress)
     if sys.stdout.isatty():
         print("\r\033[K", end="")
     record.title = "generated room"
     print(f"\n{format_outcome(record)}\n\n{format_latencies(record.latency.summary())}\n")
     for path in write_report(record, options.out):
         print(f"wrote {path}")
+    if not shown:
+        print(INSTALL)
+    elif viewer_file.is_file():
+        size_mb = viewer_file.stat().st_size / 1e6
+        print(f"wrote {options.out / viewer_file.name} ({size_mb:.0f} MB), to be looked at with lira view")
+    else:
+        print(f"no recording for the viewer was written; see {options.out}/log/view_node.log")
     return 0

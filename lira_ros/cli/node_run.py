@@ -35,6 +35,8 @@ NODE_SECTIONS = {
     "fusion_node": ("fusion", "language"),
 }
 START_LIMIT_S = 60.0  # a first start compiles kernels on a slow computer
+# Nodes that may end before the others: the recording is over; nobody looks on any more.
+MAY_END = ("replay_node", "view_node")
 SETTLE_LIMIT_S = 120.0  # after the walk, for what is still to be answered
 # ROS domains that are free of ephemeral ports on Linux (ROS 2 documentation, "The ROS_DOMAIN_ID").
 DOMAINS = range(1, 102)
@@ -50,6 +52,7 @@ class NodeRun:
     values: Mapping[str, Any]  # configuration values by dotted name, as for lira run
     suite: bool = False  # mapping, reasoning and fusion in one process
     rate: float = 1.0
+    viewer_file: str = ""  # written for the Rerun viewer by a node that looks on, "" = none
 
 
 def isolated_environment() -> dict[str, str]:
@@ -83,7 +86,7 @@ def run_nodes(run: NodeRun, progress: Callable[[float, RunRecord], None]) -> Run
             waiting = _submit_due(waiting, 0.0, client, monitor)
             processes.start([_replay(run)])
             while not processes.finished("replay_node"):
-                processes.check(but=("replay_node",))
+                processes.check(but=MAY_END)
                 monitor.spin(0.2)
                 if monitor.frames:
                     waiting = _submit_due(waiting, monitor.recording_s, client, monitor)
@@ -116,9 +119,12 @@ def _commands(run: NodeRun) -> list[NodeCommand]:
     common = {"map_directory": str(run.output.resolve()), "camera.sensor_reliable": True, "jpeg_quality": 0}
     # The oracle answers from the annotation of the recording that is replayed.
     truth = {"recording": run.recording} if run.values.get("reasoner.backend") == "oracle" else {}
-    if run.suite:
-        return [NodeCommand("suite", NAMESPACE, REMAPPINGS, {**run.values, **common, **truth})]
     commands = []
+    if run.viewer_file:
+        viewer = {"viewer.open": "none", "viewer.save": run.viewer_file}
+        commands.append(NodeCommand("view_node", NAMESPACE, {}, viewer))
+    if run.suite:
+        return [*commands, NodeCommand("suite", NAMESPACE, REMAPPINGS, {**run.values, **common, **truth})]
     for executable, sections in NODE_SECTIONS.items():
         parameters = {name: value for name, value in run.values.items() if name.split(".")[0] in sections}
         if executable == "mapping_node":
@@ -138,7 +144,7 @@ def _replay(run: NodeRun) -> NodeCommand:
 def _wait_until_ready(client: Any, processes: NodeProcesses) -> None:
     deadline_s = time.monotonic() + START_LIMIT_S
     while (reason := client.not_ready()) is not None:
-        processes.check()
+        processes.check(but=MAY_END)
         if time.monotonic() > deadline_s:
             raise ProcessError(f"the nodes are not ready after {START_LIMIT_S:.0f} s: {reason}")
         time.sleep(0.1)
@@ -164,7 +170,7 @@ def _spin_until(
     deadline_s = time.monotonic() + SETTLE_LIMIT_S
     while time.monotonic() < deadline_s:
         monitor.spin(0.3)
-        processes.check(but=("replay_node",))
+        processes.check(but=MAY_END)
         progress(monitor.recording_s, monitor.record)
         if condition():
             return

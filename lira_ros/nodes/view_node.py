@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ FOLLOW_PERIOD_S, MESH_PERIOD_S = 0.5, 1.0
 # Stages of the diagnostics that are plotted: what a person waits for, and the two that take most of it.
 STAGES = ("sensor stamp to map", "sensor stamp to published instance", "integrate", "answer a keyframe")
 PERCENTILE = " p95_ms"
+NICENESS = 10  # half of what there is: it yields, and still gets its turn on a busy computer
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ class ViewNode(LiraNode):
         self._scene.set_time(self._stamp_ns, self._frames)
 
     def _begin(self, session: int, map_frame: str, where: str) -> None:
-        if self._sessions.begin(session, map_frame, where):
+        before = self._sessions.current
+        if self._sessions.begin(session, map_frame, where) and before:
             self._stamp_ns = 0
             self._scene.begin_session()
 
@@ -247,7 +250,8 @@ class ViewNode(LiraNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the view node until SIGINT or SIGTERM."""
+    """Run the view node until SIGINT or SIGTERM; it gives way to the nodes whose work it shows."""
+    os.nice(NICENESS)
     return run(ViewNode, args=args)
 
 

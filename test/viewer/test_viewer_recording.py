@@ -11,16 +11,14 @@ pytest.importorskip("rerun", reason="needs rerun-sdk (make setup)")
 
 import rerun
 from rerun_file import read_rerun_file
+from shown_thing import thing
 
 from lira_ros.fusion.contracts import (
     Conformity,
-    Instance,
     InstructionStatus,
-    OrientedBox,
     Removal,
     RemovalReason,
     SearchState,
-    Verdict,
 )
 from lira_ros.fusion.display_color import verdict_color
 from lira_ros.geometry.camera import Camera
@@ -34,27 +32,6 @@ from lira_ros.viewer.scene import Scene, coarsened
 
 CAMERA = Camera(80, 60, 70.0, 70.0, 39.5, 29.5)
 UP = np.array([0.0, 0.0, 1.0])
-
-
-def thing(number, conformity=Conformity.CONFORMS, center=(0.0, 1.0, 1.0), score=0.5):
-    pose = np.eye(4)
-    pose[:3, 3] = center
-    voxels = np.argwhere(np.ones((5, 5, 5))) - 2 + np.rint(np.array(center) / 0.05).astype(int)
-    return Instance(
-        id=number,
-        label="mug",
-        label_confidence=0.5,
-        existence=0.75,
-        attributes=Attributes(),
-        box=OrientedBox(pose, np.array([0.25, 0.25, 0.25])),
-        voxel_size_m=0.05,
-        voxels=voxels.astype(np.int32),
-        voxel_colors=np.zeros((len(voxels), 3), np.uint8),
-        first_seen_ns=0,
-        last_seen_ns=0,
-        observations=1,
-        verdicts={"find-1": Verdict(conformity, score, "It is *red*.")},
-    )
 
 
 def keyframe(number):

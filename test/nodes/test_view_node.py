@@ -110,7 +110,6 @@ def others(peer):
 
 
 def test_what_the_nodes_say_is_shown_and_what_they_take_back_is_gone(view_node, others, spinner, peer, wait_for):
-    from test_viewer_recording import thing
 
     start, finish = view_node
     rejected = thing(9, Conformity.REJECTED)

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from rerun_file import read_rerun_file
+from shown_thing import thing
 from std_srvs.srv import Trigger
 from wall_scene import SESSION, candidates_message, keyframe_message, view
 

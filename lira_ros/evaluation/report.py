@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from lira_ros.evaluation.file_names import instruction_stem
 from lira_ros.evaluation.pictures import instruction_picture, timeline_figure
@@ -16,7 +14,7 @@ from lira_ros.evaluation.record import RunRecord
 from lira_ros.fusion.contracts import Instance
 from lira_ros.fusion.display_color import display_color
 from lira_ros.fusion.instance_map import write_instance_map
-from lira_ros.mapping.mesh_files import split, write_glb, write_ply, write_points_ply
+from lira_ros.mapping.mesh_files import cut_out, write_glb, write_ply, write_points_ply
 from lira_ros.mapping.surface import Mesh
 
 
@@ -56,17 +54,8 @@ def _found(record: RunRecord) -> dict[int, Instance]:
 def _write_glb(record: RunRecord, mesh: Mesh, up: NDArray[np.float64], path: Path) -> None:
     # What was found are nodes of their own, named, cut out of the map.
     instances = _found(record)
-    owners = np.zeros(len(mesh.vertices), np.int64)
-    if instances:
-        ids = np.concatenate([np.full(len(item.voxels), item.id, np.int64) for item in instances.values()])
-        reach_m = max(item.voxel_size_m for item in instances.values())
-        tree = cKDTree(np.concatenate([item.points for item in instances.values()]))
-        distance, nearest = tree.query(mesh.vertices, distance_upper_bound=reach_m)
-        near = np.isfinite(distance)
-        owners[near] = ids[nearest[near]]
-    parts = split(mesh, owners)
-    # A map that is an instance throughout is written as that instance alone.
-    rest = parts.pop(0, replace(mesh, triangles=mesh.triangles[:0]))
+    reach_m = max((item.voxel_size_m for item in instances.values()), default=0.0)
+    rest, parts = cut_out(mesh, {key: item.points for key, item in instances.items()}, reach_m)
     named = [(f"{instances[owner].label or 'thing'} {owner}", part) for owner, part in parts.items()]
     write_glb(path, rest, up, named)
 

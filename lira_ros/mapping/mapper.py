@@ -201,6 +201,16 @@ class Mapper:
         self._finish_closing()
         return tuple(self._store.get(fragment_id) for fragment_id in self._store.ids())
 
+    def fragment(self, fragment_id: int) -> Fragment | None:
+        """Return a closed fragment, None when there is none with this id."""
+        self._finish_closing()
+        return self._store.get(fragment_id) if fragment_id in self._store.ids() else None
+
+    def keyframe_pose(self, keyframe_id: int) -> NDArray[np.float64] | None:
+        """Return the (4, 4) T_map_camera of a keyframe of a closed or the open fragment, None for an unknown id."""
+        place = self._tracks.keyframes().get(keyframe_id)
+        return None if place is None else self._pose_of(place.fragment_id) @ place.T_fragment_camera
+
     # --- frames in ------------------------------------------------------------------------------------------------
 
     def add_frame(
@@ -944,7 +954,7 @@ class Mapper:
         self._fragment_id = 1 + max((fragment.id for fragment in fragments), default=0)
         self._map_blocks = self._composition.volume.block_count
         self._keyframes.restart(state.last_keyframe_id)
-        if self.configuration.up not in UP_AXES:
+        if self.configuration.up not in UP_AXES or np.allclose(state.up, self.up, atol=1e-6):
             self._gravity.restore(state.up, state.floor_height_m)
         return self.fragments()
 

@@ -5,12 +5,14 @@ Files are replaced only once the new one is complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from lira_ros.geometry.ground import level_axes
 from lira_ros.mapping.atomic_file import partial_file
@@ -62,14 +64,19 @@ def write_ply(path: str | Path, mesh: Mesh) -> None:
 
     Raises OSError when the file cannot be written.
     """
+    with partial_file(path) as partial, partial.open("wb") as file:
+        ply_to(file, mesh)
+
+
+def ply_to(file: BinaryIO, mesh: Mesh) -> None:
+    """Write what write_ply() writes into an open file."""
     columns = _columns(mesh.vertices, mesh.colors, mesh.normals)
     columns["label"] = np.asarray(mesh.labels, dtype="<u2")
     faces = np.zeros(len(mesh.triangles), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
     faces["count"] = 3
     faces["corners"] = mesh.triangles
-    with partial_file(path) as partial, partial.open("wb") as file:
-        _write_vertices(file, columns, [("face", len(faces), ["list uchar int vertex_indices"])])
-        file.write(faces.tobytes())
+    _write_vertices(file, columns, [("face", len(faces), ["list uchar int vertex_indices"])])
+    file.write(faces.tobytes())
 
 
 def write_points_ply(
@@ -110,6 +117,23 @@ def split(mesh: Mesh, owners: NDArray[np.integer]) -> dict[int, Mesh]:
     return parts
 
 
+def cut_out(mesh: Mesh, points: Mapping[int, NDArray[np.floating]], reach_m: float) -> tuple[Mesh, dict[int, Mesh]]:
+    """Cut what lies within ``reach_m`` of the (N, 3) points of each instance out of a mesh.
+
+    Returns the rest, and the parts by instance id; an instance without surface has none.
+    """
+    owners = np.zeros(len(mesh.vertices), np.int64)
+    if points and len(mesh.vertices):
+        ids = np.concatenate([np.full(len(own), key, np.int64) for key, own in points.items()])
+        tree = cKDTree(np.concatenate(list(points.values())))
+        distance, nearest = tree.query(mesh.vertices, distance_upper_bound=reach_m)
+        near = np.isfinite(distance)
+        owners[near] = ids[nearest[near]]
+    parts = split(mesh, owners)
+    # A map that is an instance throughout is that instance alone.
+    return parts.pop(0, replace(mesh, triangles=mesh.triangles[:0])), parts
+
+
 def gltf_from_map(up: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the (3, 3) rotation of map coordinates into those of a GLB file, which has +y up.
 
@@ -129,6 +153,16 @@ def write_glb(
     taken. Colours are written as they are (sRGB), the way trimesh and Open3D read them. Raises ValueError when nothing
     has a triangle, OSError when the file cannot be written.
     """
+    try:
+        data = glb_bytes(mesh, up, instances)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    with partial_file(path) as partial:
+        partial.write_bytes(data)
+
+
+def glb_bytes(mesh: Mesh, up: NDArray[np.floating], instances: Iterable[tuple[str, Mesh]] = ()) -> bytes:
+    """Return what write_glb() writes; raises ValueError when nothing has a triangle."""
     import trimesh  # takes a second to import, and only who exports needs it
 
     rotation = gltf_from_map(up).astype(np.float32)
@@ -149,7 +183,5 @@ def write_glb(
         )
         scene.add_geometry(geometry, node_name=node, geom_name=node)
     if not scene.geometry:
-        raise ValueError(f"{path}: the map has no surface yet, and a GLB file needs one")
-    data = scene.export(file_type="glb", include_normals=True)
-    with partial_file(path) as partial:
-        partial.write_bytes(data)
+        raise ValueError("the map has no surface yet, and a GLB file needs one")
+    return bytes(scene.export(file_type="glb", include_normals=True))

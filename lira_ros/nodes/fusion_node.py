@@ -33,6 +33,7 @@ from lira_ros.ros.instance_map_output import InstanceMapOutput
 from lira_ros.ros.instance_services import InstanceServices
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
+from lira_ros.ros.state_services import StateServices
 
 # Judging and publishing may take this part of the worker's time; the rest is for what comes in.
 PUBLISH_SHARE = 0.35
@@ -81,6 +82,7 @@ class FusionNode(LiraNode):
         ):
             self.offer(kind, name, answer, kind.Response.NOT_CONFIGURED)
         self.offer(Trigger, "~/reset", self._reset)
+        StateServices(self, lambda: self._sessions, self._give_state, self._take_state, self._state_begun)
 
     def configure(self) -> None:
         """Create the map and the publishers."""
@@ -239,6 +241,9 @@ class FusionNode(LiraNode):
         if before:
             self.get_logger().info("a new mapping session has begun: the instance map starts anew")
             self._forget()
+        self._take_early()
+
+    def _take_early(self) -> None:
         for queue, message in self._sessions.take_early():
             self.worker.put(queue, message)
 
@@ -287,6 +292,23 @@ class FusionNode(LiraNode):
         self._forget(same_session=True)
         response.success = True
         response.message = "all instances are forgotten; instructions stay"
+
+    def _give_state(self) -> bytes:
+        if self.state == "active":
+            self._output.publish_changes()
+        return self._map.export_state(self._sessions.map_frame)
+
+    def _take_state(self, data: bytes) -> str:
+        if data:
+            self._map.import_state(data)
+        else:
+            self._map.reset()
+        return f"{len(self._map.fusion.instances())} instances go on with their ids"
+
+    def _state_begun(self) -> None:
+        self._unmatched.clear()
+        self._output.start_anew()
+        self._take_early()
 
 
 def main(args: list[str] | None = None) -> int:

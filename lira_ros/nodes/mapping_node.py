@@ -15,6 +15,7 @@ from lira_msgs.srv import ClearOutside, CorrectPoses, GetInstanceMesh, LoadMap, 
 from lira_ros.configuration import parameter, section
 from lira_ros.geometry.frame import Frame
 from lira_ros.mapping.configuration import MappingConfiguration
+from lira_ros.mapping.kept_keyframes import KeptKeyframes
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.precompile import warm_up
 from lira_ros.ros.camera_inputs import CameraInputs, CameraInputsConfiguration
@@ -29,11 +30,14 @@ from lira_ros.ros.map_files import MapFiles
 from lira_ros.ros.map_output import MapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.poses import TransformPoses
+from lira_ros.ros.state_services import OtherStates
 from lira_ros.ros.surface_output import SurfaceConfiguration, SurfaceOutput
 from lira_ros.ros.trajectory_output import TrajectoryOutput
 
 # How often it is looked whether something is to be published.
 PUBLISH_PERIOD_S = 0.1
+# How often a part of a loaded map is published, and which part of the worker's time that may take.
+AGAIN_PERIOD_S, AGAIN_SHARE = 0.05, 0.4
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,19 @@ class MappingNodeConfiguration(
         maximum=100_000.0,
         read_only=False,
     )
+    map_keyframe_mib: int = parameter(
+        128,
+        "Most memory of the keyframes that are saved with a map, as they are sent [MiB], about 3 for ten at 640x480; "
+        "the oldest are left out first",
+        minimum=0,
+        maximum=100_000,
+    )
+    state_timeout_s: float = parameter(
+        20.0,
+        "How long the other nodes are waited for when a map is saved or loaded [s]; then it goes without them",
+        minimum=0.1,
+        maximum=600.0,
+    )
     gravity_frame: str = parameter("odom", "Frame of TF whose z axis is up, for mapping.up tf")
     jpeg_quality: int = parameter(
         95, "Quality of the colour images of keyframes, 0 = PNG without loss", minimum=0, maximum=100, read_only=False
@@ -73,6 +90,8 @@ class MappingNode(LiraNode):
     def offer_services(self) -> None:
         """Offer to save, load, correct, clear, reset, pause and resume."""
         self._cameras: CameraInputs | None = None
+        self._files: MapFiles | None = None
+        self._others = OtherStates(self)
         self._transforms: TransformPoses | None = None
         for kind, name, answer in (
             (SaveMap, "save_map", self._save),
@@ -98,7 +117,8 @@ class MappingNode(LiraNode):
         self._stamp_ns = 0
         self._viewpoint_m: NDArray[np.float64] | None = None
         self._last_frame_s: float | None = None
-        self._files = MapFiles(c.map_directory)
+        self._files = MapFiles(self, c.map_directory, c.state_timeout_s, c.free_space, self._others)
+        self._kept = KeptKeyframes(c.map_keyframe_mib << 20)
         self._map = MapOutput(self, c.map_frame)
         self._trajectory = TrajectoryOutput(self, c.map_frame)
         self._instances = InstanceInput(self, c.mapping.voxel_size_m, c.map_frame)
@@ -113,6 +133,7 @@ class MappingNode(LiraNode):
         )
         self._gravity = GravityInput(self, c.mapping.up, c.map_frame, c.gravity_frame)
         self.worker.add_periodic("publish", PUBLISH_PERIOD_S, self._publish)
+        self.worker.add_periodic("publish again", AGAIN_PERIOD_S, self._publish_again, AGAIN_SHARE)
 
     def activate(self) -> None:
         """Subscribe to the cameras, to their poses, and to what corrects these."""
@@ -138,6 +159,8 @@ class MappingNode(LiraNode):
     def cleanup(self) -> None:
         """Forget the map."""
         self._close_transforms()
+        if self._files is not None:
+            self._files.close()
         for name in (
             "_mapper",
             "_surface",
@@ -147,6 +170,7 @@ class MappingNode(LiraNode):
             "_gravity",
             "_instances",
             "_masks",
+            "_files",
             "_meshes",
         ):
             setattr(self, name, None)
@@ -170,6 +194,8 @@ class MappingNode(LiraNode):
         return {
             "session": self._map.session,
             "paused": self._cameras.paused,
+            "keyframes kept for saving": len(self._kept),
+            "keyframes kept bytes": self._kept.nbytes,
             **self._cameras.statistics(),
             **self._surface.statistics(),
             **{f"map {name}": value for name, value in self._mapper.statistics().items()},
@@ -178,6 +204,9 @@ class MappingNode(LiraNode):
     # ---- frames ------------------------------------------------------------------------------------------------
 
     def _add(self, frame: Frame, depth_topic: str) -> None:
+        if self._files.is_loading:
+            self.statistics.count("frames while loading")
+            return
         if not self._corrections.admit(frame):
             return
         began_s = time.monotonic()
@@ -195,7 +224,7 @@ class MappingNode(LiraNode):
         self._trajectory.add(frame, None if update.keyframe is None else update.keyframe.id)
         self._masks.add(frame)
         if update.keyframe is not None:
-            self._map.publish_keyframe(update.keyframe, self.configuration.jpeg_quality)
+            self._kept.add(self._map.publish_keyframe(update.keyframe, self.configuration.jpeg_quality))
         if update.fragment is not None:
             self._map.publish_fragment(update.fragment)
             self._forget_beyond(self.configuration.clear_radius_m)
@@ -210,6 +239,8 @@ class MappingNode(LiraNode):
             self._map.publish_fragment(fragment)
 
     def _publish(self) -> None:
+        if self._files.is_loading:
+            return
         now_s = time.monotonic()
         if self._last_frame_s is not None and now_s - self._last_frame_s > self.configuration.flush_after_s:
             self._close_fragment()
@@ -217,6 +248,10 @@ class MappingNode(LiraNode):
         self._surface.publish(self._stamp_ns, self._viewpoint_m)
         self._free_space.publish(self._stamp_ns, self._viewpoint_m)
         self._trajectory.publish()
+
+    def _publish_again(self) -> None:
+        if not self._files.is_loading:
+            self._map.publish_again(self._mapper, self._kept)
 
     def _moved(self, text: str) -> None:
         """Tell everybody where the fragments and keyframes lie now."""
@@ -232,6 +267,7 @@ class MappingNode(LiraNode):
         removed = tuple(self._mapper.clear_outside(self._viewpoint_m, radius_m))
         if removed:
             gone = keyframes - set(self._mapper.keyframe_poses)
+            self._kept.forget(gone)
             self._map.publish_poses(self._mapper, self._stamp_ns, removed, gone)
             self.statistics.count("fragments cleared", len(removed))
         return removed
@@ -239,10 +275,11 @@ class MappingNode(LiraNode):
     def _start_anew(self) -> None:
         """Empty the map under a new session number and tell everybody."""
         self._mapper.reset()
+        self._kept.restore(())
         self._begin_session()
 
-    def _begin_session(self, first_keyframe: int = 0) -> None:
-        self._map.begin_session(self._stamp_ns)
+    def _begin_session(self, first_keyframe: int = 0, session: int = 0) -> None:
+        self._map.begin_session(self._stamp_ns, session)
         self._cameras.clear()
         self._corrections.clear(first_keyframe)
         self._surface.clear(self._map.session)
@@ -266,18 +303,18 @@ class MappingNode(LiraNode):
         response.success = True
         response.message = f"{count} regions of the mesh are sent within mesh_bandwidth_mbps"
 
-    def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
-        self._close_fragment()
-        self._files.save(self._mapper, request.name, request.exports, response)
+    async def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
+        await self._files.save(request, response, self._mapper, self._map, self._kept, self._close_fragment)
 
-    def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
-        fragments = self._files.load(self._mapper, request.name, response)
-        if not response.success:
-            return
-        self._stamp_ns = max((fragment.stamp_ns for fragment in fragments), default=0)
-        self._begin_session(1 + max(self._mapper.keyframe_poses, default=0))
-        for fragment in fragments:
-            self._map.publish_fragment(fragment)
+    async def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
+        frame = self.configuration.map_frame
+        await self._files.load(request, response, self._mapper, self._map, self._kept, frame, self._go_on)
+
+    def _go_on(self, session: int) -> None:
+        """Go on with a map that was loaded."""
+        self._stamp_ns = max((fragment.stamp_ns for fragment in self._mapper.fragments()), default=0)
+        self._begin_session(1 + max(self._mapper.keyframe_poses, default=0), session)
+        self._map.publish_all_again(self._mapper, self._kept)
 
     def _correct(self, request: CorrectPoses.Request, response: CorrectPoses.Response) -> None:
         self._corrections.answer(self._map.session, request, response)

@@ -15,6 +15,7 @@ from lira_ros.datasets import open_sequence
 from lira_ros.evaluation.runner import ground_truth
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.pipeline.warm_up import warm_up_reasoning
+from lira_ros.reasoning import saved_state
 from lira_ros.reasoning.asking import Outcome, Questioner
 from lira_ros.reasoning.backends import ReasonerConfiguration, back_ends_of, create_reasoner
 from lira_ros.reasoning.contracts import CandidateSet, ReasoningError, ServerUnavailable, Task
@@ -38,6 +39,7 @@ from lira_ros.ros.errors import plain_trace
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.search_status import SLOW_S, search_status, trouble
 from lira_ros.ros.sessions import MappingSessions
+from lira_ros.ros.state_services import StateServices
 
 # Of more instructions than these the diagnostics do not say what is wrong; list_instructions does.
 MAX_TROUBLES = 16
@@ -79,6 +81,7 @@ class ReasoningNode(LiraNode):
         self.offer(SubmitInstruction, "submit_instruction", self._submit, SubmitInstruction.Response.NOT_CONFIGURED)
         self.offer(CancelInstruction, "cancel_instruction", self._cancel, CancelInstruction.Response.NOT_CONFIGURED)
         self.offer(ListInstructions, "list_instructions", self._list, ListInstructions.Response.NOT_CONFIGURED)
+        StateServices(self, lambda: self._sessions, self._give_state, self._take_state, self._publish_instructions)
 
     def configure(self) -> None:
         """Load the back end; a missing model is said here and not on the first keyframe."""
@@ -299,6 +302,19 @@ class ReasoningNode(LiraNode):
         response.instructions = [instruction_to_message(item) for item in self._book.active]
         response.statuses = [status_to_message(self._listed_status(item.id)) for item in self._book.active]
         response.message = f"{len(response.instructions)} active: {self._active_ids()}"
+
+    def _give_state(self) -> bytes:
+        return saved_state.export_state(self._book, self._scheduler)
+
+    def _take_state(self, data: bytes) -> str:
+        problems: tuple[str, ...] = ()
+        if data:
+            problems = saved_state.import_state(data, self._book, self._scheduler)
+            self._judged.clear()
+        else:
+            self._scheduler.clear_keyframes()
+        self._newest_ns = 0
+        return "; ".join((f"instructions: {self._active_ids()}", *problems))
 
     def _active_ids(self) -> str:
         return ", ".join(item.id for item in self._book.active) or "none"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Collection
 
 from lira_msgs.msg import FragmentPoses, VoxelFragment
 from lira_msgs.msg import Keyframe as KeyframeMessage
 from lira_ros.geometry.frame import Keyframe
+from lira_ros.geometry.packed_keyframe import PackedKeyframe
 from lira_ros.mapping.fragment import Fragment
+from lira_ros.mapping.kept_keyframes import KeptKeyframes
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.fragment import empty_fragment_message, fragment_to_message
 from lira_ros.ros.conversions.fragment_poses import MapPoses, poses_to_message
-from lira_ros.ros.conversions.keyframe import keyframe_to_message
+from lira_ros.ros.conversions.keyframe import packed_to_message
 from lira_ros.ros.node import LiraNode
+
+# Of a loaded map, with each call: 40 a second, which receivers follow, and less than their queues hold in five seconds.
+KEYFRAMES_AT_ONCE = 2
 
 
 class MapOutput:
@@ -30,27 +36,58 @@ class MapOutput:
         self._fragments = node.publish_on(VoxelFragment, "fragments", qos.fragments())
         self._poses = node.publish_on(FragmentPoses, "fragment_poses", qos.latched())
         self._has_poses = False
-        self._start()
+        self._start(self.next_session())
 
-    def _start(self) -> None:
-        self.session = random.getrandbits(32) or 1
+    def next_session(self) -> int:
+        """Return a number for a session to come."""
+        return random.getrandbits(32) or 1
+
+    def _start(self, session: int) -> None:
+        self.session = session
+        self._again: deque[tuple[str, int]] = deque()  # kind and id of what is published once more
         self._removed: set[int] = set()
         self._removed_keyframes: set[int] = set()
 
-    def begin_session(self, stamp_ns: int) -> None:
-        """Draw another session number and tell everybody to forget what they hold."""
-        self._start()
+    def begin_session(self, stamp_ns: int, session: int = 0) -> None:
+        """Begin a session, with a number of its own or 0 for any, and tell everybody to forget what they hold."""
+        self._start(session or self.next_session())
         self._fragment_sequence += 1
         self._fragments.publish(empty_fragment_message(self.session, self._fragment_sequence, self._frame_id, stamp_ns))
         if self._has_poses:  # who takes the latched message later must not find those of another session
             self._send(MapPoses({}, {}), stamp_ns)
 
-    def publish_keyframe(self, keyframe: Keyframe, jpeg_quality: int) -> None:
-        """Publish a keyframe."""
+    def publish_keyframe(self, keyframe: Keyframe, jpeg_quality: int) -> PackedKeyframe:
+        """Publish a keyframe and return it as it was sent."""
         began_s = time.monotonic()
-        message = keyframe_to_message(keyframe, self.session, self._frame_id, jpeg_quality=jpeg_quality)
-        self._keyframes.publish(message)
+        packed = PackedKeyframe.of(keyframe, jpeg_quality)
+        self._keyframes.publish(packed_to_message(packed, self.session, self._frame_id))
         self._node.statistics.latency("encode keyframe", time.monotonic() - began_s)
+        return packed
+
+    def publish_all_again(self, mapper: Mapper, kept: KeptKeyframes) -> None:
+        """Publish all fragments and kept keyframes of a loaded map with the next calls of publish_again()."""
+        fragments = [("fragment", fragment.id) for fragment in mapper.fragments()]
+        self._again = deque((*fragments, *(("keyframe", key) for key in kept.ids())))
+
+    def publish_again(self, mapper: Mapper, kept: KeptKeyframes) -> None:
+        """Publish the next of what is to be published again: a fragment, or some keyframes.
+
+        Bit by bit, for encoding fragments takes long and queues of receivers are bounded.
+        """
+        for _ in range(KEYFRAMES_AT_ONCE):
+            if not self._again:
+                return
+            kind, number = self._again.popleft()
+            if kind == "fragment":
+                fragment = mapper.fragment(number)
+                if fragment is not None:
+                    self.publish_fragment(fragment)
+                return
+            packed = kept.get(number)
+            if packed is not None:
+                pose = mapper.keyframe_pose(number)
+                packed = packed if pose is None else packed.at(pose)
+                self._keyframes.publish(packed_to_message(packed, self.session, self._frame_id))
 
     def publish_fragment(self, fragment: Fragment) -> None:
         """Publish a fragment with its voxels."""

@@ -101,7 +101,7 @@ class LiraNode(LifecycleNode):
             raise
         parameters.watch(self, lambda: self.configuration, self._accept_configuration)
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._service_group = ReentrantCallbackGroup()
+        self.service_group = ReentrantCallbackGroup()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.diagnostics())
         self._next_report_s = time.monotonic() + REPORT_PERIOD_S
         self.create_timer(HOUSEKEEPING_PERIOD_S, self._housekeeping, clock=self._steady_clock)
@@ -227,14 +227,20 @@ class LiraNode(LifecycleNode):
             self.destroy_subscription(entry.subscription)
 
     def offer(
-        self, service_type: Any, name: str, answer: Callable[[Any, Any], Any], not_configured_code: int | None = None
+        self,
+        service_type: Any,
+        name: str,
+        answer: Callable[[Any, Any], Any],
+        not_configured_code: int | None = None,
+        *,
+        last: bool = False,
     ) -> None:
         """Offer a service that is answered in the worker thread.
 
         ``answer(request, response)`` fills the response. A coroutine function runs in the executor thread instead,
-        where it may await in_worker(), within() and calls of other nodes, and nothing else. Before configuration the
-        service answers with ``not_configured_code`` and a sentence; an exception becomes a sentence too, so that a
-        caller never hangs.
+        where it may await in_worker(), until(), within() and calls of other nodes, and nothing else. Before
+        configuration the service answers with ``not_configured_code`` and a sentence; an exception becomes a sentence
+        too, so that a caller never hangs. last: answer only when all that is queued now is done.
         """
         resolved = self.resolve_service_name(name)
 
@@ -247,7 +253,7 @@ class LiraNode(LifecycleNode):
                 if inspect.iscoroutinefunction(answer):
                     await answer(request, response)
                 else:
-                    await self.in_worker(functools.partial(answer, request, response))
+                    await self.in_worker(functools.partial(answer, request, response), last=last)
             except CancelledError:
                 self._refuse(response, not_configured_code, f"{resolved}: {self.get_name()} was cleaned up meanwhile")
             except Exception as error:
@@ -256,15 +262,17 @@ class LiraNode(LifecycleNode):
                 self._refuse(response, None, f"{resolved}: {error}")
             return response
 
-        self.create_service(
-            service_type, name, callback, qos_profile=qos.services(), callback_group=self._service_group
-        )
+        self.create_service(service_type, name, callback, qos_profile=qos.services(), callback_group=self.service_group)
 
-    async def in_worker(self, function: Callable[[], Any]) -> Any:
+    async def in_worker(self, function: Callable[[], Any], *, last: bool = False) -> Any:
         """Run a function in the worker thread and return its result; raises CancelledError when the worker is stopped.
 
-        For coroutines of the executor thread.
+        last: after all that is queued now. For coroutines of the executor thread.
         """
+        return await self.until(self.worker.submit(function, last=last))
+
+    async def until(self, task: Future[Any]) -> Any:
+        """Wait for what another thread does and return its result; for coroutines of the executor thread."""
         finished = RosFuture()
 
         def wake(_: Future[Any]) -> None:
@@ -273,7 +281,6 @@ class LiraNode(LifecycleNode):
             if executor is not None:
                 executor.wake()
 
-        task = self.worker.submit(function)
         task.add_done_callback(wake)
         await finished
         return task.result()

@@ -67,6 +67,7 @@ class Worker:
         self._on_timing = on_timing or (lambda _name, _seconds: None)
         self._queues: dict[str, _Queue] = {}
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._last_tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # after what is queued
         self._periodic: dict[str, _Periodic] = {}
         self._idle_work: Callable[[], bool] | None = None
         self._condition = threading.Condition()
@@ -116,17 +117,18 @@ class Worker:
             self._condition.notify_all()
             return kept
 
-    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+    def submit(self, function: Callable[[], Any], *, last: bool = False) -> Future[Any]:
         """Run ``function`` in the worker thread, before any queued item; its result or exception is in the future.
 
-        After stop() the future is cancelled at once, so that nobody waits for a thread that is gone.
+        last: after all items that are queued now. After stop() the future is cancelled at once, so that nobody waits
+        for a thread that is gone.
         """
         future: Future[Any] = Future()
         with self._condition:
             if self._stopping:
                 future.cancel()
                 return future
-            self._tasks.append((function, future))
+            (self._last_tasks if last else self._tasks).append((function, future))
             self._condition.notify_all()
         return future
 
@@ -162,8 +164,9 @@ class Worker:
         """
         with self._condition:
             self._stopping = True
-            waiting = list(self._tasks)
+            waiting = [*self._tasks, *self._last_tasks]
             self._tasks.clear()
+            self._last_tasks.clear()
             self._condition.notify_all()
         for _, future in waiting:
             future.cancel()
@@ -177,7 +180,7 @@ class Worker:
         """Wait until no item and no task waits or runs; returns False on time-out."""
         deadline = time.monotonic() + timeout_s
         with self._condition:
-            while self._busy or self._tasks or any(queue.items for queue in self._queues.values()):
+            while self._busy or self._waits():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or self._thread is None:
                     return False
@@ -187,6 +190,8 @@ class Worker:
     def _run(self) -> None:
         while True:
             self._run_tasks()
+            with self._condition:
+                last_tasks = len(self._last_tasks)
             for name, queue in self._queues.items():
                 for _ in range(len(queue.items)):
                     with self._condition:
@@ -201,6 +206,10 @@ class Worker:
                     else:
                         queue.statistics.failed += 1
                     self._run_tasks()
+            with self._condition:
+                for _ in range(min(last_tasks, len(self._last_tasks))):
+                    self._tasks.append(self._last_tasks.popleft())
+            self._run_tasks()
             now_s = time.monotonic()
             for name, periodic in self._periodic.items():
                 if now_s >= periodic.due_s and not self._stopping:
@@ -219,14 +228,17 @@ class Worker:
                 self._condition.notify_all()
                 if self._stopping:
                     return
-                if more or self._tasks or any(queue.items for queue in self._queues.values()):
+                if more or self._waits():
                     continue
                 due_s = min((periodic.due_s for periodic in self._periodic.values()), default=None)
                 self._condition.wait(None if due_s is None else max(0.0, due_s - time.monotonic()))
 
     def _has_items(self) -> bool:
         with self._condition:
-            return bool(self._tasks) or any(queue.items for queue in self._queues.values())
+            return self._waits()
+
+    def _waits(self) -> bool:
+        return bool(self._tasks or self._last_tasks) or any(queue.items for queue in self._queues.values())
 
     def _run_tasks(self) -> None:
         while True:

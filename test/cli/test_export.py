@@ -56,7 +56,7 @@ def test_mistakes_are_answered_with_one_sentence(saved, tmp_path, capsys):
     truncated = tmp_path / "truncated.lira_map"
     truncated.write_bytes(saved[1].read_bytes()[:5000])
     for arguments, said in (
-        ([saved[1], "--to", tmp_path / "map.obj"], "map.obj: expected a file that ends with .ply, .glb, .npz"),
+        ([saved[1], "--to", tmp_path / "map.obj"], "map.obj: expected a file that ends with .ply, .glb, .json, .yaml, .npz"),
         ([saved[1], "--to", tmp_path / "map"], "map: expected a file that ends with"),
         ([saved[1], "--to", tmp_path / "nowhere" / "map.ply"], "nowhere"),
         ([saved[1], "--to", tmp_path / "folder.ply"], "this is a folder"),

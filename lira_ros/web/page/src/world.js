@@ -371,6 +371,8 @@ export class World {
     if (this.settling) return;
     this.settling = setTimeout(() => {
       this.settling = undefined;
+      // Another map begins: what was looked at is gone.
+      if (!this.regions.size) this.untouched = true;
       this.#makeGrid();
       if (this.untouched) this.#placeCamera(0.85);
     }, SETTLE_MS);

@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 PYTEST_ARGUMENTS ?=
+SOAK_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean distclean
+.PHONY: help setup demo test lint bench soak clean distclean
 
 help:  ## Show this list
 	@echo "lira_ros: map what an instruction asks for"
@@ -29,7 +30,10 @@ lint: setup  ## Check formatting, style, types and the import floors
 	@$(VENV_PYTHON) -m pytest -q test/build/test_import_floors.py test/build/test_committed_files.py
 
 bench: setup  ## Measure speed
-	@for file in benchmark/*.py; do echo "== $$file"; $(VENV_PYTHON) $$file || exit 1; done
+	@for file in $(filter-out benchmark/soak.py,$(wildcard benchmark/*.py)); do echo "== $$file"; $(VENV_PYTHON) $$file || exit 1; done
+
+soak: setup  ## Run the suite for an hour of a walk, sped up; fail when memory, threads or latency grow
+	@$(VENV_PYTHON) benchmark/soak.py $(SOAK_ARGUMENTS)
 
 clean:  ## Remove results, build products and caches; .venv stays
 	@rm -rf build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

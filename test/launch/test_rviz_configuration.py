@@ -1,7 +1,5 @@
 """Every display of the RViz configuration finds its topic, with the type that it shows and a QoS that matches."""
 
-import importlib
-
 import pytest
 import yaml
 from launch_recorder import REPOSITORY
@@ -9,7 +7,6 @@ from launch_recorder import REPOSITORY
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (make setup)")
 pytest.importorskip("lira_msgs", reason="needs lira_msgs (make setup)")
 
-from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import (  # noqa: E402
     DurabilityPolicy,
     QoSCompatibility,
@@ -17,8 +14,7 @@ from rclpy.qos import (  # noqa: E402
     ReliabilityPolicy,
     qos_check_compatible,
 )
-
-from lira_ros.ros.inputs import type_name  # noqa: E402
+from shown_topics import interfaces  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -37,28 +33,7 @@ DISPLAYS = {display["Name"]: display for display in MANAGER["Displays"] if "Topi
 @pytest.fixture(scope="module")
 def publishers():
     """Return what the configured nodes publish: topic -> (type, QoS)."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    nodes = []
-    for module, name in (
-        ("mapping_node", "MappingNode"),
-        ("reasoning_node", "ReasoningNode"),
-        ("fusion_node", "FusionNode"),
-    ):
-        node_class = getattr(importlib.import_module(f"lira_ros.nodes.{module}"), name)
-        overrides = [Parameter("autostart", value=False)]
-        nodes.append(node_class(context=context, namespace="/lira", parameter_overrides=overrides))
-        nodes[-1].trigger_configure()
-    result = {
-        publisher.topic_name: (type_name(publisher.msg_type), publisher.qos_profile)
-        for node in nodes
-        for publisher in node.publishers
-    }
-    yield result
-    for node in nodes:
-        node.shut_down()
-        node.destroy_node()
-    rclpy.try_shutdown(context=context)
+    return interfaces()[0]
 
 
 def profile(topic: dict) -> QoSProfile:

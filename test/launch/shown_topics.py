@@ -1,5 +1,6 @@
 """What the nodes publish and offer, for the tests of the layouts that show it."""
 
+import functools
 import importlib
 
 import rclpy
@@ -15,6 +16,7 @@ NODES = (
 )
 
 
+@functools.lru_cache
 def interfaces(namespace="/lira"):
     """Return publishers, topic -> (type, QoS), and services, name -> class, of the configured nodes."""
     context = rclpy.Context()

@@ -133,6 +133,8 @@ def _live(options: argparse.Namespace, facts: DdsFacts) -> tuple[list[Finding], 
         return [bad("ros graph", said, mend) if options.live else note("ros graph", said, mend)], None
     from lira_ros.ros.graph_observer import GraphObserver
 
+    if options.camera:
+        _given(options)  # a preset that cannot be read is said before anything is waited for
     with GraphObserver(options.namespace) as observer:
         if not observer.discover():
             domain = facts.environment.get("ROS_DOMAIN_ID", "0")
@@ -151,9 +153,7 @@ def _live(options: argparse.Namespace, facts: DdsFacts) -> tuple[list[Finding], 
 
 def _choose(options: argparse.Namespace, observer: GraphObserver) -> tuple[Setup, dict[str, str], list[Finding]]:
     """Return what lira wants: as the running mapping node says, or a preset, given or guessed from the topics."""
-    from lira_ros.ros.dds import share_directory
-
-    folder = share_directory() / "config"
+    folder = _presets_folder()
     running = {} if options.camera or not observer.mapping_node else observer.parameters(observer.mapping_node)
     if running:
         topics = observer.inputs_of_mapping_node()
@@ -161,16 +161,27 @@ def _choose(options: argparse.Namespace, observer: GraphObserver) -> tuple[Setup
         source, driver = f"the running {observer.mapping_node}", fitting.driver if fitting else ""
         return Setup.of(running, namespace=observer.namespace, source=source, driver=driver), topics, []
     fitting = _fitting_preset(folder, set(observer.graph()))
-    camera = presets.read("camera", options.camera, folder) if options.camera else fitting
+    camera, pose = _given(options) if options.camera else (fitting, presets.read("pose", options.pose, folder))
     if camera is None:
         said = "neither the mapping_node nor the topics of a known camera are there"
         mend = "start the camera; one of your own: lira doctor --live --camera my_camera.yaml"
         return Setup(namespace=observer.namespace, source="nothing"), {}, [bad("camera", said, mend)]
-    pose = presets.read("pose", options.pose, folder)
     values = {**camera.parameters.get("mapping_node", {}), **pose.parameters.get("mapping_node", {})}
     setup = Setup.of(values, namespace=observer.namespace, source=f"the preset {camera.name}", driver=camera.driver)
     topics = {**camera.topics, **pose.topics} or {role: role for role in CAMERA_INPUTS}
     return setup, observer.resolve(topics, setup.image_transport), []
+
+
+def _presets_folder() -> Path:
+    from lira_ros.ros.dds import share_directory
+
+    return share_directory() / "config"
+
+
+def _given(options: argparse.Namespace) -> tuple[presets.Preset, presets.Preset]:
+    """Return the camera and the pose preset of the command line; raises PresetError."""
+    folder = _presets_folder()
+    return presets.read("camera", options.camera, folder), presets.read("pose", options.pose, folder)
 
 
 def _fitting_preset(folder: Path, topics: set[str]) -> presets.Preset | None:

@@ -231,5 +231,7 @@ def test_without_a_graph_only_a_look_that_was_asked_for_fails(tmp_path, capsys, 
     assert code == 1
     (graph,) = of(content, "ros graph")
     assert graph["message"].startswith("no other node runs in domain")
+    assert main(["doctor", "--live", "--camera", "nonsense"]) == 1
+    assert "camera: expected one of azure_kinect, generic" in capsys.readouterr().err
     assert main(["doctor", "--skip-dds"]) == 0
     assert "nothing to look at" in capsys.readouterr().out

@@ -54,7 +54,7 @@ export class System {
   show(health) {
     const nodes = [...health].map(([name, value]) => ({ ...value, name })).sort((a, b) => a.name.localeCompare(b.name));
     this.troubled = nodes.filter((node) => node.level > 0);
-    if (nodes.length && !health.has("mapping_node")) this.troubled = [{ name: "The mapping node", silent: true }];
+    if (nodes.length && !health.has("mapping_node")) this.troubled = [{ silent: true }];
     this.#pill(this.troubled);
     const paused = health.get("mapping_node")?.values.paused;
     if (paused !== undefined) this.#told(/^true$/i.test(paused));
@@ -97,7 +97,7 @@ export class System {
     pill.dataset.state = live && troubled.length ? "warning" : this.state;
     const trip = this.roundTrip === null ? "" : ` · ${delay(this.roundTrip)}`;
     let text = this.text;
-    if (live && troubled.length) text = troubled.length === 1 ? `${troubled[0].name} ${troubled[0].silent ? "is silent" : "warns"}` : `${troubled.length} warnings`;
+    if (live && troubled.length) text = troubled[0].silent ? "No mapping" : troubled.length === 1 ? "1 warning" : `${troubled.length} warnings`;
     say(byId("connection-text"), live && !troubled.length ? `Live${trip}` : text);
     pill.setAttribute("aria-label", `${text}. Show the state of the system`);
   }
@@ -116,7 +116,7 @@ export class System {
   }
 
   #toggle(open) {
-    const narrow = matchMedia("(max-width: 760px)").matches;
+    const narrow = getComputedStyle(document.querySelector(".tabs")).display !== "none";
     if (narrow && open === undefined) {
       document.querySelector('.tabs [data-tab="system"]').click();
       return;

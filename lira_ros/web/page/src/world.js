@@ -384,6 +384,7 @@ export class World {
     if (bounds.isEmpty()) {
       bounds.setFromCenterAndSize(new THREE.Vector3(), new THREE.Vector3(4, 4, 4));
     }
+    if (this.cameraMark.visible) bounds.expandByPoint(new THREE.Vector3().setFromMatrixPosition(this.cameraMark.matrix));
     const center = bounds.getCenter(new THREE.Vector3());
     let side = this.camera.position.clone().sub(this.controls.target);
     side.addScaledVector(this.up, -side.dot(this.up));

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from lira_ros.cli.options import add_configuration_options, read_configuration
@@ -80,25 +80,30 @@ def _run_node(options: argparse.Namespace) -> int:
 def _run_recording(options: argparse.Namespace) -> int:
     from lira_ros.datasets import open_sequence
     from lira_ros.evaluation.run_configuration import make_pipeline
-    from lira_ros.evaluation.runner import Request, run_sequence
+    from lira_ros.evaluation import runner
     from lira_ros.evaluation.tables import format_outcome
     from lira_ros.viewer.output import Output
 
     configuration = read_configuration(options)
     sequence = open_sequence(options.recording)
     viewer = ViewerConfiguration(open=_viewer(options), save=options.save, connect=options.connect)
-    requests = [Request(text) for text in options.instruction]
+    requests = [runner.Request(text) for text in options.instruction]
     pipeline, reasoner = make_pipeline(configuration, sequence)
     began_s = time.monotonic()
     with closing(reasoner), closing(Output(viewer)) as output:
         from lira_ros.viewer.pipeline_view import PipelineView
 
         print(output.notice, flush=True)
-        record = run_sequence(
+        record = runner.run_sequence(
             sequence, requests, pipeline, reasoner, keep_answers=False, view=PipelineView(output, viewer)
         )
-    print(f"{sequence.name}: {len(sequence)} frames in {time.monotonic() - began_s:.1f} s\n")
-    print(format_outcome(record))
+        took_s = time.monotonic() - began_s
+        print(f"{sequence.name}: {len(sequence)} frames in {took_s:.1f} s\n\n{format_outcome(record)}", flush=True)
+        if output.is_page:
+            print("\nThe page is there until Ctrl-C.", flush=True)
+            with suppress(KeyboardInterrupt):
+                while output.is_page:
+                    time.sleep(0.5)
     if options.save:
         size_mb = Path(options.save).expanduser().stat().st_size / 1e6
         print(f"\nwrote {options.save} ({size_mb:.1f} MB): lira view {options.save}")

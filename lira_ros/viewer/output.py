@@ -53,12 +53,13 @@ class Output:
 
         where = _chosen_viewer(configuration)
         file = _checked_file(configuration.save)
-        self._viewer: subprocess.Popen[bytes] | None = None
+        self._page: subprocess.Popen[bytes] | None = None
         self.stream: RecordingStream = rerun.RecordingStream(APPLICATION)
         sinks: list[GrpcSink | FileSink] = []
         notices: list[str] = []
         if where in ("window", "web"):
-            self._viewer = _open_viewer(configuration, web=where == "web")
+            viewer = _open_viewer(configuration, web=where == "web")
+            self._page = viewer if where == "web" else None
             sinks.append(rerun.GrpcSink(f"rerun+http://127.0.0.1:{configuration.port}/proxy"))
             page = f"http://127.0.0.1:{configuration.web_port}?url=rerun%2Bhttp://127.0.0.1:{configuration.port}/proxy"
             notices.append(page if where == "web" else "a window of the Rerun viewer")
@@ -74,12 +75,20 @@ class Output:
         self.notice = "showing in " + " and ".join(notices)
         self.stream.set_sinks(*sinks, default_blueprint=blueprint())
 
+    @property
+    def is_page(self) -> bool:
+        """Tell whether a page is served, which ends with this recording."""
+        return self._page is not None and self._page.poll() is None
+
     def close(self) -> None:
-        """Write what is still on its way; a viewer that was opened stays open for people to look on."""
+        """Write what is still on its way and end the page; a window stays open for people to look on."""
         try:
             self.stream.flush(timeout_sec=FLUSH_S)
         finally:
             self.stream.disconnect()
+            if self._page is not None:
+                self._page.terminate()
+                self._page.wait()
 
 
 def _chosen_viewer(configuration: ViewerConfiguration) -> str:

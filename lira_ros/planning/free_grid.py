@@ -108,15 +108,22 @@ class FreeGrid:
         """Return (rows, columns) lengths [m] of the shortest ways from a place, infinite where none leads to.
 
         start: (2,) [m]. A way leads over cells on which a robot of radius_m can stand, from neighbour to neighbour
-        also diagonally, so its length is up to 8 % too long. A robot does not see the floor under itself: the way
-        begins on the nearest such cell within reach_m. Its distance [m] is returned too, infinite where there is none.
+        also diagonally, so its length is up to 8 % too long. A robot does not see the floor under itself and before
+        its feet: within reach_m of it unknown floor will do where no obstacle is near. The way begins on the nearest
+        such cell, whose distance [m] is returned too; where that is beyond reach_m no way leads anywhere.
         """
+        rows, columns = self.values.shape
+        place = np.asarray(start, dtype=np.float64)
+        x = (np.arange(columns) + 0.5) * self.resolution_m - place[0]
+        y = (np.arange(rows) + 0.5) * self.resolution_m - place[1]
+        close = x[None, :] ** 2 + y[:, None] ** 2 <= reach_m**2
         standing = self.standing(radius_m)
+        standing |= close & (self.values < self.configuration.inscribed_value) & (self.obstacle_clearance_m >= radius_m)
         lengths = np.full(self.values.shape, np.inf, dtype=np.float32)
         cells = np.argwhere(standing)
         if len(cells) == 0:
             return lengths, np.inf
-        away = np.linalg.norm(self.centres(cells) - np.asarray(start, dtype=np.float64), axis=1)
+        away = np.linalg.norm(self.centres(cells) - place, axis=1)
         nearest = int(np.argmin(away))
         # On a cell of its own the robot is up to half a diagonal from the centre; that is no way.
         entry_m = max(0.0, float(away[nearest]) - _HALF_DIAGONAL * self.resolution_m)

@@ -54,8 +54,8 @@ class GoalConfiguration:
     )
     spacing_m: float = parameter(0.3, "Least distance between two goals of one answer [m]", minimum=0.01, maximum=5.0)
     start_reach_m: float = parameter(
-        1.0,
-        "How far from the robot known free space may begin: no camera sees the floor under itself [m]",
+        1.5,
+        "How far around the robot unknown floor may be driven over: no camera sees the floor at its feet [m]",
         minimum=0.0,
         maximum=10.0,
     )
@@ -148,10 +148,16 @@ class GoalFinder:
         """
         c = self.configuration
         wanted_m = c.distance_m if distance_m is None else distance_m
-        cells, away_m = self._around(outline, wanted_m, max(c.farthest_m, wanted_m + self._tolerance_m()))
+        farthest_m = max(c.farthest_m, wanted_m + self._tolerance_m())
+        cells, away_m = self._around(outline, wanted_m, farthest_m)
         inside = ((cells >= 0) & (cells < self.grid.values.shape)).all(axis=1)
-        looked_at = int(inside.sum())
         cells, away_m = cells[inside], away_m[inside]
+        looked_at = len(cells)
+        standing = self._standing[cells[:, 0], cells[:, 1]]
+        # To the millimetre only where it matters.
+        away_m[standing] = outline.distances(self.grid.centres(cells[standing])) - c.robot_radius_m
+        near_enough = (away_m >= wanted_m) & (away_m <= farthest_m)
+        cells, away_m = cells[near_enough], away_m[near_enough]
         rows, columns = cells.T
         standing = self._standing[rows, columns]
         blocked = ~standing & (
@@ -197,7 +203,7 @@ class GoalFinder:
     def _around(
         self, outline: Outline, nearest_m: float, farthest_m: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        # Cells, also beyond the grid, whose robot would be so far from the instance, and how far.
+        # Cells, also beyond the grid, whose robot would be about so far from the instance, and how far.
         radius_m, size = self.configuration.robot_radius_m, self.grid.resolution_m
         low, high = outline.extent()
         reach = farthest_m + radius_m
@@ -210,10 +216,7 @@ class GoalFinder:
         cells = np.stack(
             np.meshgrid(np.arange(first[1], last[1]), np.arange(first[0], last[0]), indexing="ij"), axis=-1
         ).reshape(-1, 2)
-        slack = 0.25 * outline.edge_m
         away_m = outline.roughly(self.grid.centres(cells)) - radius_m
-        cells = cells[(away_m >= nearest_m - slack) & (away_m <= farthest_m + slack)]
-        away_m = outline.distances(self.grid.centres(cells)) - radius_m
         around = (away_m >= nearest_m) & (away_m <= farthest_m)
         return cells[around], away_m[around]
 

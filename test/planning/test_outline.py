@@ -41,7 +41,7 @@ def square_distances(centres, yaw, points) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 10**6), yaw=st.floats(-3.1, 3.1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_distances_are_those_to_the_nearest_square_whichever_way_the_map_is_turned(seed, yaw):
     random = np.random.default_rng(seed)
     voxels = random.integers(-12, 12, (random.integers(1, 60), 3))

@@ -206,7 +206,7 @@ def test_a_robot_drives_over_the_unknown_floor_at_its_feet_and_not_farther():
         assert finder.can_start
         goals = finder.find(outline).goals
         assert bool(goals) == (reach_m == 1.5)
-        assert all(2.0 < goal.way_m < 3.0 for goal in goals)
+        assert all(1.9 < goal.way_m < 5.0 for goal in goals)
         assert all(grid.standing(0.25)[grid.cell_of(goal.position)] for goal in goals)
     # Among obstacles nobody can start, and it is told how far away it would be free.
     values[10:31, 10:31] = 100

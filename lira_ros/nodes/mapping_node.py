@@ -85,7 +85,7 @@ class MappingNode(LiraNode):
 
     node_name = "mapping_node"
     configuration_class = MappingNodeConfiguration
-    headline = ("frames mapped rate", "map keyframes", "map fragments")
+    headline = ("frames mapped", "map keyframes", "map fragments")
 
     def offer_services(self) -> None:
         """Offer to save, load, correct, clear, reset, pause and resume."""

@@ -61,7 +61,7 @@ class ReplayNode(LiraNode):
 
     node_name = "replay_node"
     configuration_class = ReplayNodeConfiguration
-    headline = ("frames played", "frames")
+    headline = ("position", "frames")
 
     def configure(self) -> None:
         """Open the recording; raises SequenceError that says what was looked for and what was found."""
@@ -114,7 +114,7 @@ class ReplayNode(LiraNode):
 
     def diagnose(self) -> dict[str, object]:
         """Return how far the recording is."""
-        return {"recording": self.configuration.recording, "frames": len(self._sequence), "frames played": self._played}
+        return {"recording": self.configuration.recording, "frames": len(self._sequence), "position": self._played}
 
     # ---- worker ------------------------------------------------------------------------------------------------
 

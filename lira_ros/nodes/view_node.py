@@ -25,6 +25,7 @@ from lira_ros.ros.conversions.instance import instance_from_message
 from lira_ros.ros.conversions.keyframe import keyframe_from_message
 from lira_ros.ros.conversions.mesh import update_from_bytes
 from lira_ros.ros.conversions.time import stamp_to_ns
+from lira_ros.ros.diagnostics import read_stages
 from lira_ros.ros.instance_map_input import InstanceChange, InstanceMapInput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.sessions import MappingSessions
@@ -37,7 +38,6 @@ KEYFRAME_QUEUE, CANDIDATE_QUEUE, MESH_QUEUE, POSE_QUEUE, DIAGNOSTICS_QUEUE, JUDG
 FOLLOW_PERIOD_S, MESH_PERIOD_S = 0.5, 1.0
 # Stages of the diagnostics that are plotted: what a person waits for, and the two that take most of it.
 STAGES = ("sensor stamp to map", "sensor stamp to published instance", "integrate", "answer a keyframe")
-PERCENTILE = " p95_ms"
 NICENESS = 10  # half of what there is: it yields, and still gets its turn on a busy computer
 
 
@@ -243,10 +243,9 @@ class ViewNode(LiraNode):
         for status in message.status:
             if not status.name.startswith(own):
                 continue
-            for pair in status.values:
-                stage = pair.key.removesuffix(PERCENTILE)
-                if stage != pair.key and stage in STAGES and pair.value != "nan":
-                    self._findings.plot(stage, float(pair.value))
+            for stage, figures in read_stages({pair.key: pair.value for pair in status.values}).items():
+                if stage in STAGES:
+                    self._findings.plot(stage, figures["p95_ms"])
 
 
 def main(args: list[str] | None = None) -> int:

@@ -111,7 +111,7 @@ class Statistics:
             streams, stages = sorted(self._arrivals), sorted(self._latencies)
             problems = sorted(self._problems.items())
         now_s = time.monotonic()
-        result = {f"{name} rate": f"{self.rate_hz(name):.1f} Hz" for name in streams}
+        result = {name: f"{self.rate_hz(name):.1f} Hz" for name in streams}
         for stage in stages:
             figures = zip(PERCENTILES, self.percentiles_s(stage), strict=True)
             result[f"stage {stage}"] = ", ".join(f"{name} {value_s * 1e3:.1f} ms" for name, value_s in figures)
@@ -211,7 +211,7 @@ def readable(key: str, value: object) -> tuple[str, str]:
     words = " ".join(word if "/" in word else word.replace("_", " ") for word in (*front, stem) if word)
     whole = " ".join(word if "/" in word else word.replace("_", " ") for word in (*front, last))
     if isinstance(value, bool):
-        return whole, "yes" if value else "no"
+        return whole, "true" if value else "false"
     if isinstance(value, Mapping):
         return whole, ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, str) and _NUMBER.fullmatch(value):

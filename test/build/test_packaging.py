@@ -99,8 +99,10 @@ def test_console_scripts_lead_to_functions():
         "mapping_node",
         "reasoning_node",
         "fusion_node",
+        "planning_node",
         "tracking_node",
         "replay_node",
+        "view_node",
         "web_node",
         "suite",
     }

@@ -153,9 +153,10 @@ def test_what_the_nodes_say_is_shown_and_what_they_take_back_is_gone(view_node, 
     others.updates.publish(update_to_message([thing(6), thing(7)], [], STATUS, (0, 1), 1, 5, "map", clear=True))
     wait_for(lambda: asked, what="what was judged asked for")
     others.updates.publish(update_to_message([], [Removal(6, RemovalReason.REMOVED)], STATUS, (1, 2), 2, 6, "map"))
-    status = DiagnosticStatus(name="/lira/mapping_node", values=[KeyValue(key="integrate p95_ms", value="12.5")])
-    status.values.append(KeyValue(key="decode p95_ms", value="3.0"))
-    foreign = DiagnosticStatus(name="/other/mapping_node", values=[KeyValue(key="integrate p95_ms", value="99")])
+    figures = "p50 4.0 ms, p95 12.5 ms, p99 20.0 ms"
+    status = DiagnosticStatus(name="/lira/mapping_node", values=[KeyValue(key="stage integrate", value=figures)])
+    status.values.append(KeyValue(key="stage decode", value=figures.replace("12.5", "3.0")))
+    foreign = DiagnosticStatus(name="/other/mapping_node", values=[KeyValue(key="stage integrate", value=figures)])
     others.diagnostics.publish(DiagnosticArray(status=[status, foreign]))
     bad = keyframe_message(4)
     bad.color.data = b"no picture"

@@ -179,12 +179,12 @@ def test_statistics_become_a_status():
     assert (status.level, status.message) == (DiagnosticStatus.OK, "active")
     assert values["count frames"] == "3"
     assert values["stage integrate"] == "p50 20.0 ms, p95 29.0 ms, p99 29.8 ms"
-    assert values["frames mapped rate"] == "0.2 Hz"
+    assert values["frames mapped"] == "0.2 Hz"
     assert values["own"] == "5"
     assert status.hardware_id == f"lira_ros on {platform.node()}"
-    headline = ("frames mapped rate", "own", "nothing of this name")
+    headline = ("frames mapped", "own", "nothing of this name")
     assert to_status("/n", "active", statistics, [], "", {"own": 5}, headline).message == (
-        "active: frames mapped rate 0.2 Hz, own 5"
+        "active: frames mapped 0.2 Hz, own 5"
     )
     statistics.problem("bad", "/topic: expected a, got b")
     status = to_status("/node", "active", statistics, [], "", {})
@@ -224,7 +224,7 @@ def test_what_a_status_says_can_be_read_back():
         ("map/mesh longest wait_s", "0.25", ("map/mesh longest wait", "0.25 s")),
         ("refused", {"mask": 2, "box": 1}, ("refused", "mask 2, box 1")),
         ("refused", {}, ("refused", "")),
-        ("paused", False, ("paused", "no")),
+        ("paused", False, ("paused", "false")),
         ("reasoner", "compact", ("reasoner", "compact")),
         ("bytes", 5, ("bytes", "5")),
         ("oldest_s", 2, ("oldest", "2 s")),

@@ -108,11 +108,12 @@ class OtherStates:
 
     async def _call(self, kind: type, part: str, request: object, limit_s: float) -> tuple[object | None, str]:
         client = self._clients[kind, part]
+        name = self._node.resolve_service_name(client.srv_name)
         if not client.service_is_ready():
-            return None, f"{client.srv_name} is not there; does {PARTS[part]} run?"
+            return None, f"{name} is not there; does {PARTS[part]} run?"
         future = client.call_async(request)
         if not await self._node.within(limit_s, future):
             client.remove_pending_request(future)
-            return None, f"{client.srv_name} did not answer within {limit_s:g} s (state_timeout_s)"
+            return None, f"{name} did not answer within {limit_s:g} s (state_timeout_s)"
         response = future.result()
         return (response, "") if response.success else (None, response.message)

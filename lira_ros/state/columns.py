@@ -33,7 +33,7 @@ from lira_ros.state.sections import SectionError
 MAGIC = b"LIRA_STA"
 VERSION = 1
 # More than any state that fits the memory of a robot together with the maps; a claim of more is refused unread.
-MAX_BYTES = 4 << 30
+MAX_BYTES = 2 << 30
 # Sections shorter than this are not worth deflating.
 _DEFLATE_FROM = 1 << 12
 
@@ -68,9 +68,15 @@ class Array:
 
 
 def to_bytes(value: object, kind: Any, name: str) -> bytes:
-    """Write a value of a kind; ``name`` says what it is and must be given again to from_bytes()."""
+    """Write a value of a kind; ``name`` says what it is and must be given again to from_bytes().
+
+    Raises StateError for more than can be read again.
+    """
     columns: Columns = {}
     _encode(columns, "", kind, [value])
+    total = sum(column.nbytes for column in columns.values())
+    if total > MAX_BYTES:
+        raise StateError(f"{name}: expected at most {MAX_BYTES} bytes, got {total}")
     file = io.BytesIO()
     sections.begin(file)
     entries = {}

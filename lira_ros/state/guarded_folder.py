@@ -49,9 +49,10 @@ class GuardedFolder:
                 raise
             except OSError as error:
                 raise self._error(name, error) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise FolderError(f"{self.path_of(name)}: not a plain file, but a folder or a device")
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FolderError(f"{self.path_of(name)}: not a plain file, but a folder or a device")
             yield file
 
     def write(self, name: str, write: Callable[[BinaryIO], object]) -> None:

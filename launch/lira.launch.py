@@ -32,6 +32,11 @@ PRESETS = Path(__file__).resolve().parents[1] / "config"
 BAG_DELAY_S = 5
 # Long enough for a DDS participant and a camera to be gone, short enough for a robot that waits.
 RESPAWN_DELAY_S = 2.0
+# Global by convention, so each robot of several needs its own (as nav2_bringup does it).
+TRANSFORM_TOPICS = ("/tf", "/tf_static")
+CLOCK_TOPIC = "/clock"
+# Where replay_node plays a recording, as realsense2_camera would.
+REPLAY_CAMERA = "/camera/camera"
 # Without one of these nothing is understood: their end ends all. The others may come and go.
 NODES = ("mapping_node", "reasoning_node", "fusion_node")
 OPTIONAL_NODES = {"planning": "planning_node", "tracking": "tracking_node", "web": "web_node", "view": "view_node"}
@@ -44,6 +49,12 @@ def switch(name: str, default: str, description: str) -> DeclareLaunchArgument:
 
 ARGUMENTS = (
     DeclareLaunchArgument("namespace", default_value="lira", description="Namespace of the nodes and their topics"),
+    DeclareLaunchArgument(
+        "robot",
+        default_value="",
+        description="Name of the robot, where several share a ROS domain: its nodes, its TF (/<robot>/tf), the topics "
+        "of its camera and SLAM, and the clock of its recording are below /<robot>. Empty: where one robot has them",
+    ),
     DeclareLaunchArgument(
         "camera",
         default_value="realsense",
@@ -146,6 +157,10 @@ def start(context: LaunchContext) -> list:
     camera = presets.read("camera", argument("camera"), config)
     pose = presets.read("pose", argument("pose"), config)
     bag = str(Path(argument("bag")).expanduser()) if argument("bag") else ""
+    robot = argument("robot").strip("/")
+    namespace = "/".join(part for part in (robot, argument("namespace").strip("/")) if part)
+    shared = [(topic, below(robot, topic)) for topic in (*TRANSFORM_TOPICS, *((CLOCK_TOPIC,) if bag else ())) if robot]
+    inputs = [(name, below(robot, topic)) for name, topic in {**camera.remappings(), **pose.remappings()}.items()]
     map_frame = argument("map_frame") or pose.parameters.get("mapping_node", {}).get("map_frame", "map")
     # Read by launch_arguments.yaml. The oracle answers from the annotation of the recording that is played.
     context.launch_configurations["fixed_frame"] = map_frame
@@ -167,9 +182,9 @@ def start(context: LaunchContext) -> list:
         Node(
             package="lira_ros",
             executable=executable,
-            namespace=argument("namespace"),
+            namespace=namespace,
             parameters=parameters,
-            remappings=[*camera.remappings().items(), *pose.remappings().items()],
+            remappings=[*inputs, *shared],
             arguments=["--ros-args", "--log-level", argument("log_level")],
             output="screen",
             emulate_tty=True,
@@ -180,9 +195,11 @@ def start(context: LaunchContext) -> list:
         for executable in (*required, *optional)
     ]
     if bag:
-        processes.append(player(Path(bag), argument("namespace"), map_frame))
+        processes.append(
+            player(Path(bag), namespace, map_frame, robot, [*camera.topics.values(), *pose.topics.values()])
+        )
     if argument("rviz") == "true":
-        processes.append(rviz(config / "lira.rviz", argument("namespace"), map_frame, sim_time))
+        processes.append(rviz(config / "lira.rviz", namespace, map_frame, sim_time, shared))
     if argument("diagnostics") == "true":
         processes.append(
             Node(
@@ -197,6 +214,11 @@ def start(context: LaunchContext) -> list:
     return processes
 
 
+def below(robot: str, topic: str) -> str:
+    """Return a topic below the name of a robot; a relative one is below the namespace of the node already."""
+    return f"/{robot}{topic}" if robot and topic.startswith("/") else topic
+
+
 def user_parameters(given: str) -> str:
     """Return the path of the user's parameter file; ROS would only say that it could not be opened."""
     path = Path(given).expanduser()
@@ -205,24 +227,37 @@ def user_parameters(given: str) -> str:
     return str(path)
 
 
-def player(bag: Path, namespace: str, map_frame: str) -> ExecuteProcess:
-    """Return the process that plays a recording with its clock: ros2 bag play for bags, replay_node for the rest."""
+def player(bag: Path, namespace: str, map_frame: str, robot: str, topics: list[str]) -> ExecuteProcess:
+    """Return the process that plays a recording with its clock: ros2 bag play for bags, replay_node for the rest.
+
+    ``topics``: what lira reads of it, which moves below the robot with TF and the clock.
+    """
+    moved = [(topic, below(robot, topic)) for topic in (*TRANSFORM_TOPICS, CLOCK_TOPIC, *topics) if robot]
     if bag.suffix in (".mcap", ".db3") or (bag / "metadata.yaml").is_file():
-        command = ["ros2", "bag", "play", str(bag), "--clock", "--delay", str(BAG_DELAY_S)]
+        rules = ["--remap", *(f"{old}:={new}" for old, new in moved)] if moved else []
+        command = ["ros2", "bag", "play", str(bag), "--clock", "--delay", str(BAG_DELAY_S), *rules]
         return ExecuteProcess(cmd=command, output="screen")
+    camera = {"camera_namespace": below(robot, REPLAY_CAMERA)} if robot else {}
     return Node(
         package="lira_ros",
         executable="replay_node",
         namespace=namespace,
         parameters=[
-            {"recording": str(bag), "publish_clock": True, "wait_for_subscribers": True, "map_frame": map_frame}
+            {
+                "recording": str(bag),
+                "publish_clock": True,
+                "wait_for_subscribers": True,
+                "map_frame": map_frame,
+                **camera,
+            }
         ],
+        remappings=moved[: len(TRANSFORM_TOPICS) + 1],
         output="screen",
         emulate_tty=True,
     )
 
 
-def rviz(config: Path, namespace: str, map_frame: str, sim_time: bool) -> Node:
+def rviz(config: Path, namespace: str, map_frame: str, sim_time: bool, remappings: list[tuple[str, str]]) -> Node:
     """Return RViz with the topics of this namespace (an RViz configuration holds absolute names)."""
     if namespace.strip("/") != "lira":
         text = config.read_text(encoding="utf-8").replace("/lira/", f"/{namespace}/".replace("//", "/"))
@@ -235,5 +270,6 @@ def rviz(config: Path, namespace: str, map_frame: str, sim_time: bool) -> Node:
         executable="rviz2",
         arguments=["-d", str(config), "-f", map_frame],
         parameters=[{"use_sim_time": sim_time}],
+        remappings=remappings,
         output="log",
     )

@@ -287,6 +287,38 @@ def test_the_map_frame_reaches_the_mapping_and_rviz():
     assert node(context, "rviz2").arguments[-2:] == ["-f", "world"]
 
 
+@pytest.mark.parametrize("suite", ["true", "false"])
+def test_each_of_several_robots_has_its_own_topics_transforms_and_clock(suite):
+    context = carry_out("lira.launch.py", robot="robot1", suite=suite, bag="room:default", pose="rtabmap", rviz="true")
+    processes = [process for process in context.processes if process.executable != "rviz2"]
+    assert {process.namespace for process in processes} == {"robot1/lira"}
+    own = {"/tf": "/robot1/tf", "/tf_static": "/robot1/tf_static", "/clock": "/robot1/clock"}
+    for process in context.processes:
+        assert own.items() <= process.remappings.items()
+    mapping = node(context, "suite" if suite == "true" else "mapping_node").remappings
+    assert mapping["color/image"] == "/robot1/camera/camera/color/image_raw"
+    assert mapping["color/image/compressed"] == "/robot1/camera/camera/color/image_raw/compressed"
+    assert mapping["pose_graph"] == "/robot1/rtabmap/mapPath"
+    assert node(context, "replay_node").parameter_texts[0]["camera_namespace"] == "/robot1/camera/camera"
+    configuration = Path(node(context, "rviz2").arguments[1])
+    topics = [display["Topic"]["Value"] for display in displays(configuration) if "Topic" in display]
+    assert all(name.startswith("/robot1/lira/") for name in topics)
+
+
+def test_the_clock_stays_where_it_is_without_a_recording():
+    remappings = node(carry_out("lira.launch.py", robot="robot1", use_sim_time="true"), "mapping_node").remappings
+    assert "/clock" not in remappings  # of a simulator, which all robots share
+    assert remappings["/tf"] == "/robot1/tf"
+
+
+def test_a_bag_is_played_below_the_robot(tmp_path):
+    context = carry_out("lira.launch.py", robot="robot1", bag=str(tmp_path / "walk.mcap"))
+    command = next(process.cmd for process in context.processes if not isinstance(process, Node))
+    rules = command[command.index("--remap") + 1 :]
+    assert {"/tf:=/robot1/tf", "/tf_static:=/robot1/tf_static", "/clock:=/robot1/clock"} <= set(rules)
+    assert "/camera/camera/color/image_raw:=/robot1/camera/camera/color/image_raw" in rules
+
+
 @pytest.mark.parametrize(("namespace", "topic"), [("lira", "/lira/map/mesh"), ("robot1/lira", "/robot1/lira/map/mesh")])
 def test_rviz_shows_the_topics_of_the_namespace(namespace, topic):
     context = carry_out("lira.launch.py", namespace=namespace, rviz="true")

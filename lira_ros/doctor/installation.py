@@ -87,7 +87,7 @@ def versions() -> dict[str, str]:
 
 def judge_installation() -> list[Finding]:
     """Return the findings on machine, packages, ROS, GPU, models and back ends."""
-    return [*_machine(), *_packages(), _ros(), _torch_gpu(), *_models(), *_backends()]
+    return [*_machine(), *_packages(), _ros(), judge_torch_gpu(), *_models(), *_backends()]
 
 
 def judge_disk() -> Finding:
@@ -155,7 +155,8 @@ def _backends() -> list[Finding]:
     return findings
 
 
-def _torch_gpu() -> Finding:
+def judge_torch_gpu() -> Finding:
+    """Return whether PyTorch sees a GPU; imports PyTorch, which takes seconds."""
     if installed_version("torch") is None:
         return note("torch gpu", "torch is not installed", INSTALL["torch"])
     import torch

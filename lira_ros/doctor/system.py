@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lira_ros.doctor.finding import Finding, bad, good, note
+from lira_ros.doctor.installation import judge_torch_gpu
 from lira_ros.doctor.observation import NodeObservation, Observation, StatusReport
 from lira_ros.mapping.devices import cuda_state
 from lira_ros.reasoning.contracts import ReasoningError
@@ -51,6 +52,8 @@ MODEL_PARAMETERS = {
     "vlm": ("reasoner.vlm.model",),
     "detector": ("reasoner.detector.model",),
 }
+# Back ends that run no model on this machine.
+MODELLESS_BACKENDS = ("compact", "oracle", "replay", "remote")
 HYBRID_PARTS = ("reasoner.hybrid.fast", "reasoner.hybrid.slow")
 
 
@@ -269,7 +272,8 @@ def judge_machine(observation: Observation) -> list[Finding]:
         if host and host != platform.node():
             findings.append(good(f"{name} machine", f"runs on {host}: lira doctor there looks at its GPU and files"))
             continue
-        findings += _models(name, node.parameters) + _gpu(name, node.parameters) + _disk(name, node.parameters)
+        findings += _models(name, node.parameters) + _gpu(name, node.parameters)
+        findings += _model_gpu(name, node.parameters) + _disk(name, node.parameters)
     return findings
 
 
@@ -313,6 +317,19 @@ def _gpu(name: str, parameters: Mapping[str, Any]) -> list[Finding]:
     said = f"mapping.device {device}: {state.problem}"
     mend = "set mapping.device: cpu, or install what is missing (nvidia-smi shows whether the driver runs)"
     return [bad(f"{name} gpu", said, mend) if device == "cuda" else note(f"{name} gpu", said, mend)]
+
+
+def _model_gpu(name: str, parameters: Mapping[str, Any]) -> list[Finding]:
+    # The tracking node has the section itself, the reasoning node within that of the reasoner.
+    device = parameters.get("reasoner.compute.device", parameters.get("compute.device"))
+    models = parameters.get("reasoner.backend", "tracking") not in MODELLESS_BACKENDS
+    if device != "cuda" or not models:
+        return []
+    finding = judge_torch_gpu()
+    if finding.well:
+        return [good(f"{name} model gpu", finding.message)]
+    mend = f"set the parameter compute.device of {name} to auto, or: {finding.mend}"
+    return [bad(f"{name} model gpu", f"compute.device cuda: {finding.message}", mend)]
 
 
 def _disk(name: str, parameters: Mapping[str, Any]) -> list[Finding]:

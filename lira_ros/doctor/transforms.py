@@ -103,6 +103,8 @@ def judge_transforms(observation: Observation) -> list[Finding]:
         ways |= set(tree.ancestors(frame))
         if setup.pose_source == "tf":
             findings += _from_map(subject, setup.map_frame, frame, topic, tree, observation)
+        elif pose := _pose_topic(topic, observation):
+            findings += _from_topic(subject, frame, pose, tree, observation)
     for child, parents in sorted(tree.parents.items()):
         if len(parents) > 1:
             said = f"{child} has {len(parents)} parents, {' and '.join(sorted(parents))}: TF jumps between them"
@@ -151,6 +153,29 @@ def _from_map(
             mend = "raise its rate above 10 Hz: TF interpolates, and a camera does not move so evenly"
             findings.append(note(subject, f"{edge} comes at {rate_hz:.1f} Hz only", mend))
     return findings
+
+
+def _pose_topic(image: TopicObservation, observation: Observation) -> TopicObservation | None:
+    """Return the topic that says where this camera is: odometry is that of the robot, a pose that of the camera."""
+    prefix = image.role.removesuffix("color/image")
+    role = "odometry" if observation.setup.pose_source == "odometry" else f"{prefix}camera_pose"
+    topic = observation.topic(role)
+    return topic if topic is not None and topic.last is not None else None
+
+
+def _from_topic(
+    subject: str, frame: str, pose: TopicObservation, tree: TransformTree, observation: Observation
+) -> list[Finding]:
+    wanted = observation.setup.map_frame
+    given = str(pose.last.header.frame_id).lstrip("/")
+    if given != wanted:
+        said = f"poses on {pose.name} are in {given!r}, lira maps in {wanted!r}"
+        return [bad(subject, said, f"say map_frame:={given}, or let its publisher use {wanted}")]
+    body = str(getattr(pose.last, "child_frame_id", "")).lstrip("/")
+    if body and not tree.connected(body, frame):
+        said = f"TF knows no way from {body}, whose poses {pose.name} holds, to {frame}"
+        return [bad(subject, said, f"publish {body} -> {frame} on /tf_static: where the camera sits on the robot")]
+    return [good(subject, f"poses of {body or frame} in {given} on {pose.name}")]
 
 
 def _late(way: list[Edge], topic: TopicObservation, observation: Observation) -> tuple[str, str] | None:

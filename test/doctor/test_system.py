@@ -282,6 +282,20 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_named(monkeypatch):
     assert judge_machine(configured("mapping_node", mapping__device="cpu")) == []
 
 
+def test_a_gpu_for_models_is_looked_for_only_where_one_is_asked_for(monkeypatch):
+    monkeypatch.setattr(system, "judge_torch_gpu", lambda: note("torch gpu", "PyTorch sees none", "add one"))
+    wanted = {"reasoner__backend": "vlm", "reasoner__compute__device": "cuda"}
+    expected = ("reasoning_node model gpu", "FAIL", "compute.device cuda: PyTorch sees none", "to auto, or: add one")
+    one_wrong(judge_machine(configured("reasoning_node", **wanted)), *expected)
+    assert judge_machine(configured("reasoning_node", **{**wanted, "reasoner__backend": "compact"})) == []
+    assert judge_machine(configured("reasoning_node", **{**wanted, "reasoner__compute__device": "auto"})) == []
+    one_wrong(
+        judge_machine(configured("tracking_node", compute__device="cuda")), "tracking_node model gpu", *expected[1:]
+    )
+    monkeypatch.setattr(system, "judge_torch_gpu", lambda: good("torch gpu", "GPU 9000"))
+    assert judge_machine(configured("reasoning_node", **wanted))[0].message == "GPU 9000"
+
+
 def test_the_folder_of_maps_is_looked_at(monkeypatch, tmp_path):
     scene = configured("mapping_node", map_directory=str(tmp_path / "maps" / "of mine"))
     assert judge_machine(scene)[0].well

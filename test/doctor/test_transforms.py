@@ -1,9 +1,10 @@
 """What the doctor says of TF: what is missing, late, doubled, or turned in a circle."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from scene import OPTICAL, color_image, edge, header, robot, static, with_setup, with_topic, wrong
+from scene import OPTICAL, color_image, edge, header, robot, static, topic, with_setup, with_topic, wrong
 
 from lira_ros.doctor.transforms import TransformTree, judge_transforms
 
@@ -92,9 +93,34 @@ def test_a_transform_that_is_a_little_late_is_waited_for():
     assert wrong(judge_transforms(with_setup(scene, pose_timeout_s=0.1)))
 
 
+def with_odometry(frame="odom", child="base_link", parts=(CAMERA,)):
+    message = SimpleNamespace(header=header(frame), child_frame_id=child)
+    scene = with_setup(transforms(*parts)(robot()), pose_source="odometry", map_frame="odom")
+    return replace(scene, topics=(*scene.topics, topic("odometry", message, "nav_msgs/msg/Odometry")))
+
+
 def test_other_pose_sources_need_no_way_from_the_map():
-    scene = with_setup(transforms(CAMERA)(robot()), pose_source="odometry")
-    assert not wrong(judge_transforms(scene))
+    (finding,) = judge_transforms(with_odometry())
+    assert finding.well
+    assert finding.message == "poses of base_link in odom on /camera/odometry"
+
+
+@pytest.mark.parametrize(
+    ("scene", "said", "mend"),
+    [
+        (with_odometry(frame="map"), "are in 'map', lira maps in 'odom'", "map_frame:=map"),
+        (
+            with_odometry(child="wheels"),
+            f"no way from wheels, whose poses /camera/odometry holds, to {OPTICAL}",
+            "static",
+        ),
+    ],
+)
+def test_what_is_wrong_with_poses_from_a_topic_is_named(scene, said, mend):
+    (finding,) = wrong(judge_transforms(scene))
+    assert finding.sign == "FAIL"
+    assert said in finding.message
+    assert mend in finding.mend
 
 
 def test_slashes_in_front_of_frames_are_those_of_ros_1():

@@ -316,6 +316,22 @@ def keyframe_latencies(result: dict[str, Any], samples: dict[str, Any]) -> tuple
     return delays, missing_count
 
 
+def under_way(samples: dict[str, Any]) -> str:
+    """Return in words how many keyframes were on their way at once, in each quarter of the run: what waits in DDS."""
+    began_s = min(item["sent_s"] for item in samples.values())
+    ended_s = max(item["arrived_s"] or item["sent_s"] for item in samples.values())
+    times = np.linspace(began_s, ended_s, 400)
+    counts = [
+        sum(
+            item["sent_s"] <= now_s and (item["arrived_s"] is None or item["arrived_s"] > now_s)
+            for item in samples.values()
+        )
+        for now_s in times
+    ]
+    most = ", ".join(str(max(part)) for part in np.array_split(counts, 4))
+    return f"keyframes under way at once, at most in each quarter: {most}; at the end {counts[-1]}"
+
+
 def tell(case: str, result: dict[str, Any], report: list[dict[str, Any]], peer: dict[str, Any]) -> None:
     """Print the figures of a case."""
     seconds = result["walk_s"] + result["settled_s"]
@@ -361,6 +377,7 @@ def tell(case: str, result: dict[str, Any], report: list[dict[str, Any]], peer: 
             if delays:
                 median, high = np.percentile(delays, (50, 95))
                 size = np.mean([item["size_bytes"] for item in samples.values()]) / 1e3
+                print(f"    {under_way(samples)}")
                 print(
                     f"    image to whole keyframe: p50 {median:.2f} s, p95 {high:.2f} s; {lost} of {count} never came "
                     f"whole; {size:.0f} kB on the link for each"

@@ -321,13 +321,8 @@ def under_way(samples: dict[str, Any]) -> str:
     began_s = min(item["sent_s"] for item in samples.values())
     ended_s = max(item["arrived_s"] or item["sent_s"] for item in samples.values())
     times = np.linspace(began_s, ended_s, 400)
-    counts = [
-        sum(
-            item["sent_s"] <= now_s and (item["arrived_s"] is None or item["arrived_s"] > now_s)
-            for item in samples.values()
-        )
-        for now_s in times
-    ]
+    spans = [(item["sent_s"], item["arrived_s"] or float("inf")) for item in samples.values()]
+    counts = [sum(sent_s <= now_s < arrived_s for sent_s, arrived_s in spans) for now_s in times]
     most = ", ".join(str(max(part)) for part in np.array_split(counts, 4))
     return f"keyframes under way at once, at most in each quarter: {most}; at the end {counts[-1]}"
 

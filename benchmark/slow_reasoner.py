@@ -1,6 +1,6 @@
 """Show that a camera at 30 Hz is mapped at its rate while a model needs seconds for each keyframe, and what is dropped.
 
-Usage: python benchmark/slow_reasoner.py [--think 5] [--rate 30] [--width 320] [--seconds 30] [--out out/slow_reasoner]
+Usage: python benchmark/slow_reasoner.py [--think 5] [--rate 30] [--width 320] [--seconds 20] [--out out/slow_reasoner]
 
 The nodes run as processes over a walk through a generated home, twice: without an instruction, which is what the other
 run is compared with, and with three instructions that a server answers after ``--think`` seconds each (the remote back
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, recording: Path, url: str, sentences: tuple
         NodeCommand("reasoning_node", NAMESPACE, {}, {**remote, "reasoner.masks.method": "depth"}),
         NodeCommand("fusion_node", NAMESPACE, {}, {"fusion.voxel_size_m": VOXEL_M}),
     ]
-    replay = {"recording": str(recording), "rate": options.rate / 6.0, "wait_for_subscribers": True}
+    replay = {"recording": str(recording), "wait_for_subscribers": True}
     with NodeProcesses(options.out / "log", {}) as processes, InstructionClient(NAMESPACE, START_LIMIT_S) as client:
         processes.start(nodes)
         watch = Watch(client, figures)
@@ -100,10 +100,11 @@ def run(options: argparse.Namespace, recording: Path, url: str, sentences: tuple
         ended_s = watch.at_s - 2.0
     delays = [value for _, value in figures.latencies.get("image to mapped frame", [(0.0, float("nan"))])]
     median, high = np.percentile(delays, (50, 95)) * 1e3
+    dropped = figures.dropped.get("mapping_node frames", 0)
     print(
-        f"{len(sentences)} instructions: {figures.frames} images in {ended_s:.1f} s ({figures.frames / ended_s:.1f} Hz), "
-        f"{len(delays)} mapped ({len(delays) / ended_s:.1f} Hz), {figures.dropped.get('mapping_node frames', 0)} dropped by "
-        f"the queue; image to mapped frame p50 {median:.0f} ms, p95 {high:.0f} ms"
+        f"{len(sentences)} instructions: {figures.frames} images at {figures.frames / ended_s:.1f} Hz, {len(delays)} "
+        f"mapped ({len(delays) / ended_s:.1f} Hz), {dropped} dropped by the queue; image to mapped frame "
+        f"p50 {median:.0f} ms, p95 {high:.0f} ms"
     )
     done, waiting = (
         sum(getattr(item, name) for item in answered.values()) for name in ("keyframes_answered", "keyframes_pending")
@@ -117,12 +118,12 @@ def main() -> int:
     parser.add_argument("--think", type=float, default=5.0, help="[s] that the model needs for a keyframe")
     parser.add_argument("--rate", type=float, default=30.0, help="[Hz] of the camera")
     parser.add_argument("--width", type=int, default=320, help="width of the pictures")
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of a run")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of a run")
     parser.add_argument("--out", type=Path, default=Path("out/slow_reasoner"), help="folder of the walk and the logs")
     options = parser.parse_args()
     os.environ.update(isolated_environment())
     os.environ.setdefault("ROS_LOG_DIR", str(options.out / "log"))
-    recording = drawn(5, options.width, options.seconds * options.rate / 6.0, options.out)
+    recording = drawn(5, options.width, options.seconds, options.out, options.rate)
     server = serve(options.think)
     for sentences in ((), SENTENCES):
         run(options, recording, f"http://127.0.0.1:{server.server_address[1]}/v1", sentences)

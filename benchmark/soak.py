@@ -317,11 +317,12 @@ class Instructions:
             self._figures.unanswered.append(name)
 
 
-def drawn(room: int, width_px: int, duration_s: float, folder: Path) -> Path:
+def drawn(room: int, width_px: int, duration_s: float, folder: Path, rate_hz: float = 6.0) -> Path:
     """Return the folder with the walk through a home; drawn when it is not there yet."""
-    target = folder / f"room-{room}-{width_px}-{duration_s:g}"
+    target = folder / f"room-{room}-{width_px}-{duration_s:g}-{rate_hz:g}"
     if not target.is_dir():
-        write_hololens_folder(open_sequence(f"room:{room}", width_px=width_px, duration_s=duration_s), target)
+        sequence = open_sequence(f"room:{room}", width_px=width_px, duration_s=duration_s, rate_hz=rate_hz)
+        write_hololens_folder(sequence, target)
     return target
 
 

@@ -109,7 +109,8 @@ def _silent_topic(topic: TopicObservation, observation: Observation) -> list[Fin
     if base_name(topic.role) in OPTIONAL_ROLES:
         return []
     said = f"nobody publishes {topic.name} ({topic.type_name})"
-    same = [name for name, types in observation.graph.items() if topic.type_name in types and name != topic.name]
+    own = {item.name for item in observation.topics}
+    same = [name for name, types in observation.graph.items() if topic.type_name in types and name not in own]
     near = difflib.get_close_matches(topic.name, same, n=1, cutoff=0.6)
     if near:
         mend = f"if {near[0]} is meant, name it in a preset: {topic.role}: {near[0]} (camera:=my_camera.yaml)"

@@ -116,7 +116,8 @@ class Setup:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that was seen. began_s, ended_s: monotonic [s]. graph: topic -> types, of all topics there are."""
+    """Everything that was seen. began_s, ended_s: monotonic [s]. graph: topic -> types, of all
+    topics that somebody publishes."""
 
     setup: Setup
     began_s: float

@@ -128,8 +128,9 @@ class GraphObserver:
         return name if name in self._nodes() else ""
 
     def graph(self) -> dict[str, tuple[str, ...]]:
-        """Return the types of all topics by name."""
-        return {name: tuple(types) for name, types in self._node.get_topic_names_and_types()}
+        """Return the types of all topics that somebody publishes, by name."""
+        listed = self._node.get_topic_names_and_types()
+        return {name: tuple(types) for name, types in listed if self._node.count_publishers(name)}
 
     def inputs_of_mapping_node(self) -> dict[str, str]:
         """Return the camera and pose inputs of the running mapping node: what it calls them -> topic.

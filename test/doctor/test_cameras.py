@@ -93,6 +93,10 @@ BROKEN = {
         silent("color/image", publishers=(), name="/camera/color/image_raw"), "color/image", "FAIL",
         "there is /camera/color/image", "color/image: /camera/color/image (camera:=my_camera.yaml)",
     ),
+    "missing topic, the similar one is another input": (
+        silent("depth/image", publishers=(), name="/camera/color/image_raw"), "depth/image", "FAIL",
+        "nobody publishes /camera/color/image_raw (sensor_msgs/msg/Image)", "start what publishes it",
+    ),
     "other type": (
         silent("color/image", publishers=endpoint(type_name="sensor_msgs/msg/CompressedImage")), "color/image", "FAIL",
         "/camera publishes sensor_msgs/msg/CompressedImage on", "camera.image_transport: compressed",

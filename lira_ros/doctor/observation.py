@@ -116,8 +116,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that was seen. began_s, ended_s: monotonic [s]. graph: topic -> types, of all
-    topics that somebody publishes."""
+    """Everything that was seen. began_s, ended_s: monotonic [s]. graph: types of the topics that somebody publishes."""
 
     setup: Setup
     began_s: float

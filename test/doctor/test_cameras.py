@@ -94,8 +94,10 @@ BROKEN = {
         "there is /camera/color/image", "color/image: /camera/color/image (camera:=my_camera.yaml)",
     ),
     "missing topic, the similar one is another input": (
-        silent("depth/image", publishers=(), name="/camera/color/image_raw"), "depth/image", "FAIL",
-        "nobody publishes /camera/color/image_raw (sensor_msgs/msg/Image)", "start what publishes it",
+        lambda scene: silent("depth/image", publishers=(), name="/camera/color/image_raw")(
+            replace(scene, graph={"/camera/color/image": ("sensor_msgs/msg/Image",)})
+        ), "depth/image", "FAIL", "nobody publishes /camera/color/image_raw (sensor_msgs/msg/Image)",
+        "start what publishes it",
     ),
     "other type": (
         silent("color/image", publishers=endpoint(type_name="sensor_msgs/msg/CompressedImage")), "color/image", "FAIL",

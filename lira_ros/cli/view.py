@@ -28,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     parser.add_argument("--save", default="", metavar="FILE.rrd", help="write a file, to be looked at later")
     parser.add_argument("--web", action="store_true", help="show a page in the browser of this computer")
-    parser.add_argument("--connect", default="", metavar="URL", help="show in a viewer that runs already")
+    parser.add_argument(
+        "--serve", action="store_true", help="let viewers on other computers connect; everybody in the network can"
+    )
     parser.add_argument("--namespace", default="lira", help="namespace of the running nodes (default: lira)")
     add_configuration_options(parser)
     parser.set_defaults(run=run)
@@ -49,7 +51,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _viewer(options: argparse.Namespace) -> str:
-    return "web" if options.web else "auto"
+    return "web" if options.web else "server" if options.serve else "auto"
+
+
+def _bind(options: argparse.Namespace) -> str:
+    return "0.0.0.0" if options.serve else "127.0.0.1"
 
 
 def _open_file(path: Path) -> int:
@@ -70,7 +76,7 @@ def _run_node(options: argparse.Namespace) -> int:
     parameters = {
         "viewer.open": _viewer(options),
         "viewer.save": options.save,
-        "viewer.connect": options.connect,
+        "viewer.bind": _bind(options),
     }
     command = NodeCommand("view_node", options.namespace, {}, parameters).arguments()
     sys.stdout.flush()
@@ -79,14 +85,14 @@ def _run_node(options: argparse.Namespace) -> int:
 
 def _run_recording(options: argparse.Namespace) -> int:
     from lira_ros.datasets import open_sequence
-    from lira_ros.evaluation.run_configuration import make_pipeline
     from lira_ros.evaluation import runner
+    from lira_ros.evaluation.run_configuration import make_pipeline
     from lira_ros.evaluation.tables import format_outcome
     from lira_ros.viewer.output import Output
 
     configuration = read_configuration(options)
     sequence = open_sequence(options.recording)
-    viewer = ViewerConfiguration(open=_viewer(options), save=options.save, connect=options.connect)
+    viewer = ViewerConfiguration(open=_viewer(options), save=options.save, bind=_bind(options))
     requests = [runner.Request(text) for text in options.instruction]
     pipeline, reasoner = make_pipeline(configuration, sequence)
     began_s = time.monotonic()
@@ -99,10 +105,10 @@ def _run_recording(options: argparse.Namespace) -> int:
         )
         took_s = time.monotonic() - began_s
         print(f"{sequence.name}: {len(sequence)} frames in {took_s:.1f} s\n\n{format_outcome(record)}", flush=True)
-        if output.is_page:
-            print("\nThe page is there until Ctrl-C.", flush=True)
+        if output.is_looked_at:
+            print("\nIt is there to be looked at until Ctrl-C, or until the window is closed.", flush=True)
             with suppress(KeyboardInterrupt):
-                while output.is_page:
+                while output.is_looked_at:
                     time.sleep(0.5)
     if options.save:
         size_mb = Path(options.save).expanduser().stat().st_size / 1e6

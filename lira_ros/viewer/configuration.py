@@ -13,16 +13,19 @@ class ViewerConfiguration:
 
     open: str = parameter(
         "auto",
-        "Viewer to open: a window on this computer, a page in its browser, none; auto = a window if there is a display",
-        choices=("auto", "window", "web", "none"),
+        "Viewer to open: a window on this computer, a page in its browser, server for viewers that connect, or none; "
+        "auto = a window if there is a display and no file is written",
+        choices=("auto", "window", "web", "server", "none"),
     )
-    connect: str = parameter("", "Viewer that runs already, here or on another computer: rerun+http://HOST:9876/proxy")
     save: str = parameter("", "File to write as well, ending in .rrd; its folder is made")
-    port: int = parameter(9876, "Port on this computer of the viewer that is opened", minimum=1024, maximum=65535)
-    web_port: int = parameter(9090, "Port on this computer of the page of the viewer", minimum=1024, maximum=65535)
+    bind: str = parameter(
+        "127.0.0.1", "Address at which viewers connect; 0.0.0.0 lets everybody in the network look, without a password"
+    )
+    port: int = parameter(9876, "Port at which viewers connect", minimum=1024, maximum=65535)
+    web_port: int = parameter(9090, "Port of the page", minimum=1024, maximum=65535)
     memory_limit_mib: int = parameter(
         1024,
-        "Most memory of the viewer that is opened [MiB]; beyond it forgets the oldest",
+        "Most that is kept for viewers, and most memory of a window [MiB]; the oldest is forgotten",
         minimum=64,
         maximum=1_000_000,
     )

@@ -1,4 +1,4 @@
-"""Where a recording goes: a viewer that is opened here, one that runs already, a file."""
+"""Where a recording goes: a server from which viewers fetch it, with a viewer opened on this computer, and a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ from lira_ros.viewer.blueprint import blueprint
 from lira_ros.viewer.configuration import ViewerConfiguration
 
 if TYPE_CHECKING:
-    from rerun import FileSink, GrpcSink, RecordingStream
+    from rerun import FileSink, GrpcServerSink, RecordingStream
 
 APPLICATION = "lira"
 INSTALL = "the Rerun viewer is not installed: pip install rerun-sdk==0.41.0"
-# A viewer opens its port within a second or two; on a loaded computer later.
+NO_DISPLAY = "there is no display for a window: look at a page (web), at a file (save) or from elsewhere (server)"
+# The page is there within a second or two; on a loaded computer later.
 START_S = 20.0
-# The rest of a recording is on its way to a viewer; one that hangs is not waited for.
+# What is on its way to a file or a viewer is written within moments; a disk that hangs is not waited for.
 FLUSH_S = 10.0
 
 
@@ -40,66 +42,79 @@ def has_display() -> bool:
 
 
 class Output:
-    """An open recording; close it, so that a file is complete. ``notice``: where it is to be seen, for a person."""
+    """An open recording; close it, so that a file is complete. ``notice``: where it is to be seen, for a person.
+
+    Viewers fetch from a server in this process, which keeps so much and no more: a viewer that is slow, closed or not
+    there yet costs no further memory.
+    """
 
     def __init__(self, configuration: ViewerConfiguration) -> None:
-        """Open a viewer, connect to one, open the file, as configured.
+        """Open the server with its viewer, and the file, as configured.
 
-        Raises ViewerError when Rerun is missing, the file cannot be written, or nothing would show anything.
+        Raises ViewerError when Rerun is missing, the file cannot be written, a port is taken, or nobody would see it.
         """
         if not is_installed():
             raise ViewerError(INSTALL)
         import rerun
 
-        where = _chosen_viewer(configuration)
+        where = _chosen(configuration)
         file = _checked_file(configuration.save)
+        self._serves = where == "server"
+        self._viewer: subprocess.Popen[bytes] | None = None
         self._page: subprocess.Popen[bytes] | None = None
         self.stream: RecordingStream = rerun.RecordingStream(APPLICATION)
-        sinks: list[GrpcSink | FileSink] = []
+        sinks: list[GrpcServerSink | FileSink] = []
         notices: list[str] = []
-        if where in ("window", "web"):
-            viewer = _open_viewer(configuration, web=where == "web")
-            self._page = viewer if where == "web" else None
-            sinks.append(rerun.GrpcSink(f"rerun+http://127.0.0.1:{configuration.port}/proxy"))
-            page = f"http://127.0.0.1:{configuration.web_port}?url=rerun%2Bhttp://127.0.0.1:{configuration.port}/proxy"
-            notices.append(page if where == "web" else "a window of the Rerun viewer")
-        if configuration.connect:
-            try:
-                sinks.append(rerun.GrpcSink(configuration.connect))
-            except (ValueError, RuntimeError) as error:
-                raise ViewerError(f"connect: {configuration.connect}: {error}") from error
-            notices.append(configuration.connect)
+        if where != "none":
+            for port in (configuration.port, *((configuration.web_port,) if where == "web" else ())):
+                if _listens(port):
+                    raise ViewerError(f"port {port} is in use, perhaps by another lira view: choose another")
+            limit = f"{configuration.memory_limit_mib}MiB"
+            sinks.append(rerun.GrpcServerSink(configuration.bind, configuration.port, server_memory_limit=limit))
         if file is not None:
             sinks.append(rerun.FileSink(str(file)))
-            notices.append(str(file))
-        self.notice = "showing in " + " and ".join(notices)
+            notices.append(f"writing {file}")
         self.stream.set_sinks(*sinks, default_blueprint=blueprint())
+        if where == "window":
+            self._viewer = _start(
+                "--new", "--memory-limit", f"{configuration.memory_limit_mib}MiB", _url(configuration), own=True
+            )
+            notices.append("showing in a window")
+        elif where == "web":
+            self._viewer = self._page = _serve_page(configuration)
+            url = _url(configuration).replace("+", "%2B")
+            notices.append(f"showing at http://127.0.0.1:{configuration.web_port}?url={url}")
+        if where != "none":
+            here = "this computer" if configuration.bind == "127.0.0.1" else configuration.bind
+            notices.append(f"for viewers at {here}: rerun {_url(configuration)}")
+        self.notice = "; ".join(notices)
 
     @property
-    def is_page(self) -> bool:
-        """Tell whether a page is served, which ends with this recording."""
-        return self._page is not None and self._page.poll() is None
+    def is_looked_at(self) -> bool:
+        """Tell whether somebody may look on: until the window is closed, and for a page or a server always."""
+        return self._serves or (self._viewer is not None and self._viewer.poll() is None)
 
     def close(self) -> None:
         """Write what is still on its way and end the page; a window stays open for people to look on."""
-        try:
+        with suppress(RuntimeError):  # a viewer that hangs does not get the rest
             self.stream.flush(timeout_sec=FLUSH_S)
-        finally:
-            self.stream.disconnect()
-            if self._page is not None:
-                self._page.terminate()
-                self._page.wait()
+        self.stream.disconnect()
+        if self._page is not None:
+            self._page.terminate()
+            self._page.wait()
 
 
-def _chosen_viewer(configuration: ViewerConfiguration) -> str:
+def _url(configuration: ViewerConfiguration) -> str:
+    host = "127.0.0.1" if configuration.bind == "127.0.0.1" else socket.gethostname()
+    return f"rerun+http://{host}:{configuration.port}/proxy"
+
+
+def _chosen(configuration: ViewerConfiguration) -> str:
     where = configuration.open
-    elsewhere = bool(configuration.connect or configuration.save)
     if where == "auto":
-        where = "window" if has_display() and not elsewhere else "none"
-    if where == "window" and not has_display():
-        raise ViewerError("there is no display for a window: choose web, connect or save")
-    if where == "none" and not elsewhere:
-        raise ViewerError("there is no display for a window: choose web, connect or save")
+        where = "window" if has_display() and not configuration.save else "none"
+    if (where == "none" and not configuration.save) or (where == "window" and not has_display()):
+        raise ViewerError(NO_DISPLAY)
     return where
 
 
@@ -117,32 +132,27 @@ def _checked_file(name: str) -> Path | None:
     return path
 
 
-def _open_viewer(configuration: ViewerConfiguration, *, web: bool) -> subprocess.Popen[bytes]:
-    """Start the viewer that comes with the package, for this computer only, and wait until it listens."""
-    if _listens(configuration.port):
-        raise ViewerError(
-            f"port {configuration.port} is in use: if that is a viewer, connect to "
-            f"rerun+http://127.0.0.1:{configuration.port}/proxy, or choose another port"
-        )
-    limit = f"{configuration.memory_limit_mib}MiB"
-    command = [sys.executable, "-m", "rerun_cli", "--bind", "127.0.0.1", "--port", str(configuration.port)]
-    command += ["--memory-limit", limit, "--server-memory-limit", limit]
-    command += ["--serve-web", "--web-viewer-port", str(configuration.web_port)] if web else ["--expect-data-soon"]
-    # In a session of its own: Ctrl-C ends what is shown, not the window in which it is looked at.
-    process = subprocess.Popen(
-        command,
+def _start(*arguments: str, own: bool) -> subprocess.Popen[bytes]:
+    """Start the viewer that comes with the package; own: Ctrl-C in the terminal does not end it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "rerun_cli", "--bind", "127.0.0.1", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=not web,
+        start_new_session=own,
     )
+
+
+def _serve_page(configuration: ViewerConfiguration) -> subprocess.Popen[bytes]:
+    """Serve the page on this computer and wait until it is there."""
+    process = _start("--serve-web", "--web-viewer-port", str(configuration.web_port), _url(configuration), own=False)
     deadline_s = time.monotonic() + START_S
-    while not _listens(configuration.port):
+    while not _listens(configuration.web_port):
         if process.poll() is not None:
-            raise ViewerError(f"the viewer ended at once with code {process.returncode}: try {' '.join(command[1:])}")
+            raise ViewerError(f"the page of the viewer ended at once with code {process.returncode}")
         if time.monotonic() > deadline_s:
             process.terminate()
-            raise ViewerError(f"the viewer does not listen on port {configuration.port} after {START_S:g} s")
+            raise ViewerError(f"the page of the viewer is not there after {START_S:g} s")
         time.sleep(0.1)
     return process
 

@@ -27,7 +27,7 @@ def test_a_recording_is_mapped_understood_and_written_for_the_viewer(tiny_record
     arguments = ["-i", "Find the table.", "-i", "Find the piano.", "--save", str(path)]
     assert main(["view", str(tiny_recording), *arguments, "--set", "reasoner.backend=oracle"]) == 0
     said = capsys.readouterr().out
-    assert f"showing in {path}" in said
+    assert f"writing {path}" in said
     assert f"wrote {path}" in said
 
     (record,) = records

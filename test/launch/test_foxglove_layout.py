@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from launch_recorder import REPOSITORY
@@ -25,9 +27,7 @@ IN_3D = {
     "visualization_msgs/msg/MarkerArray",
 }
 IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
-PATH = re.compile(
-    r'^/diagnostics\.status\[:\]\{name=="(?P<node>[^"]+)"\}\.values\[:\]\{key=="(?P<key>[^"]+)"\}\.value$'
-)
+PATH = re.compile(r'/studio_script/lira_latency\.stages\[:\]\{node=="(?P<node>.+)"\}\{stage=="(?P<stage>.+)"\}\.p95_ms')
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +79,35 @@ def test_plotted_latencies_are_those_that_nodes_measure():
     (panel,) = panels("Plot").values()
     assert panel["paths"]
     for path in panel["paths"]:
-        found = PATH.match(path["value"])
+        found = PATH.fullmatch(path["value"])
         assert found, path["value"]
-        stage, percentile = found["key"].rsplit(" ", 1)
-        assert percentile in ("p50_ms", "p95_ms", "p99_ms")
-        assert stage in measured
+        assert found["stage"] in measured
         assert found["node"].startswith("/lira/")
         assert (REPOSITORY / "lira_ros" / "nodes" / f"{found['node'].split('/')[-1]}.py").is_file()
     from lira_ros.nodes.view_node import STAGES
 
     assert set(STAGES) <= measured  # those that the Rerun viewer plots
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js to run the script of the layout")
+def test_the_script_of_the_layout_reads_the_latencies_that_nodes_report(tmp_path):
+    (script,) = LAYOUT["userNodes"].values()
+    source = script["sourceCode"]
+    # What is left without the types is JavaScript.
+    source = re.sub(r"^(import|type) .*$", "", source, flags=re.MULTILINE)
+    source = source.replace(': Input<"/diagnostics">): Output', ")").replace(": Stage[]", "")
+    statistics = Statistics()
+    statistics.latency("integrate", 0.0125)
+    statistics.arrived("frames mapped")
+    status = to_status("/lira/mapping_node", "active", statistics, [], "", {"paused": False})
+    values = [{"key": pair.key, "value": pair.value} for pair in status.values]
+    event = {"message": {"status": [{"name": status.name, "values": values}]}}
+    module = tmp_path / "script.mjs"
+    module.write_text(f"{source}\nconsole.log(JSON.stringify([output, script({json.dumps(event)})]));\n")
+    run = subprocess.run(["node", str(module)], capture_output=True, text=True, check=True)
+    topic, message = json.loads(run.stdout)
+    assert message == {"stages": [{"node": "/lira/mapping_node", "stage": "integrate", "p95_ms": 12.5}]}
+    assert topic == "/studio_script/lira_latency"
 
 
 def test_every_panel_has_its_place_once():

@@ -1,6 +1,7 @@
 """What is shown in the Rerun viewer: files are written and read back."""
 
 import dataclasses
+import socket
 import subprocess
 import sys
 
@@ -277,7 +278,6 @@ def test_a_coarser_mesh_keeps_its_rim_and_its_surface():
         ({"open": "window"}, "there is no display for a window"),
         ({"save": "run.txt"}, "save: run.txt: expected a name that ends in .rrd"),
         ({"save": "{tmp}/file/run.rrd"}, "save: .*: (Not a directory|File exists)"),
-        ({"connect": "nonsense"}, "connect: nonsense: "),
     ],
 )
 def test_what_cannot_be_shown_is_said(values, expected, tmp_path, monkeypatch):
@@ -287,6 +287,25 @@ def test_what_cannot_be_shown_is_said(values, expected, tmp_path, monkeypatch):
     values = {name: value.format(tmp=tmp_path) for name, value in values.items()}
     with pytest.raises(ViewerError, match=expected):
         Output(ViewerConfiguration(**values))
+
+
+def test_a_server_listens_on_this_computer_only_and_its_port_is_taken_once(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first = Output(ViewerConfiguration(open="server", port=port))
+    try:
+        assert f"rerun rerun+http://127.0.0.1:{port}/proxy" in first.notice
+        assert first.is_looked_at
+        with socket.create_connection(("127.0.0.1", port), 5.0):
+            pass
+        with socket.socket() as elsewhere:
+            elsewhere.settimeout(0.5)
+            assert elsewhere.connect_ex(("127.0.0.2", port)) != 0
+        with pytest.raises(ViewerError, match=f"port {port} is in use"):
+            Output(ViewerConfiguration(open="server", port=port))
+    finally:
+        first.close()
 
 
 def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch):

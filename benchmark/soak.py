@@ -24,7 +24,7 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ from lira_ros.cli.processes import NodeCommand, NodeProcesses
 from lira_ros.datasets import open_sequence
 from lira_ros.datasets.writer import write_hololens_folder
 
-NODES = ("mapping_node", "reasoning_node", "fusion_node")
+# Those that the launch file starts by default.
+NODES = ("mapping_node", "reasoning_node", "fusion_node", "planning_node")
 REPLAY = "replay_node"
 # Things that stand in some homes and not in others, asked for in ways that cost the suite different work.
 SENTENCES = (
@@ -326,19 +327,14 @@ def drawn(room: int, width_px: int, duration_s: float, folder: Path, rate_hz: fl
     return target
 
 
-def commands(options: argparse.Namespace, values: Mapping[str, Any]) -> list[NodeCommand]:
+def commands(options: argparse.Namespace) -> list[NodeCommand]:
     """Return the nodes of the suite."""
+    values = {"use_sim_time": True}
+    mapping = {"mapping.memory_budget_mib": options.budget} if options.budget else {}
     if options.suite:
-        return [NodeCommand("suite", NAMESPACE, REMAPPINGS, dict(values))]
-    sections = {"mapping_node": "mapping", "reasoning_node": "scheduler", "fusion_node": "fusion"}
-    common = {name: value for name, value in values.items() if "." not in name}
+        return [NodeCommand("suite", NAMESPACE, REMAPPINGS, {**values, **mapping})]
     return [
-        NodeCommand(
-            name,
-            NAMESPACE,
-            REMAPPINGS,
-            {**common, **{key: value for key, value in values.items() if key.split(".")[0] == sections[name]}},
-        )
+        NodeCommand(name, NAMESPACE, REMAPPINGS, {**values, **(mapping if name == "mapping_node" else {})})
         for name in NODES
     ]
 
@@ -352,9 +348,6 @@ def soak(options: argparse.Namespace) -> Figures:
     recording = drawn(options.room, options.width, options.walk, options.out)
     figures = Figures()
     names: set[str] = set()
-    values: dict[str, Any] = {"use_sim_time": True}
-    if options.budget:
-        values["mapping.memory_budget_mib"] = options.budget
     replay = {
         "recording": str(recording),
         "rate": options.speed,
@@ -364,7 +357,7 @@ def soak(options: argparse.Namespace) -> Figures:
         "wait_for_subscribers": True,
     }
     with NodeProcesses(options.out / "log", {}) as processes:
-        processes.start(commands(options, values))
+        processes.start(commands(options))
         with InstructionClient(NAMESPACE, START_LIMIT_S) as client:
             watch = Watch(client, figures)
             instructions = Instructions(client, watch, figures)

@@ -93,7 +93,7 @@ class ViewNode(LiraNode):
         self.worker.add_queue("judged", self._show_judged, JUDGED_QUEUE)
         self.worker.add_queue("diagnostics", self._plot, DIAGNOSTICS_QUEUE)
         self.worker.add_periodic("follow", FOLLOW_PERIOD_S, self._follow)
-        self.worker.add_periodic("mesh parts", MESH_PERIOD_S, self._scene.show_mesh)
+        self.worker.add_periodic("mesh parts", MESH_PERIOD_S, self._show_mesh)
         self._get_map = self.create_client(GetInstanceMap, "get_instance_map")
         self._full_mesh = self.create_client(Trigger, "mapping_node/publish_full_mesh")
         self._clients_made = (self._get_map, self._full_mesh)
@@ -147,8 +147,12 @@ class ViewNode(LiraNode):
     # ---- worker ------------------------------------------------------------------------------------------------
 
     def _at(self, stamp_ns: int) -> None:
-        """Let what follows be shown at a stamp; what comes late is shown with the newest."""
+        """Let what follows be shown at its stamp: what a sensor saw."""
         self._stamp_ns = max(self._stamp_ns, stamp_ns)
+        self._scene.set_time(stamp_ns, self._frames)
+
+    def _now(self) -> None:
+        """Let what follows be shown at the newest stamp: what was understood, which comes when it comes."""
         self._scene.set_time(self._stamp_ns, self._frames)
 
     def _begin(self, session: int, map_frame: str, where: str) -> None:
@@ -172,7 +176,7 @@ class ViewNode(LiraNode):
     def _correct(self, message: FragmentPoses) -> None:
         if message.session == self._sessions.current:
             topic = self.resolve_topic_name("fragment_poses")
-            self._at(stamp_to_ns(message.header.stamp))
+            self._now()
             self._scene.correct(poses_from_message(message, topic).keyframes)
 
     def _add_candidates(self, message: CandidateArray) -> None:
@@ -180,14 +184,14 @@ class ViewNode(LiraNode):
             return  # a picture that is not shown: nothing waits for it
         candidates = candidates_from_message(message, self.resolve_topic_name("candidates"))
         asked = self._maps.maps.instructions.get(candidates.instruction_id)
-        self._at(candidates.stamp_ns)
+        self._now()
         self._scene.show_answer(candidates, candidates.instruction_id if asked is None else asked.text)
 
     def _update_mesh(self, data: bytes) -> None:
         topic = self.resolve_topic_name("map/mesh_updates")
         head, regions = update_from_bytes(data, topic)
         self._begin(head.session, head.frame_id, topic)
-        self._at(head.stamp_ns)
+        self._now()
         if head.clear:
             self._scene.clear_mesh()
         elif self._mesh_sequence is not None and head.sequence != self._mesh_sequence + 1:
@@ -199,10 +203,14 @@ class ViewNode(LiraNode):
             self._scene.update_mesh(region.coordinates, region.vertices, region.triangles, region.colors)
         self._scene.show_mesh()
 
+    def _show_mesh(self) -> None:
+        self._now()
+        self._scene.show_mesh()
+
     def _follow(self) -> None:
         """Show what is asked for and where it stands."""
         maps = self._maps.maps
-        self._scene.set_time(self._stamp_ns, self._frames)
+        self._now()
         self._findings.show_instructions({name: (a.text, a.understood) for name, a in maps.instructions.items()})
         for status in maps.statuses.values():
             if status.instruction_id in maps.instructions:
@@ -210,7 +218,7 @@ class ViewNode(LiraNode):
 
     def _changed(self, change: InstanceChange) -> None:
         self._follow()
-        self._at(self._maps.maps.stamp_ns)
+        self._now()
         self._findings.show_changes(change.instruction_id, change.changed, change.removed)
         gone = tuple(set(change.removed) - self._findings.instance_ids())
         self._scene.set_instances({item.id: item for item in change.changed}, gone)
@@ -233,13 +241,13 @@ class ViewNode(LiraNode):
 
     def _show_judged(self, message: InstanceMap) -> None:
         if message.instruction_id in self._maps.maps.instructions:
-            self._at(self._stamp_ns)
+            self._now()
             rejected = [instance_from_message(item, "get_instance_map") for item in message.rejected]
             self._findings.show_judged(message.instruction_id, rejected)
 
     def _plot(self, message: DiagnosticArray) -> None:
         own = self.get_namespace().rstrip("/") + "/"
-        self._scene.set_time(self._stamp_ns, self._frames)
+        self._now()
         for status in message.status:
             if not status.name.startswith(own):
                 continue

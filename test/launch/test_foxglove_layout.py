@@ -14,6 +14,8 @@ pytest.importorskip("lira_msgs", reason="needs lira_msgs (make setup)")
 
 from shown_topics import interfaces
 
+from lira_ros.ros.diagnostics import Statistics, to_status
+
 pytestmark = pytest.mark.ros
 
 LAYOUT = json.loads((REPOSITORY / "config" / "foxglove_layout.json").read_text("utf-8"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 from lira_ros.configuration import ConfigurationError, section
@@ -20,9 +21,12 @@ from lira_ros.fusion.engine import FusionError, create_fusion
 from lira_ros.fusion.table_judging import instance_table, table_layout
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.geometry.frame import Frame
+from lira_ros.geometry.packed_keyframe import PackedKeyframe
+from lira_ros.mapping import storage
 from lira_ros.mapping.configuration import MappingConfiguration
 from lira_ros.mapping.mapper import Mapper, MapperUpdate
 from lira_ros.pipeline.latency import LatencyRecord
+from lira_ros.reasoning import saved_state
 from lira_ros.reasoning.asking import ask
 from lira_ros.reasoning.contracts import (
     MAX_REASON_CHARACTERS,
@@ -43,6 +47,8 @@ from lira_ros.reasoning.scheduler import ReasoningScheduler, SchedulerConfigurat
 LAST_ATTEMPTS = 5
 # The end of a run does not wait longer than this for one of them.
 LONGEST_PAUSE_S = 10.0
+# Colour of saved keyframes as PNG.
+LOSSLESS = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,50 @@ class Pipeline:
             with closing(self._table_judge), self.latency.measure("judge the table"):
                 self._judge_table(self._table_judge)
         return self._judge()
+
+    def save(self, path: str | Path) -> int:
+        """Write the map with instances, instructions and keyframes to a file and return the number of fragments.
+
+        The file is one that the nodes load as well. Raises MapFileError when it cannot be written.
+        """
+        map_state = self.mapper.snapshot()
+        poses = map_state.keyframe_poses
+        keyframes = [PackedKeyframe.of(keyframe, LOSSLESS) for keyframe in self.scheduler.keyframes()]
+        return storage.save(
+            path,
+            replace(
+                map_state,
+                keyframes=[item.at(poses.get(item.id, item.T_map_camera)) for item in keyframes],
+                parts={
+                    "instructions": saved_state.export_state(self.book, self.scheduler),
+                    "instances": self.map.export_state("map"),
+                },
+            ),
+        )
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a file of save() or of the nodes, with its ids; nothing that was answered is asked again.
+
+        Raises MapFileError or StateError for a file that cannot be used; the pipeline is then to be made anew.
+        """
+        state = storage.load(path)
+        fragments = self.mapper.restore(state, path)
+        for name, take in (
+            ("instructions", lambda data: saved_state.import_state(data, self.book, self.scheduler)),
+            ("instances", self.map.import_state),
+        ):
+            part = state.parts.get(name)
+            if part is not None:
+                take(bytes(part))
+        self.map.set_instructions(self.book.active)
+        for fragment in fragments:
+            self.map.add_fragment(fragment)
+        for packed in state.keyframes:
+            keyframe = packed.unpack()
+            self.scheduler.add_keyframe(keyframe)
+            self.map.add_keyframe(keyframe)
+        self._answer()
+        self._judge()
 
     def status(self, instruction_id: str) -> InstructionStatus:
         """Return where an instruction stands; raises KeyError for an unknown id."""

@@ -151,6 +151,10 @@ class ReasoningScheduler:
         """Return the number of keyframes held."""
         return len(self._keyframes)
 
+    def keyframes(self) -> tuple[Keyframe, ...]:
+        """Return the keyframes held, by ascending id."""
+        return tuple(stored.keyframe for _, stored in sorted(self._keyframes.items()))
+
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store a keyframe and queue it for every instruction; others than every n-th and known ones are ignored."""
         if keyframe.id in self._keyframes or (keyframe.id - 1) % self._configuration.keyframe_stride:

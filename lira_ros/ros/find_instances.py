@@ -31,8 +31,8 @@ ACTION = "find_instances"
 MAX_SEARCHES = 16
 # How often searches are looked at, and how often one that has not changed says that it goes on.
 STEP_PERIOD_S, HEARTBEAT_S = 0.2, 1.0
-# The reasoning answers in milliseconds, but it may still be loading its model, or be busy with another request.
-SERVICE_WAIT_S, ANSWER_WAIT_S, LOOK_PERIOD_S = 5.0, 10.0, 0.1
+# The reasoning answers in milliseconds, but as long as nodes of its process load their models nobody does.
+SERVICE_WAIT_S, ANSWER_WAIT_S, LOOK_PERIOD_S = 5.0, 30.0, 0.1
 # Without fusion nothing is ever found; a node that is started again is back within this time.
 SILENCE_S = 15.0
 # Whoever sent a goal listens to its feedback. Discovery of a client that came late takes up to 2.6 s.
@@ -192,11 +192,20 @@ class FindInstancesServer:
             return None
         request = SubmitInstruction.Request(text=goal.text, id=goal.id)
         future = self._submit.call_async(request)
-        if not await self._node.within(ANSWER_WAIT_S, future):
-            self._submit.remove_pending_request(future)
-            running.end(SearchEnd.NOT_AVAILABLE, f"{self._submit.srv_name} did not answer within {ANSWER_WAIT_S:g} s")
-            return None
-        return future.result()
+        for _ in range(round(ANSWER_WAIT_S / LOOK_PERIOD_S)):
+            if await self._node.within(LOOK_PERIOD_S, future):
+                return future.result()
+            if running.ended.done():
+                break
+        # Whoever answers late has begun a search that nobody wants any more.
+        future.add_done_callback(self._forget_late)
+        running.end(SearchEnd.NOT_AVAILABLE, f"{self._submit.srv_name} did not answer within {ANSWER_WAIT_S:g} s")
+        return None
+
+    def _forget_late(self, future: RosFuture) -> None:
+        answer = future.result()
+        if answer is not None and answer.accepted:
+            self._cancel.call_async(CancelInstruction.Request(id=answer.id))
 
     async def _served(self, client: Any, running: _Running) -> bool:
         for _ in range(round(SERVICE_WAIT_S / LOOK_PERIOD_S)):

@@ -165,7 +165,9 @@ def _choose(options: argparse.Namespace, observer: GraphObserver) -> tuple[Setup
     if camera is None:
         said = "neither the mapping_node nor the topics of a known camera are there"
         mend = "start the camera; one of your own: lira doctor --live --camera my_camera.yaml"
-        return Setup(namespace=observer.namespace, source="nothing"), {}, [bad("camera", said, mend)]
+        # Unasked, somebody else's nodes are no reason to fail.
+        finding = bad("camera", said, mend) if options.live else note("camera", said, mend)
+        return Setup(namespace=observer.namespace, source="nothing"), {}, [finding]
     values = {**camera.parameters.get("mapping_node", {}), **pose.parameters.get("mapping_node", {})}
     setup = Setup.of(values, namespace=observer.namespace, source=f"the preset {camera.name}", driver=camera.driver)
     topics = {**camera.topics, **pose.topics} or {role: role for role in CAMERA_INPUTS}
@@ -185,10 +187,10 @@ def _given(options: argparse.Namespace) -> tuple[presets.Preset, presets.Preset]
 
 
 def _fitting_preset(folder: Path, topics: set[str]) -> presets.Preset | None:
-    """Return the shipped camera preset whose colour and depth topics are among these."""
+    """Return the shipped camera preset whose colour and depth topics are among these, below a robot or not."""
     for name in presets.names("camera", folder):
         preset = presets.read("camera", name, folder)
-        images = {preset.topics.get("color/image"), preset.topics.get("depth/image")} - {None}
-        if images and images <= topics:
+        images = [preset.topics[role] for role in ("color/image", "depth/image") if role in preset.topics]
+        if images and all(any(topic.endswith(image) for topic in topics) for image in images):
             return preset
     return None

@@ -85,12 +85,8 @@ class GraphObserver:
         self._node = Node(NAME, namespace=self.namespace, context=self._context, use_global_arguments=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        node = self._node
-        # Best effort matches every publisher; static transforms come late, so that one has to ask for them.
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, qos.sensor_input(100))
-        node.create_subscription(Clock, "/clock", self._ticked, qos.sensor_input())
-        node.create_subscription(TFMessage, "/tf", self._moving, qos.sensor_input(TRANSFORM_DEPTH))
-        node.create_subscription(TFMessage, "/tf_static", self._static, qos.history(TRANSFORM_DEPTH))
+        # Best effort matches every publisher.
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, qos.sensor_input(100))
         return self
 
     def __exit__(
@@ -181,7 +177,13 @@ class GraphObserver:
             )
             for role, name in topics.items()
         ]
-        ticks = self._ticks
+        shared = self._shared_topics()
+        subscriptions += [
+            self._node.create_subscription(Clock, shared["clock"], self._ticked, qos.sensor_input()),
+            self._node.create_subscription(TFMessage, shared["tf"], self._moving, qos.sensor_input(TRANSFORM_DEPTH)),
+            # Published once: one has to ask for what was said before.
+            self._node.create_subscription(TFMessage, shared["tf_static"], self._static, qos.history(TRANSFORM_DEPTH)),
+        ]
         began_s = time.monotonic()
         self.spin(seconds)
         ended_s = time.monotonic()
@@ -201,10 +203,22 @@ class GraphObserver:
             reports=tuple(self._reports[name] for name in sorted(self._reports)),
             mismatches=self._mismatches(),
             graph=self.graph(),
-            transform_publishers=tuple(sorted({end.node for end in self._publishers("/tf", None)})),
-            clock_publishers=tuple(sorted({end.node for end in self._publishers("/clock", None)})),
-            clock_ticks=self._ticks - ticks,
+            transform_publishers=tuple(sorted({end.node for end in self._publishers(shared["tf"], None)})),
+            clock_publishers=tuple(sorted({end.node for end in self._publishers(shared["clock"], None)})),
+            clock_ticks=self._ticks,
         )
+
+    def _shared_topics(self) -> dict[str, str]:
+        """Return where TF and the clock are: as the mapping node has them, which is below each robot of several."""
+        found = {name: f"/{name}" for name in ("tf", "tf_static", "clock")}
+        mapping = self.mapping_node
+        if mapping:
+            space, _, name = mapping.rpartition("/")
+            for topic, types in self._node.get_subscriber_names_and_types_by_node(name, space or "/"):
+                last = topic.rpartition("/")[2]
+                if last in found and {type_name(TFMessage), type_name(Clock)} & set(types):
+                    found[last] = topic
+        return found
 
     def _recorder(
         self, arrivals: list[Arrival], last: dict[str, Any], role: str, setup: Setup

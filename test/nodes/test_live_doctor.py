@@ -37,7 +37,7 @@ BREAKAGES = {
     "no_tf": ("tf", "the frame no_tf_optical of /rig/no_tf/color/image is not in TF"),
     "stale_tf": ("tf", "map -> stale_tf_optical is"),
     "no_map": ("tf", "no_map_optical in that of elsewhere; map -> elsewhere is missing"),
-    "old_stamps": ("color/image", "stamps are 60.0 s old"),
+    "old_stamps": ("color/image", "stamps are 60."),
     "zero_k": ("color/camera_info", "expected finite intrinsics"),
     "unregistered": ("registration", "colour 16 x 12 in 'unregistered_optical'"),
     "wrong_encoding": ("color/image", "got 'bayer_rggb8'"),
@@ -190,10 +190,13 @@ def test_every_broken_thing_is_named_in_one_look(spinner, preset, tmp_path, caps
 def test_the_inputs_of_a_running_mapping_node_are_found_and_its_maps_folder_looked_at(
     mapping, camera, peer, wait_for, tmp_path, monkeypatch
 ):
-    arguments = ["--ros-args", "-r", "color/image:=/driver/rgb", "-r", "__ns:=/robot1"]
+    # As the launch file does it for one of several robots: TF is below the robot as well.
+    rules = ["color/image:=/driver/rgb", "__ns:=/robot1", "/tf:=/robot1/tf", "/tf_static:=/robot1/tf_static"]
+    arguments = ["--ros-args", *(word for rule in rules for word in ("-r", rule))]
     node = mapping(cli_args=arguments, **{"camera.sync_slop_s": 0.01})
     camera.namespace = "/robot1/"
     camera.connect(peer)
+    camera.publishers["tf"] = peer.create_publisher(TFMessage, "/robot1/tf", 100)
     camera.publishers["color"] = peer.create_publisher(Image, "/driver/rgb", qos.stream(50))
     wait_for(camera.connected, what="the subscriptions")
     wait_for(lambda: node.state == "active", what="the node")
@@ -225,6 +228,7 @@ def test_the_inputs_of_a_running_mapping_node_are_found_and_its_maps_folder_look
 
 
 def test_without_a_graph_only_a_look_that_was_asked_for_fails(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lira_ros.cli.doctor.judge_installation", list)
     monkeypatch.setattr("lira_ros.ros.graph_observer.DISCOVERY_S", 0.3)
     monkeypatch.setattr("lira_ros.ros.graph_observer.GraphObserver._nodes", lambda self: [])
     code, content = doctor(tmp_path)
@@ -235,3 +239,14 @@ def test_without_a_graph_only_a_look_that_was_asked_for_fails(tmp_path, capsys, 
     assert "camera: expected one of azure_kinect, generic" in capsys.readouterr().err
     assert main(["doctor", "--skip-dds"]) == 0
     assert "nothing to look at" in capsys.readouterr().out
+
+
+def test_nodes_of_others_fail_nothing_unless_a_look_was_asked_for(spinner, capsys, monkeypatch):
+    monkeypatch.setattr("lira_ros.cli.doctor.judge_installation", list)
+    spinner.add(rclpy.create_node("somebody_else"))
+    assert main(["doctor", "--skip-dds", "--seconds", "0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "note  camera" in said
+    assert "neither the mapping_node nor the topics of a known camera are there" in said
+    assert main(["doctor", "--live", "--seconds", "0.5"]) == 1
+    assert "FAIL  camera" in capsys.readouterr().out

@@ -81,6 +81,7 @@ class ViewNode(LiraNode):
         self._stamp_ns = 0
         self._to_judge: set[str] = set()
         self._asking: Future | None = None
+        self._maps = InstanceMapInput(self, self._changed)  # first, so that what comes is known by its name
         for name, handler, capacity in (
             ("keyframes", self._add_keyframe, KEYFRAME_QUEUE),
             ("poses", self._add_pose, POSE_QUEUE),
@@ -88,7 +89,6 @@ class ViewNode(LiraNode):
             ("candidates", self._add_candidates, CANDIDATE_QUEUE),
         ):
             self.worker.add_queue(name, handler, capacity)
-        self._maps = InstanceMapInput(self, self._changed)
         self.worker.add_queue("mesh", self._update_mesh, MESH_QUEUE)
         self.worker.add_queue("judged", self._show_judged, JUDGED_QUEUE)
         self.worker.add_queue("diagnostics", self._plot, DIAGNOSTICS_QUEUE)

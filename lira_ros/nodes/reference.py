@@ -132,7 +132,7 @@ TOPIC_MEANINGS = {
 }
 
 SERVICE_MEANINGS = {
-    "save_map": "save the map to files in `map_directory`",
+    "save_map": "save map, keyframes, instances and instructions to a file in `map_directory`, with exports beside it",
     "load_map": "load a map that was saved; it replaces the current one",
     "correct_poses": "give keyframes new poses, by id or stamp; their fragments move",
     "~/clear_outside": "forget the fragments beyond a radius around the camera",
@@ -147,6 +147,8 @@ SERVICE_MEANINGS = {
     "get_instance_mesh": "closed mesh and box of an instance, and the surface around it, for manipulators",
     "get_goal_beside": "where the robot can stand beside an instance, best first; on request it drives there by Nav2",
     "query_instances": "instances by id, label, place or free text, without giving an instruction",
+    "~/export_state": "what the node knows, as bytes; the mapping node asks for it when a map is saved",
+    "~/import_state": "go on from such bytes under a new mapping session; called when a map is loaded",
     "~/reset": "start again with an empty map; the instructions stay",
 }
 

@@ -101,6 +101,14 @@ def _node(name: str, node: NodeObservation, report: StatusReport | None, observa
     return good(name, f"{report.message} ({report.hardware})")
 
 
+def _shortened(message: str) -> str:
+    """Return what a node waits for without types and QoS: the findings on these topics have them."""
+    waiting = message.removeprefix("waiting for ")
+    if waiting == message:
+        return message
+    return "waits for " + ", ".join(part.partition(" (")[0] for part in waiting.split("; "))
+
+
 def judge_clock(observation: Observation) -> list[Finding]:
     """Return the findings on /clock and on who goes by it."""
     simulated = [node.name for node in observation.nodes if node.use_sim_time]

@@ -102,8 +102,12 @@ NODES = {
         "ros2 lifecycle set /lira/mapping_node activate",
     ),
     "warning": (
-        lambda scene: with_report(scene, level=1, message="waiting for x"), "mapping_node", "note", "waiting for x",
-        "ros2 topic echo /diagnostics",
+        lambda scene: with_report(scene, level=1, message="waiting for /x (Image, best effort): none; /y (Image)"),
+        "mapping_node", "note", "waits for /x, /y", "ros2 topic echo /diagnostics",
+    ),
+    "problem": (
+        lambda scene: with_report(scene, level=1, message="/x: expected a; got b"), "mapping_node", "note",
+        "/x: expected a; got b", "ros2 topic echo /diagnostics",
     ),
 }  # fmt: skip
 

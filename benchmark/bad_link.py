@@ -150,7 +150,8 @@ def drive(options: dict[str, Any]) -> dict[str, Any]:
                 if queue["dropped"]:
                     dropped[key] = queue["dropped"]
 
-    here = (*options["environment"],)
+    alone = ("setpriv", "--pdeathsig", "KILL")  # no node outlives this process, however that ends
+    here = (*alone, *options["environment"])
     values = {"camera.sensor_reliable": True, "jpeg_quality": options["quality"]}
     nodes = [
         NodeCommand("mapping_node", NAMESPACE, REMAPPINGS, values, prefix=here),
@@ -193,7 +194,7 @@ def drive(options: dict[str, Any]) -> dict[str, Any]:
             reply = client.submit(text, name)
             if not reply.success:
                 raise RuntimeError(f"{text}: {reply.message}")
-        processes.start([NodeCommand("replay_node", NAMESPACE, {}, replay)])
+        processes.start([NodeCommand("replay_node", NAMESPACE, {}, replay, prefix=alone)])
         began_s = time.monotonic()
         while not processes.finished("replay_node"):
             spin(SAMPLE_PERIOD_S)

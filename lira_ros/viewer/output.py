@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -77,7 +78,7 @@ class Output:
         self.stream.set_sinks(*sinks, default_blueprint=blueprint())
         if where == "window":
             self._viewer = _start(
-                "--new", "--memory-limit", f"{configuration.memory_limit_mib}MiB", _url(configuration), own=True
+                "--new", "--memory-limit", f"{configuration.memory_limit_mib}MiB", _url(configuration)
             )
             notices.append("showing in a window")
         elif where == "web":
@@ -100,8 +101,7 @@ class Output:
             self.stream.flush(timeout_sec=FLUSH_S)
         self.stream.disconnect()
         if self._page is not None:
-            self._page.terminate()
-            self._page.wait()
+            _end(self._page)
 
 
 def _url(configuration: ViewerConfiguration) -> str:
@@ -132,26 +132,33 @@ def _checked_file(name: str) -> Path | None:
     return path
 
 
-def _start(*arguments: str, own: bool) -> subprocess.Popen[bytes]:
-    """Start the viewer that comes with the package; own: Ctrl-C in the terminal does not end it."""
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start the viewer that comes with the package, in a group of its own: Ctrl-C in the terminal does not end it."""
     return subprocess.Popen(
         [sys.executable, "-m", "rerun_cli", "--bind", "127.0.0.1", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=own,
+        start_new_session=True,
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that _start() started: the package starts the viewer as a child of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
 
 
 def _serve_page(configuration: ViewerConfiguration) -> subprocess.Popen[bytes]:
     """Serve the page on this computer and wait until it is there."""
-    process = _start("--serve-web", "--web-viewer-port", str(configuration.web_port), _url(configuration), own=False)
+    process = _start("--serve-web", "--web-viewer-port", str(configuration.web_port), _url(configuration))
     deadline_s = time.monotonic() + START_S
     while not _listens(configuration.web_port):
         if process.poll() is not None:
             raise ViewerError(f"the page of the viewer ended at once with code {process.returncode}")
         if time.monotonic() > deadline_s:
-            process.terminate()
+            _end(process)
             raise ViewerError(f"the page of the viewer is not there after {START_S:g} s")
         time.sleep(0.1)
     return process

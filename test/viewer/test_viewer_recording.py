@@ -4,6 +4,7 @@ import dataclasses
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -289,10 +290,29 @@ def test_what_cannot_be_shown_is_said(values, expected, tmp_path, monkeypatch):
         Output(ViewerConfiguration(**values))
 
 
-def test_a_server_listens_on_this_computer_only_and_its_port_is_taken_once(tmp_path):
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def test_a_page_is_served_on_this_computer_until_the_recording_is_closed():
+    port, web_port = free_port(), free_port()
+    output = Output(ViewerConfiguration(open="web", port=port, web_port=web_port))
+    try:
+        assert f"http://127.0.0.1:{web_port}?url=rerun%2Bhttp://127.0.0.1:{port}/proxy" in output.notice
+        assert b"<html" in urllib.request.urlopen(f"http://127.0.0.1:{web_port}/", timeout=10).read(2000)
+        with socket.socket() as elsewhere:
+            assert elsewhere.connect_ex(("127.0.0.2", web_port)) != 0
+    finally:
+        output.close()
+    assert not output.is_looked_at
+    with socket.socket() as later:
+        assert later.connect_ex(("127.0.0.1", web_port)) != 0
+
+
+def test_a_server_listens_on_this_computer_only_and_its_port_is_taken_once(tmp_path):
+    port = free_port()
     first = Output(ViewerConfiguration(open="server", port=port))
     try:
         assert f"rerun rerun+http://127.0.0.1:{port}/proxy" in first.notice

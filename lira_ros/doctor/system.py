@@ -95,9 +95,8 @@ def _node(name: str, node: NodeObservation, report: StatusReport | None, observa
         step = "configure" if state == "unconfigured" else "activate"
         return bad(name, f"is {state}", f"ros2 lifecycle set {node.name} {step}, or start it with autostart: true")
     if report.level == 1:
-        return note(
-            name, report.message, f"see the other findings; ros2 topic echo /diagnostics has all of {node.name}"
-        )
+        mend = f"see the other findings; ros2 topic echo /diagnostics has all of {node.name}"
+        return note(name, _shortened(report.message), mend)
     return good(name, f"{report.message} ({report.hardware})")
 
 

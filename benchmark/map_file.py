@@ -180,6 +180,7 @@ def measure(house: House, path: Path, method: str) -> None:
     result = best_of(lambda: house.map.export_state("map"))
     instances = row("state of the fusion", result, more=f"{len(result[0]) / 1e6:.1f} MB")
     snapshot = row("snapshot, mapping stands still", best_of(house.mapper.snapshot))
+    row("surface, drawn anew, for exports only", best_of(house.mapper.mesh), counts=False)
     parts = {"instructions": instructions, "instances": instances}
     state = replace(snapshot, keyframes=house.kept.placed(snapshot.keyframe_poses), parts=parts)
     row("write to the disk", best_of(lambda: _write(path, state)), more=f"{path.stat().st_size / 1e6:.0f} MB")

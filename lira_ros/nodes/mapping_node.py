@@ -273,7 +273,9 @@ class MappingNode(LiraNode):
         return removed
 
     def _start_anew(self) -> None:
-        """Empty the map under a new session number and tell everybody."""
+        """Empty the map under a new session number and tell everybody; a map that is being loaded stays."""
+        if self._files.is_loading:
+            return
         self._mapper.reset()
         self._kept.restore(())
         self._begin_session()
@@ -291,6 +293,9 @@ class MappingNode(LiraNode):
     # ---- services ----------------------------------------------------------------------------------------------
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
+        if self._files.is_loading:
+            response.message = "a map is being loaded; reset again when it is there"
+            return
         self._start_anew()
         response.success, response.message = True, f"the map is empty; its session is {self._map.session}"
 

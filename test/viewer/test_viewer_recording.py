@@ -296,7 +296,7 @@ def free_port():
         return free.getsockname()[1]
 
 
-def test_a_page_is_served_on_this_computer_until_the_recording_is_closed():
+def test_a_page_is_served_on_this_computer_until_the_recording_is_closed(wait_for):
     port, web_port = free_port(), free_port()
     output = Output(ViewerConfiguration(open="web", port=port, web_port=web_port))
     try:
@@ -307,8 +307,7 @@ def test_a_page_is_served_on_this_computer_until_the_recording_is_closed():
     finally:
         output.close()
     assert not output.is_looked_at
-    with socket.socket() as later:
-        assert later.connect_ex(("127.0.0.1", web_port)) != 0
+    wait_for(lambda: not output_module._listens(web_port), what="the end of the page")
 
 
 def test_a_server_listens_on_this_computer_only_and_its_port_is_taken_once(tmp_path):

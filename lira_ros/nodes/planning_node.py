@@ -27,7 +27,9 @@ class PlanningNodeConfiguration(NodeConfiguration):
     robot_frame: str = parameter(
         "base_link", "Frame of the robot in TF; its x axis is to face an instance. Empty = nobody knows where it is"
     )
-    navigate_action: str = parameter("navigate_to_pose", "Action of Nav2 that get_goal_beside sends goals to")
+    navigate_action: str = parameter(
+        "/navigate_to_pose", "Action of Nav2 that get_goal_beside sends goals to; actions cannot be remapped"
+    )
     grid: GridConfiguration = section(GridConfiguration)
     goal: GoalConfiguration = section(GoalConfiguration)
     filter: FilterMasksConfiguration = section(FilterMasksConfiguration)

@@ -28,8 +28,8 @@ LINGER_S = 30.0
 # A grid comes when it is subscribed to: discovery takes up to 2.6 s with the defaults of Fast DDS, then a grid of a
 # large house is drawn.
 GRID_WAIT_S = 5.0
-# Frames of a robot come at 10 Hz and more; what is not there by then will not come.
-TRANSFORM_WAIT_S = 1.0
+# Frames of a robot come at 10 Hz and more, and a listener has to be discovered first.
+TRANSFORM_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,8 @@ class GridInput:
         self._message = grid_from_message(message, self._topic)
 
     def _take_heights(self, message: PointCloud2) -> None:
-        self._heights = heights_from_cloud(message, self._node.resolve_topic_name("map/heights"))
+        topic = self._node.resolve_topic_name("map/heights")
+        self._heights = heights_from_cloud(message, topic) if message.width else None
 
     def between(self, target: str, source: str) -> NDArray[np.float64] | None:
         """Return the newest T_target_source, None while TF cannot tell; raises ConversionError for NaN in TF."""

@@ -145,6 +145,26 @@ def test_a_low_robot_passes_below_a_table_and_a_high_one_does_not(room):
     assert not high.is_free(below[0], 0.0)
 
 
+@pytest.mark.parametrize("rotation", [np.eye(3), Rotation.from_euler("xyz", (0.2, -0.3, 0.8)).as_matrix()])
+def test_obstacles_are_as_high_as_they_are_whichever_way_is_up(rotation):
+    T = placed(rotation)
+    volume = mapped([*ROOM, TABLE_TOP, CUPBOARD], T)
+    slab = Slab(ground_of(T), 0.1, 1.4)
+    field = distance_slice(volume, empty(), NONE, slab, 0.5, with_heights=True)
+    assert distance_slice(volume, empty(), NONE, slab, 0.5).heights_m is None
+
+    def heights_at(*places):
+        local = at(np.linalg.inv(field.T_map_slice), *at(T, *places))[:, :2]
+        columns, rows = np.floor(local / field.resolution_m).astype(int).T
+        return field.heights_m[rows, columns]
+
+    table = heights_at((-0.9, 0.0, 0.0), (-1.2, 0.3, 0.0), (-0.6, -0.3, 0.0))
+    assert table == pytest.approx(0.8, abs=1.5 * VOXEL_M)
+    assert np.isinf(heights_at((0.7, 0.95, 0.0), (2.1, 1.0, 0.0), (-2.1, 0.0, 0.0))).all(), "they go on above the slab"
+    assert np.isnan(heights_at((1.5, 0.0, 0.0), (0.0, -1.0, 0.0))).all(), "nothing stands there"
+    assert np.array_equal(np.isnan(field.heights_m), field.states != OCCUPIED)
+
+
 def test_the_door_is_as_wide_as_it_is(room):
     field = room_slice(room)
     T = room[1]

@@ -54,4 +54,5 @@ class InstanceInput:
         for instance_id, start, end in zip(present.tolist(), starts.tolist(), ends.tolist(), strict=True):
             if instance_id:
                 self.layer.set(instance_id, voxels[start:end])
+        self.layer.changed_blocks()  # nobody asks which blocks show others; the list of them would grow for ever
         self.revision += 1

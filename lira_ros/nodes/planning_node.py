@@ -126,7 +126,10 @@ class PlanningNode(LiraNode):
     # ---- services ----------------------------------------------------------------------------------------------
 
     async def _goal_beside(self, request: GetGoalBeside.Request, response: GetGoalBeside.Response) -> None:
-        assert self._goals is not None  # the node is configured
+        if self.state != "active" or self._goals is None:
+            message = f"{self.get_name()} is {self.state}: nothing is known of instances before it is active"
+            self.refuse(response, SERVICE, GetGoalBeside.Response.NOT_CONFIGURED, message)
+            return
         await self._goals.answer(request, response)
 
 

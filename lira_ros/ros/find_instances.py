@@ -16,7 +16,7 @@ from rclpy.task import Future as RosFuture
 
 from lira_msgs.action import FindInstances
 from lira_msgs.msg import InstanceMap
-from lira_msgs.srv import CancelInstruction, SubmitInstruction
+from lira_msgs.srv import CancelInstruction, ListInstructions, SubmitInstruction
 from lira_ros.fusion.contracts import InstructionStatus, SearchState
 from lira_ros.planning.search import InstanceSearch, SearchEnd, SearchOrder
 from lira_ros.ros.conversions.instance import instance_to_message, map_to_message
@@ -33,6 +33,8 @@ MAX_SEARCHES = 16
 STEP_PERIOD_S, HEARTBEAT_S = 0.2, 1.0
 # The reasoning answers in milliseconds, but as long as nodes of its process load their models nobody does.
 SERVICE_WAIT_S, ANSWER_WAIT_S, LOOK_PERIOD_S = 5.0, 30.0, 0.1
+# A reasoning node that starts anew knows of no instruction, and says so only when it is asked.
+CHECK_PERIOD_S, MOST_CHECKS_MISSED = 5.0, 3
 # Without fusion nothing is ever found; a node that is started again is back within this time.
 SILENCE_S = 15.0
 # Whoever sent a goal listens to its feedback. Discovery of a client that came late takes up to 2.6 s.
@@ -75,6 +77,9 @@ class FindInstancesServer:
         group = ReentrantCallbackGroup()
         self._submit = node.create_client(SubmitInstruction, "submit_instruction", callback_group=group)
         self._cancel = node.create_client(CancelInstruction, "cancel_instruction", callback_group=group)
+        self._list = node.create_client(ListInstructions, "list_instructions", callback_group=group)
+        self._checks_missed = 0
+        node.create_timer(CHECK_PERIOD_S, self._check, callback_group=group, clock=node.steady_clock)
         self._server = ActionServer(
             node,
             FindInstances,
@@ -222,6 +227,30 @@ class FindInstancesServer:
         if not await self._node.within(ANSWER_WAIT_S, future):
             self._cancel.remove_pending_request(future)
             self._node.report("cancel", f"{self._cancel.srv_name} did not answer: instruction {name} stays active")
+
+    def _check(self) -> None:
+        """Ask the reasoning whether it still knows the instructions of the searches."""
+        following = [item for item in self._running if item.following and not item.ended.done()]
+        if not following or self._list.service_is_ready():
+            self._checks_missed = 0
+            if following:
+                future = self._list.call_async(ListInstructions.Request())
+                future.add_done_callback(lambda answered: self._compare(following, answered.result()))
+            return
+        self._checks_missed += 1
+        if self._checks_missed >= MOST_CHECKS_MISSED:
+            for item in following:
+                item.end(SearchEnd.NOT_AVAILABLE, f"no {self._list.srv_name} any more: has the reasoning ended?")
+
+    @staticmethod
+    def _compare(following: list[_Running], answer: ListInstructions.Response | None) -> None:
+        if answer is None or not answer.success:
+            return
+        active = {item.id for item in answer.instructions}
+        for item in following:
+            name = item.search.instruction_id
+            if name not in active:
+                item.end(SearchEnd.CANCELLED, f"{name}: the reasoning does not know it any more: it has started anew")
 
     # ---- worker thread -------------------------------------------------------------------------------------------
 

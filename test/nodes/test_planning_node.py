@@ -20,7 +20,7 @@ from tf2_msgs.msg import TFMessage
 from lira_msgs.action import FindInstances
 from lira_msgs.msg import InstanceMap, InstructionArray, InstructionStatusArray
 from lira_msgs.msg import Instruction as InstructionMessage
-from lira_msgs.srv import CancelInstruction, GetGoalBeside, SubmitInstruction
+from lira_msgs.srv import CancelInstruction, GetGoalBeside, ListInstructions, SubmitInstruction
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, SearchState, Verdict
 from lira_ros.nodes.planning_node import PlanningNode
 from lira_ros.reasoning.contracts import Attributes
@@ -77,6 +77,7 @@ class Others:
         group = ReentrantCallbackGroup()  # an answer that waits must not hold up the clients of the peer
         peer.create_service(SubmitInstruction, "submit_instruction", self.submit, callback_group=group)
         peer.create_service(CancelInstruction, "cancel_instruction", self.cancel, callback_group=group)
+        peer.create_service(ListInstructions, "list_instructions", self.list, callback_group=group)
         self.tell()
 
     async def submit(self, request, response):
@@ -93,6 +94,11 @@ class Others:
             self.texts[name] = request.text
             response.accepted, response.id, response.message = True, name, "ok"
             self.tell()
+        return response
+
+    def list(self, request, response):
+        response.success = True
+        response.instructions = [InstructionMessage(id=name, text=text) for name, text in self.texts.items()]
         return response
 
     def cancel(self, request, response):
@@ -598,6 +604,20 @@ def test_an_answer_that_comes_too_late_leaves_no_search_behind(others, planning,
     assert "did not answer within 0.3 s" in result.message
     others.gate.set_result(True)
     wait_for(lambda: others.cancelled == ["i1"], 10, "the end of what was begun late")
+
+
+def test_a_reasoning_that_starts_anew_ends_the_searches_that_it_forgot(others, planning, peer, wait_for, monkeypatch):
+    monkeypatch.setattr("lira_ros.ros.find_instances.CHECK_PERIOD_S", 0.3)
+    planning()
+    client = Client(peer, wait_for)
+    _, future, feedback = client.send(text="chairs")
+    wait_for(lambda: feedback, 10, "feedback")
+    time.sleep(0.7)
+    assert not future.done()
+    others.texts.clear()  # nothing is published: a node that has just come up has nothing to say
+    _, result = client.result(future)
+    assert result.code == result.CANCELLED
+    assert "started anew" in result.message
 
 
 def test_without_reasoning_or_fusion_a_search_says_so(spinner, peer, planning, wait_for, monkeypatch):

@@ -163,6 +163,7 @@ class InstanceMapInput:
 
     def open(self) -> None:
         """Subscribe; the node waits for instruction_status, which the fusion latches."""
+        self._entries.clear()  # those of before a deactivation have ended with it
         for kind, topic, queue, profile, required in (
             (InstructionArray, "instructions", "instructions", qos.latched(), False),
             (InstructionStatusArray, "instruction_status", "instruction status", qos.latched(), True),

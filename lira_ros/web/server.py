@@ -126,6 +126,11 @@ class WebServer:
         return not self._thread.is_alive()
 
     @property
+    def _cookie_name(self) -> str:
+        # Browsers tell the ports of one computer not apart, and each may serve another robot.
+        return f"{COOKIE}_{self._port}"
+
+    @property
     def clients(self) -> int:
         """Return how many pages are connected."""
         return len(self._pages)
@@ -242,7 +247,7 @@ class WebServer:
         return web.Response(status=status, text=sentence + "\n")
 
     def _is_signed_in(self, request: web.Request) -> bool:
-        return self._access.admits(request.cookies.get(COOKIE))
+        return self._access.admits(request.cookies.get(self._cookie_name))
 
     async def _send_file(self, request: web.Request) -> web.Response:
         file = self._files[request.path]
@@ -275,7 +280,7 @@ class WebServer:
                 self._guesses -= 1
             return self._refusal(403, "This is not the token that lira web has printed.")
         response = web.json_response({"signed_in": True})
-        response.set_cookie(COOKIE, self._access.cookie(), httponly=True, samesite="Strict", path="/")
+        response.set_cookie(self._cookie_name, self._access.cookie(), httponly=True, samesite="Strict", path="/")
         return response
 
     async def _talk(self, request: web.Request) -> web.StreamResponse:

@@ -159,6 +159,12 @@ def test_a_person_types_an_instruction_and_sees_it_found(browser, processes, tin
     phone.page.locator("#nothing-mapped").wait_for()
     phone.page.locator("#things .card").first.wait_for(state="detached")
     phone.page.tap(".tabs [data-tab=search]")
+    phone.page.tap("#searches .change")
+    phone.wait_for_text("#replacing", "Find the sofa.")
+    phone.page.fill("#text", "Find the red mug.")
+    phone.page.tap("#send")
+    phone.wait_for_text("#searches .card", "Find the red mug.")
+    assert phone.page.locator("#searches .card").count() == 1
     phone.page.tap("#searches .cancel")
     phone.page.locator("#no-searches").wait_for()
     phone.assert_well_behaved(address)

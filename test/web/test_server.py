@@ -242,7 +242,7 @@ def test_the_token_is_asked_for_once_and_guessing_is_slow(suite, monkeypatch, ca
             assert (await ask(page, "echo"))["success"]
 
     browse(look)
-    with_wrong_cookie = {"Cookie": "lira_session=" + "0" * 64}
+    with_wrong_cookie = {"Cookie": f"lira_session_{one.host.split(':')[1]}=" + "0" * 64}
     assert json.loads(browse(lambda session: get(session, one, "/session", **with_wrong_cookie))[2]) == {
         "signed_in": False
     }

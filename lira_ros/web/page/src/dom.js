@@ -50,6 +50,6 @@ export function notify(text, tone = "") {
   setTimeout(() => notice.remove(), tone === "bad" ? 9000 : 5000);
 }
 
-export const meters = (value) => (value >= 0.995 ? value.toFixed(2) : value.toFixed(2));
+export const meters = (value) => value.toFixed(2);
 export const sizeText = (size) => (size.every((value) => value !== null) ? `${size.map(meters).join(" × ")} m` : "size unknown");
 export const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);

@@ -2,7 +2,6 @@
 
 import { byId, keepList, make, notify, say } from "./dom.js";
 
-const LEVELS = ["good", "warning", "bad", "silent"];
 // From the diagnostics of the nodes: what a person wants to know, which node says it, and under which name.
 const MEASURES = [
   ["Camera pictures mapped", "mapping_node", "frames mapped"],
@@ -82,7 +81,7 @@ export class System {
   #update(element, node) {
     element.dataset.state = node.level === 0 ? "live" : node.level === 1 ? "warning" : "offline";
     say(element.querySelector(".name"), node.name);
-    say(element.querySelector("p"), node.level === 0 ? "" : `${LEVELS[node.level] === "warning" ? "Warning" : "Error"}: ${node.message}`);
+    say(element.querySelector("p"), node.level === 0 ? "" : `${node.level === 1 ? "Warning" : "Error"}: ${node.message}`);
     const list = element.querySelector("dl");
     if (element.querySelector("details").open) {
       list.replaceChildren(

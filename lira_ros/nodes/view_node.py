@@ -200,7 +200,8 @@ class ViewNode(LiraNode):
                 self._full_mesh.call_async(Trigger.Request())
         self._mesh_sequence = head.sequence
         for region in regions:
-            self._scene.update_mesh(region.coordinates, region.vertices, region.triangles, region.colors)
+            shape = (region.vertices, region.triangles, region.colors)
+            self._scene.update_mesh(region.coordinates, region.revision, *shape)
         self._scene.show_mesh()
 
     def _show_mesh(self) -> None:

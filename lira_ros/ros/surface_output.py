@@ -263,7 +263,8 @@ class SurfaceOutput:
     def _mesh_is_due(self) -> bool:
         newcomers = [stream for stream in self._streams.values() if stream.audience.has_grown()]
         for stream in newcomers:
-            stream.clear()  # who comes may still show what an earlier run of this node sent
+            if stream is self._streams["map/mesh"]:
+                stream.clear()  # RViz may still show what an earlier run sent; programs know it by its session
             stream.queue.add(self._regions.all())
         if not any(stream.audience for stream in self._streams.values()):
             if self._mesh_revision:  # nobody looks: do not hold what can be had again

@@ -94,5 +94,5 @@ class PipelineView:
         self._revision, blocks = pipeline.mapper.mesh_blocks(self._revision)
         for key in self._regions.update(blocks):
             region = self._regions.get(key)
-            self._scene.update_mesh(key, region.vertices, region.triangles, region.colors)
+            self._scene.update_mesh(key, region.revision, region.vertices, region.triangles, region.colors)
         self._scene.show_mesh()

@@ -54,6 +54,7 @@ class Scene:
         self._camera: Camera | None = None
         self._parts = 0
         self._shown: dict[Coordinates, int] = {}  # stamp at which each region was shown last [ns]
+        self._revisions: dict[Coordinates, int] = {}  # of each region as it came last
         self._waiting: dict[Coordinates, tuple[NDArray[np.float32], NDArray[np.integer], NDArray[np.uint8]]] = {}
 
     def set_time(self, stamp_ns: int, frame: int) -> None:
@@ -203,18 +204,24 @@ class Scene:
     def clear_mesh(self) -> None:
         """Forget the mesh; what is there follows."""
         self._stream.log(MESH, rerun.Clear(recursive=True))
-        self._shown.clear()
-        self._waiting.clear()
+        for held in (self._shown, self._waiting, self._revisions):
+            held.clear()
 
     def update_mesh(
         self,
         region: Coordinates,
+        revision: int,
         vertices: NDArray[np.float32],
         triangles: NDArray[np.integer],
         colors: NDArray[np.uint8],
     ) -> None:
-        """Take a region of the mesh, whole: (V, 3) [m], (T, 3) indices, (V, 3) RGB; no triangles = it is gone."""
-        self._waiting[region] = (vertices, triangles, colors)
+        """Take a region of the mesh, whole: (V, 3) [m], (T, 3) indices, (V, 3) RGB; no triangles = it is gone.
+
+        A revision that is known already is left out: a mesh that is sent again costs nothing.
+        """
+        if self._revisions.get(region) != revision:
+            self._revisions[region] = revision
+            self._waiting[region] = (vertices, triangles, colors)
 
     def show_mesh(self, *, all_of_it: bool = False) -> None:
         """Show regions that have changed, each no more often than configured, or all that wait."""

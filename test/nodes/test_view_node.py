@@ -94,7 +94,7 @@ class Others:
             MeshRegion(
                 item,
                 0,
-                1,
+                sequence,
                 np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], np.float32)[: 3 * count] + np.float32(item),
                 np.array([(0, 1, 2)], np.int32)[:count],
                 np.full((3, 3), 99, np.uint8)[: 3 * count],

@@ -117,13 +117,14 @@ def test_the_mesh_grows_by_region_no_more_often_than_asked_and_goes_again(record
     scene, _ = start(mesh_period_s=2.0)
     for second in range(5):
         scene.set_time(second * 10**9, second)
-        scene.update_mesh((0, 0, 0), *triangle(second))
+        scene.update_mesh((0, 0, 0), second, *triangle(second))
         if second == 1:
-            scene.update_mesh((-1, 2, 0), *triangle(10.0))
+            scene.update_mesh((-1, 2, 0), 1, *triangle(10.0))
         if second == 3:
-            scene.update_mesh((-1, 2, 0), *NOTHING)
+            scene.update_mesh((-1, 2, 0), 2, *NOTHING)
         scene.show_mesh()
-    scene.update_mesh((5, 5, 5), *NOTHING)
+    scene.update_mesh((5, 5, 5), 1, *NOTHING)
+    scene.update_mesh((0, 0, 0), 4, *triangle(99))  # sent again
     scene.show_mesh(all_of_it=True)
     read = finish()
     assert [row.times["frame"] for row in read.of("/map/mesh/0_0_0")] == [0, 2, 4]
@@ -141,7 +142,7 @@ def test_nothing_of_a_session_lingers_in_the_next(recording):
     scene.set_time(1, 1)
     scene.add_keyframe(keyframe(1))
     scene.show_answer(answer(1), "Find the mug.")
-    scene.update_mesh((0, 0, 0), *triangle(0))
+    scene.update_mesh((0, 0, 0), 1, *triangle(0))
     scene.show_mesh()
     scene.set_time(2, 2)
     scene.begin_session()

@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(REPOSITORY / "config" / "fastdds.xml")
+os.environ["RMW_FASTRTPS_USE_QOS_FROM_XML"] = "1"  # as lira_ros.ros.dds sets it with a shipped profile
 # As in the nodes and the command line: threads of the linear algebra library only take the time of others.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="lira_test_log_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 # Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted and newer) the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+# Lets rmw_fastrtps take from a profile what ROS has no name for: how histories keep messages, and how they are paced.
+QOS_VARIABLE = "RMW_FASTRTPS_USE_QOS_FROM_XML"
 
 # Looking at a few dozen segments takes well below a second.
 CLEAN_TIMEOUT_S = 20.0
@@ -37,15 +41,19 @@ def configure_dds(environment: MutableMapping[str, str] = os.environ) -> None:
     """Complete the environment variables that ROS 2 needs; call it before rclpy.init and before starting nodes.
 
     A DDS profile that the user has set stays. Without one the shipped profile is used: with its defaults Fast DDS
-    loses half of the images. AMENT_PREFIX_PATH is set where ROS 2 lives in this Python's own prefix (wheels), since
-    nothing was sourced there.
+    loses half of the images. A shipped profile counts whole, of others ROS takes what it always takes.
+    AMENT_PREFIX_PATH is set where ROS 2 lives in this Python's own prefix (wheels), since nothing was sourced there.
     """
     if not environment.get("AMENT_PREFIX_PATH") and (Path(sys.prefix) / "share" / "ament_index").is_dir():
         environment["AMENT_PREFIX_PATH"] = sys.prefix
-    if not any(environment.get(name) for name in PROFILE_VARIABLES):
-        profile = str(share_directory(environment) / "config" / "fastdds.xml")
+    given = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
+    if not given:
+        given = str(share_directory(environment) / "config" / "fastdds.xml")
         for name in PROFILE_VARIABLES:
-            environment[name] = profile
+            environment[name] = given
+    with contextlib.suppress(FileNotFoundError):  # then it is none of ours
+        if Path(given).parent == share_directory(environment) / "config":
+            environment.setdefault(QOS_VARIABLE, "1")
 
 
 def middleware() -> str:

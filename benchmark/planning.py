@@ -207,7 +207,10 @@ def main() -> int:
                     )
                 )
             shown.append((thing.label, outline, found.goals[:1]))
-        print(f"home {seed}: {len(sequence)} frames, {grid.values.size} cells, slice with heights {slice_ms:.0f} ms")
+        print(
+            f"home {seed}: {len(sequence)} frames, {grid.values.size} cells, slice with heights {slice_ms:.0f} ms",
+            flush=True,
+        )
         if options.picture:
             draw(options.picture, grid, shown, start)
     print("\ncells")

@@ -139,6 +139,7 @@ def test_free_space_for_planners(mapping, peer, collect, wait_for):
     node = mapping(**{"free_space.rate_hz": 30.0, "free_space.bottom_m": 0.15, "free_space.top_m": 1.0})
     grids = collect(OccupancyGrid, "map/occupancy", qos.latched())
     clouds = collect(PointCloud2, "map/distance", qos.latched())
+    tops = collect(PointCloud2, "map/heights", qos.latched())
     camera = connect(FloorCamera(), peer, wait_for)
     feed(camera, 12, node, wait_for)
     wait_for(lambda: grids and clouds, 30, "the grid")
@@ -164,6 +165,12 @@ def test_free_space_for_planners(mapping, peer, collect, wait_for):
     assert cell(0.4, 1.2)[1] == pytest.approx(0.3, abs=0.1)
     assert -1 in cells, "what nobody saw is unknown"
     assert np.isnan(points[..., 3][cells == -1]).all()
+
+    # The wall goes on above the slab; the heights are those of the cells of the same moment.
+    height_of = {stamp_to_ns(message.header.stamp): message for message in tops}
+    heights = np.frombuffer(height_of[node._stamp_ns].data, np.float32).reshape(*cells.shape, 4)[..., 3]
+    assert np.array_equal(~np.isnan(heights), cells == 100)
+    assert np.isinf(heights).any()
 
     # A map that starts anew takes it down, also for who comes late.
     node.worker.submit(node._start_anew).result(15)

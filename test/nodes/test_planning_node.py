@@ -1,6 +1,7 @@
 """The planning node over DDS: goals, masks and searches; the test plays fusion, reasoning, mapping and Nav2."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.parameter import Parameter
 from rclpy.task import Future as RosFuture
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from lira_msgs.action import FindInstances
@@ -22,10 +24,12 @@ from lira_msgs.msg import InstanceMap, InstructionArray, InstructionStatusArray
 from lira_msgs.msg import Instruction as InstructionMessage
 from lira_msgs.srv import CancelInstruction, GetGoalBeside, ListInstructions, SubmitInstruction
 from lira_ros.fusion.contracts import Conformity, Instance, InstructionStatus, OrientedBox, SearchState, Verdict
+from lira_ros.mapping.distance_field import DistanceSlice
 from lira_ros.nodes.planning_node import PlanningNode
 from lira_ros.reasoning.contracts import Attributes
 from lira_ros.ros import qos
 from lira_ros.ros.conversions.geometry import pose_to_message, transform_to_message
+from lira_ros.ros.conversions.grid import slice_to_heights
 from lira_ros.ros.conversions.instance import map_to_message
 from lira_ros.ros.conversions.instruction import status_to_message
 from lira_ros.ros.conversions.time import stamp_from_ns
@@ -210,6 +214,32 @@ def test_goals_are_beside_the_chair_and_face_it(scene, peer, call_service):
         assert 0.5 <= distance_m <= 0.6 + 1e-6
         to_chair = np.arctan2(*(CHAIR[0][0] - place)[::-1])
         assert abs((yaw - to_chair + np.pi) % (2 * np.pi) - np.pi) < 0.15
+
+
+def test_heights_of_the_same_moment_let_the_robot_look_over_a_table(scene, peer, call_service, wait_for):
+    others, node = scene
+    heights = peer.create_publisher(PointCloud2, "map/heights", qos.latched())
+    # A wall of the height of a table all around the chair: it hides what nobody says the height of.
+    values = occupy(room(), *CHAIR)
+    values[40:42, 40:80] = values[78:80, 40:80] = values[40:80, 40:42] = values[40:80, 78:80] = 100
+    request = GetGoalBeside.Request(distance_m=0.9)
+    others.send_grid(values)
+    assert call_service(peer, GetGoalBeside, "get_goal_beside", request).code == GetGoalBeside.Response.NO_FREE_POSE
+    cells = DistanceSlice(
+        np.eye(4), CELL_M, 0.1, 1.5, "occupied", *[np.where(values == 100, 2, 1).astype(np.uint8)] * 2
+    )
+    for height_m, seen in ((0.7, True), (np.inf, False)):
+        known = np.where(values == 100, np.float32(height_m), np.float32(np.nan))
+        heights.publish(slice_to_heights(replace(cells, heights_m=known), STAMP_NS, "map"))
+        wait_for(lambda known=known: same(node._grid.placed("map").grid.heights_m, known), 10, "the heights")
+        answer = call_service(peer, GetGoalBeside, "get_goal_beside", request)
+        assert answer.success == seen, answer.message
+    heights.publish(slice_to_heights(replace(cells, heights_m=known), STAMP_NS + 1, "map"))
+    wait_for(lambda: node._grid.placed("map").grid.heights_m is None, 10, "the end of heights of another moment")
+
+
+def same(heights, known) -> bool:
+    return heights is not None and np.array_equal(heights, known, equal_nan=True)
 
 
 def test_the_grid_is_taken_in_only_while_somebody_asks(scene, peer, call_service, wait_for, monkeypatch):

@@ -114,22 +114,25 @@ class MapFiles:
         turn = await self._turn()
         try:
             session = output.session
+
+            def is_empty() -> bool:
+                close_fragment()
+                return not mapper.fragments()
+
+            if await self._node.in_worker(is_empty):
+                response.code, response.message = response.EMPTY_MAP, "there is no map yet: no frame was mapped"
+                return
             # The others first: what they know is of keyframes that the map then knows as well.
             parts, problems = await self._others.collect(session, self._timeout_s)
 
-            def snapshot() -> _Snapshot | None:
+            def snapshot() -> _Snapshot:
                 close_fragment()
-                if not mapper.fragments():
-                    return None
                 if output.session != session:
                     problems.append("a new session began meanwhile: neither instances nor instructions were saved")
                     parts.clear()
                 return self._snapshot(mapper, kept, parts, request.exports)
 
             taken = await self._node.in_worker(snapshot)
-            if taken is None:
-                response.code, response.message = response.EMPTY_MAP, "there is no map yet: no frame was mapped"
-                return
             await self._node.until(
                 self._thread.submit(self._write, taken, request.name, tuple(request.exports), response)
             )

@@ -50,11 +50,13 @@ class Page:
     def __init__(self, address):
         self.values = {}
         self.closed = False
+        self._connected = threading.Event()
         self._origin = address.rstrip("/")
         self._answers = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),), daemon=True)
         self._thread.start()
+        assert self._connected.wait(10), "no connection within 10 s"
 
     async def _run(self):
         async with (
@@ -62,6 +64,7 @@ class Page:
             session.ws_connect(f"{self._origin}/socket", origin=self._origin, max_msg_size=0) as socket,
         ):
             self._socket = socket
+            self._connected.set()
             count = 0
             async for message in socket:
                 self._take(message.data)
@@ -228,7 +231,7 @@ def watched(web, suite, wait_for):
     """Return a web node and a page of it, connected to the suite."""
     node = web()
     page = Page(node._server.addresses()[0])
-    wait_for(lambda: suite.heavy() == 6, what="the subscriptions for the page")
+    wait_for(lambda: suite.heavy() == 6 and len(node.inputs) == 10, what="the subscriptions for the page")
     yield node, page
     page.close()
 

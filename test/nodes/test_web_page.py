@@ -17,25 +17,19 @@ ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftsh
 WAIT_MS = 40_000
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless browser; the test is skipped where there is none, or no page to show."""
+@pytest.fixture
+def needed():
+    """Skip the test where there is no browser, or no page to show."""
     if BROWSER is None or importlib.util.find_spec("playwright") is None:
         pytest.skip("needs playwright and a browser (sudo apt install chromium)")
     try:
         read_static_files()
     except WebError as error:
         pytest.skip(str(error))
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
-def processes(tiny_recording, tmp_path):
+def processes(needed, tiny_recording, tmp_path):
     """Return running nodes: the suite with the oracle, and the web node."""
     values = {
         "reasoner.backend": "oracle",
@@ -52,6 +46,17 @@ def processes(tiny_recording, tmp_path):
             ]
         )
         yield processes
+
+
+@pytest.fixture
+def browser(processes):
+    """Return a headless browser, started while the nodes do."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 class Visitor:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 APPLICATION = "lira"
 INSTALL = "the Rerun viewer is not installed: pip install rerun-sdk==0.41.0"
-NO_DISPLAY = "there is no display for a window: look at a page (web), at a file (save) or from elsewhere (server)"
+NO_DISPLAY = (
+    "there is no display for a window: --web (viewer.open: web) shows a page, --save (viewer.save) writes a file, "
+    "--serve (viewer.open: server) lets viewers on other computers connect"
+)
 # The page is there within a second or two; on a loaded computer later.
 START_S = 20.0
 # What is on its way to a file or a viewer is written within moments; a disk that hangs is not waited for.
@@ -86,8 +89,8 @@ class Output:
             url = _url(configuration).replace("+", "%2B")
             notices.append(f"showing at http://127.0.0.1:{configuration.web_port}?url={url}")
         if where != "none":
-            here = "this computer" if configuration.bind == "127.0.0.1" else configuration.bind
-            notices.append(f"for viewers at {here}: rerun {_url(configuration)}")
+            where_from = "on this computer" if configuration.bind == "127.0.0.1" else "anywhere in the network"
+            notices.append(f"for viewers {where_from}: rerun {_url(configuration)}")
         self.notice = "; ".join(notices)
 
     @property

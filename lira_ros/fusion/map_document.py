@@ -5,7 +5,7 @@ frame_id, stamp (of the newest keyframe), up (3: unit vector against gravity in 
 fields of an instance map (instance_map.py) but for score and reason; instructions, each: id, text, state ("SEARCHING",
 "FOUND", "NONE_CONFORM", ...), reason, verdicts (each: instance, conformity "CONFORMS", "REJECTED" or "UNDECIDED",
 score, reason, label under which it conforms or ""); relations, each: subject, relation ("on", "in", "under", "above",
-"near", ...), object, gap (between their surfaces).
+"near", "far"), object, gap (between their surfaces).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any
 
 from lira_ros.fusion.contracts import Instance, InstructionStatus, Judgement
 from lira_ros.fusion.instance_map import instance_entry
+from lira_ros.fusion.instance_query import RELATION_NAMES
 from lira_ros.fusion.relation_table import NamedRelation
 from lira_ros.reasoning.contracts import Instruction
 
 FILE_FORMAT = "lira map"
 FILE_VERSION = 1
+_NAMES = {kind: name for name, kind in RELATION_NAMES.items()}
 
 
 def map_document(
@@ -38,7 +40,7 @@ def map_document(
             "instances": [instance_entry(item) for item in instances],
             "instructions": [_instruction_entry(*search) for search in searches],
             "relations": [
-                {"subject": item.target, "relation": item.kind.value, "object": item.anchor, "gap": float(item.gap_m)}
+                {"subject": item.target, "relation": _NAMES[item.kind], "object": item.anchor, "gap": float(item.gap_m)}
                 for item in relations
             ],
         },

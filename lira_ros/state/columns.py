@@ -36,6 +36,8 @@ VERSION = 1
 MAX_BYTES = 2 << 30
 # Sections shorter than this are not worth deflating.
 _DEFLATE_FROM = 1 << 12
+# Whether a section is worth it is told from so much of its middle, and it is when that becomes so much smaller.
+_SAMPLE_BYTES, _WORTH = 1 << 16, 0.6
 
 Columns = dict[str, NDArray[Any]]
 _Value = TypeVar("_Value")
@@ -82,9 +84,8 @@ def to_bytes(value: object, kind: Any, name: str) -> bytes:
     entries = {}
     for path, column in columns.items():
         raw = np.ascontiguousarray(column)
-        # Masks, texts and numbers that hardly change shrink much; what is measured does not.
-        data = zlib.compress(raw.data.cast("B"), 1) if raw.nbytes >= _DEFLATE_FROM else b""
-        if data and len(data) < 0.7 * raw.nbytes:
+        data = _deflated(raw)
+        if data is not None:
             entry = sections.write_section(file, np.frombuffer(data, np.uint8), "|u1")
             entry["inflated"] = [raw.dtype.str, len(raw)]
         else:
@@ -92,6 +93,18 @@ def to_bytes(value: object, kind: Any, name: str) -> bytes:
         entries[path] = entry
     sections.finish(file, MAGIC, VERSION, {"state": name, "columns": entries})
     return file.getvalue()
+
+
+def _deflated(raw: NDArray[Any]) -> bytes | None:
+    """Return an array deflated, None where that is not worth it: masks and texts shrink much, measurements do not."""
+    if raw.nbytes < _DEFLATE_FROM:
+        return None
+    everything = raw.view(np.uint8).data
+    start = (raw.nbytes - min(raw.nbytes, _SAMPLE_BYTES)) // 2
+    sample = everything[start : start + _SAMPLE_BYTES]
+    if len(zlib.compress(sample, 1)) > _WORTH * len(sample):
+        return None
+    return zlib.compress(everything, 1)
 
 
 def from_bytes(data: bytes | memoryview, kind: Any, name: str) -> Any:

@@ -192,6 +192,7 @@ class GoalsBeside:
             return
         placed = self._grid.placed(self._maps.frame_id)
         if placed is None:
+            self.clear()  # the map has started anew
             return
         name = self._newest()
         instance = self._steady_best(name)

@@ -426,6 +426,13 @@ def test_the_goal_topic_is_latched_steady_and_taken_back(scene, collect, wait_fo
     others.tell()
     wait_for(lambda: len(goals) == 3, 10, "the goal to be taken back")
     assert goals[2].header.frame_id == ""
+    others.found["i1"] = [box_instance(7, *CHAIR)]
+    others.tell()
+    wait_for(lambda: len(goals) == 4, 10, "a goal again")
+    assert goals[3].header.frame_id == "map"
+    others.send_grid(np.zeros((0, 0)))
+    wait_for(lambda: len(goals) == 5, 10, "the goal to be taken back with the map")
+    assert goals[4].header.frame_id == ""
 
 
 def test_masks_cover_what_is_chosen_on_the_cells_of_the_grid(others, planning, collect, wait_for):

@@ -156,7 +156,7 @@ class WebServer:
         secret = f"#token={self._token}" if self._token else ""
         if is_loopback(host):
             names = [host]
-        elif host in ("0.0.0.0", "::"):
+        elif host in ("", "0.0.0.0", "::"):  # all networks
             names = [*_own_address(), socket.gethostname()]
         else:
             names = [host]
@@ -182,12 +182,11 @@ class WebServer:
         configuration = self._configuration
         try:
             await web.TCPSite(runner, configuration.host, configuration.port, reuse_address=True).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # taken, not permitted, or no address at all
             await runner.cleanup()
+            reason = getattr(error, "strerror", None) or error
             where = f"host {configuration.host!r}, port {configuration.port}"
-            self._started.set_exception(
-                WebError(f"{where}: the page cannot be served there: {error.strerror or error}")
-            )
+            self._started.set_exception(WebError(f"{where}: the page cannot be served there: {reason}"))
             return
         self._port = runner.addresses[0][1]
         loop = self._loop
@@ -293,7 +292,9 @@ class WebServer:
         await socket_.prepare(request)
         if len(self._pages) >= self._configuration.max_clients:
             self._refused += 1
-            sentence = f"{len(self._pages)} pages are open already, as many as max_clients allows."
+            count = len(self._pages)
+            open_ = "1 page is" if count == 1 else f"{count} pages are"
+            sentence = f"{open_} open already, as many as max_clients allows."
             await socket_.close(code=TOO_MANY_PAGES, message=sentence.encode())
             return socket_
         page = _Page(socket_, request, Outbox(self._store))

@@ -343,6 +343,24 @@ def test_slow_requests_are_cut_off(suite, wait_for, monkeypatch):
     slow.close()
 
 
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.77", "x" * 70, "a..b"])
+def test_a_host_that_is_none_of_ours_is_named(host):
+    server = WebServer(WebConfiguration(host=host, port=0), Store(), lambda call: Future(), FILES, TOKEN)
+    with pytest.raises(WebError, match="the page cannot be served there"):
+        server.start()
+    assert server.stop()
+
+
+def test_on_all_networks_the_addresses_of_this_computer_are_told(suite):
+    for host in ("0.0.0.0", ""):
+        one = suite(TOKEN, host=host)
+        for address in one.server.addresses():
+            assert address.startswith("http://")
+            assert address.endswith(f"/#token={TOKEN}")
+            assert "0.0.0.0" not in address
+            assert "//:" not in address
+
+
 def test_a_port_that_is_taken_is_named(suite):
     one = suite()
     port = int(one.host.split(":")[1])

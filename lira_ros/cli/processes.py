@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 # A node must end within 2 s of SIGINT (house rule of the nodes); the rest is for a loaded machine.
 GRACE_S = 8.0
@@ -55,8 +57,12 @@ def _parameter_text(value: object) -> str:
     return repr(value)
 
 
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 class NodeProcesses:
-    """A group of node processes; a context manager that stops all of them on the way out."""
+    """A group of node processes; a context manager that stops all of them on the way out, also after a SIGTERM."""
 
     def __init__(self, log_directory: Path, environment: Mapping[str, str]) -> None:
         self._log_directory = log_directory
@@ -64,12 +70,18 @@ class NodeProcesses:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> NodeProcesses:
+        # By default SIGTERM (of timeout, systemd, a container) ends this process at once and leaves the nodes behind.
+        self._before: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
     def start(self, commands: Sequence[NodeCommand]) -> None:
         """Start nodes; what they print goes to ``<executable>.log`` in the log directory."""

@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 import time
 
@@ -75,3 +76,19 @@ def test_a_process_may_end_when_it_is_expected_to(tmp_path):
             time.sleep(0.02)
         group.check(but=("short",))
         assert group.log_path("short").read_text() == "hello\n"
+
+
+def test_a_sigterm_to_whoever_started_nodes_ends_them_too(tmp_path):
+    before, numbers = signal.getsignal(signal.SIGTERM), []
+
+    def run():
+        with NodeProcesses(tmp_path, {}) as group:
+            group.start([plain("sleeper", "import time; time.sleep(60)")])
+            numbers.append(group.ids["sleeper"])
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+
+    with pytest.raises(SystemExit, match="143"):
+        run()
+    assert not is_alive(numbers[0])
+    assert signal.getsignal(signal.SIGTERM) == before

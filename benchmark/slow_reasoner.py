@@ -97,7 +97,7 @@ def run(options: argparse.Namespace, recording: Path, url: str, sentences: tuple
             processes.check(but=("replay_node",))
             watch.spin(0.2)
         watch.spin(2.0)
-        ended_s = watch.at_s - 2.0
+    ended_s = max((at_s for at_s, _ in figures.latencies.get("image to mapped frame", [])), default=float("nan"))
     delays = [value for _, value in figures.latencies.get("image to mapped frame", [(0.0, float("nan"))])]
     median, high = np.percentile(delays, (50, 95)) * 1e3
     dropped = figures.dropped.get("mapping_node frames", 0)

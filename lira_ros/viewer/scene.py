@@ -258,8 +258,8 @@ def coarsened(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint8]]:
     """Return a mesh whose vertices within a cell are one, at their mean; triangles that collapse are left out.
 
-    Vertex clustering (Rossignac and Borrel, 1993): a viewer needs no more than the eye sees. Vertices on the rim stay
-    where they are, so that parts of a mesh still meet.
+    Vertex clustering (Rossignac and Borrel, 1993): a viewer needs no more than the eye sees. Vertices on its outer rim
+    stay where they are, so that parts of a mesh still meet.
     """
     if cell_m <= 0.0 or len(triangles) == 0:
         return vertices, triangles.astype(np.uint32), colors
@@ -268,6 +268,9 @@ def coarsened(
     size = cells.max(axis=0) + 1
     keys = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
     rim = _rim(triangles)
+    # Rims of holes may change; parts meet at the borders of what they cover.
+    low, high = vertices.min(axis=0) + cell_m / 2, vertices.max(axis=0) - cell_m / 2
+    rim = rim[((vertices[rim] < low) | (vertices[rim] > high)).any(axis=1)]
     keys[rim] = -1 - rim
     _, index, counts = np.unique(keys, return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(index, values) for values in (*vertices.T, *colors.T)], axis=1) / counts[:, None]

@@ -11,6 +11,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
+from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -144,8 +145,8 @@ class WebInputs:
         self._stale = False
         self._health_s: dict[str, float] = {}
         self._told: dict[int, tuple[Instance, dict[str, Verdict]]] = {}
-        self._voxels_s: dict[int, float] = {}
-        self._voxels_due: set[int] = set()
+        self._instructions: tuple[str, ...] = ()
+        self._voxels: dict[int, tuple[float, NDArray[np.int32]]] = {}  # those that were sent, and when
 
     def _step(self) -> None:
         if not self.is_open:
@@ -158,8 +159,9 @@ class WebInputs:
         for key in self._store.known("instruction"):
             if key.name not in maps.instructions:
                 self._store.remove(key)
-        if self._stale:
-            self._stale = False
+        instructions = tuple(maps.instructions)
+        if self._stale or instructions != self._instructions:
+            self._stale, self._instructions = False, instructions
             self._put_instances()
         self._send_voxels()
         self._ask_for_others()
@@ -170,7 +172,6 @@ class WebInputs:
 
     def _instances_changed(self, change: InstanceChange) -> None:
         self._stale = True
-        self._voxels_due.update(item.id for item in change.changed)
         for number_, removal in change.removed.items():
             told = self._told.get(number_)
             if told is not None and (removal is None or removal.reason == RemovalReason.REJECTED):
@@ -206,16 +207,15 @@ class WebInputs:
             for key in self._store.known(kind):
                 if int(key.name) not in present:
                     self._store.remove(key)
-        self._voxels_due &= with_voxels
-        self._voxels_s = {number_: sent_s for number_, sent_s in self._voxels_s.items() if number_ in with_voxels}
+        self._voxels = {number_: sent for number_, sent in self._voxels.items() if number_ in with_voxels}
 
     def _send_voxels(self) -> None:
         now_s = time.monotonic()
-        for number_ in sorted(self._voxels_due):
-            if now_s - self._voxels_s.get(number_, float("-inf")) >= VOXELS_PERIOD_S:
-                self._voxels_due.discard(number_)
-                self._voxels_s[number_] = now_s
-                self._store.put(Key("voxels", str(number_)), views.voxels_frame(self._told[number_][0]))
+        for number_, (instance, _) in self._told.items():
+            sent_s, sent = self._voxels.get(number_, (float("-inf"), None))
+            if len(instance.voxels) and instance.voxels is not sent and now_s - sent_s >= VOXELS_PERIOD_S:
+                self._voxels[number_] = now_s, instance.voxels
+                self._store.put(Key("voxels", str(number_)), views.voxels_frame(instance))
 
     def _ask_for_others(self) -> None:
         """Ask for what does not conform to one instruction after another, and why: the topics do not tell."""

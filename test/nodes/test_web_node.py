@@ -296,12 +296,14 @@ def test_a_surface_beyond_the_budget_is_shown_near_the_camera(web, suite, wait_f
 
 
 def test_instances_come_with_verdicts_voxels_and_reasons(watched, suite, wait_for):
-    _, page = watched
+    node, page = watched
     suite.rejected = [make_instance(9, Conformity.REJECTED, "cup")]
-    suite.ask("a1")
     status = Status("a1", SearchState.FOUND, "1 of 2 things conforms.", 4, 1, 2, 1)
     mug = make_instance(7, Conformity.CONFORMS)
+    # Topics overtake each other: the map may come before the instruction that it is of.
     suite.maps.publish(map_to_message((mug,), (), status, (), 1, 5, "map"))
+    wait_for(lambda: node._pages._maps.maps.instances("a1"), what="the map")
+    suite.ask("a1")
     wait_for(lambda: set(page.kinds("instance")) == {"7", "9"}, what="both instances")
     told = page.values[("instance", "7")]
     assert (told["label"], told["size_m"]) == ("mug", [0.1, 0.1, 0.12])

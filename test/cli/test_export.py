@@ -110,7 +110,7 @@ def test_a_map_larger_than_the_memory_is_not_cut_short_for_open3d(saved, tmp_pat
 def whole(tmp_path_factory):
     """Return a pipeline that found things, and the file that it was saved to."""
     values = {"mapping.voxel_size_m": 0.05, "fusion.voxel_size_m": 0.05, "mapping.up": "+z"}
-    room = RoomSequence(seed=0, rate_hz=1.0, width_px=160, duration_s=8.0)
+    room = RoomSequence(seed=0, rate_hz=1.0, width_px=160, duration_s=5.0)
     relevance = Relevance(None)
     reasoner = create_reasoner(ReasonerConfiguration("oracle"), relevance, ground_truth(room))
     pipeline = Pipeline(build(PipelineConfiguration, values), reasoner, relevance)

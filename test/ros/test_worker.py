@@ -160,3 +160,32 @@ def test_a_periodic_function_takes_its_share_of_the_time_at_most():
 def test_a_share_that_is_none_is_refused():
     with pytest.raises(ValueError, match="largest_share"):
         Worker("test", lambda name, error: None).add_periodic("x", 1.0, print, largest_share=0.0)
+
+
+def test_a_last_task_runs_after_all_that_was_queued_before_it():
+    worker, order, begin = Worker("w", lambda name, error: None), [], threading.Event()
+
+    def handle(item):
+        begin.wait(5.0)
+        order.append(item)
+
+    worker.add_queue("a", handle, 10)
+    worker.add_queue("b", handle, 10)
+    worker.start()
+    for number in range(3):
+        worker.put("b", f"b{number}")
+        worker.put("a", f"a{number}")
+    late = worker.submit(lambda: order.append("last"), last=True)
+    worker.submit(lambda: order.append("first"))
+    begin.set()
+    late.result(5.0)
+    assert order.index("last") == 7
+    assert order.index("first") < 2
+    assert worker.wait_until_idle(5.0)
+    blocked = threading.Event()
+    worker.put("a", "c")
+    worker.submit(lambda: blocked.wait(5.0))
+    waiting = worker.submit(lambda: None, last=True)
+    threading.Timer(0.05, blocked.set).start()
+    worker.stop()
+    assert waiting.cancelled() or waiting.done()

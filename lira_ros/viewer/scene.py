@@ -30,6 +30,8 @@ WAY_PART = 25
 FRUSTUM_M = 0.08
 # The image plane of the camera and of the newest keyframe [m].
 IMAGE_PLANE_M = 0.4
+# Vertices nearer to each other than this are the same, but for the rounding of float32.
+SAME_M = 1e-5
 WAY_COLOR, FRUSTUM_COLOR = (90, 200, 250), (150, 160, 175)
 # Class ids of the masks are bytes, to keep them small; 0 is nothing. Whoever comes 256th takes the first again.
 CLASS_IDS = 255
@@ -263,10 +265,10 @@ def coarsened(
     """
     if cell_m <= 0.0 or len(triangles) == 0:
         return vertices, triangles.astype(np.uint32), colors
-    cells = np.floor(vertices / cell_m).astype(np.int64)
-    cells -= cells.min(axis=0)
-    size = cells.max(axis=0) + 1
-    keys = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
+    # Blocks of a region have vertices of their own where they meet: these are one before anything else.
+    _, first, index = np.unique(_cell_keys(vertices, SAME_M), return_index=True, return_inverse=True)
+    vertices, colors, triangles = vertices[first], colors[first], index[triangles]
+    keys = _cell_keys(vertices, cell_m)
     rim = _rim(triangles)
     # Rims of holes may change; parts meet at the borders of what they cover.
     low, high = vertices.min(axis=0) + cell_m / 2, vertices.max(axis=0) - cell_m / 2
@@ -277,6 +279,14 @@ def coarsened(
     corners = index[triangles]
     kept = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
     return sums[:, :3].astype(np.float32), corners[kept].astype(np.uint32), np.rint(sums[:, 3:]).astype(np.uint8)
+
+
+def _cell_keys(points: NDArray[np.float32], cell_m: float) -> NDArray[np.int64]:
+    """Return a number for the cell of each of (N, 3) points."""
+    cells = np.floor(points.astype(np.float64) / cell_m + 0.5).astype(np.int64)
+    cells -= cells.min(axis=0)
+    size = cells.max(axis=0) + 1
+    return np.asarray((cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2])
 
 
 def _rim(triangles: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -106,8 +106,11 @@ def test_the_link_profile_fits_the_link_and_the_topics(repository):
     """Every setting that docs speak of is there, for topics that the nodes have in their default namespace."""
     root = ElementTree.parse(repository / "config" / "fastdds_link.xml").getroot()
     find = {"d": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
-    network = root.find(".//d:transport_descriptor[d:type='UDPv4']", find)
-    assert int(network.find("d:maxMessageSize", find).text) <= 1500 - 28  # Ethernet less the headers of IP and UDP
+    values = {
+        item.find("d:name", find).text: item.find("d:value", find).text
+        for item in root.iterfind(".//d:propertiesPolicy/d:properties/d:property", find)
+    }
+    assert int(values["fastdds.max_message_size"]) <= 1500 - 28  # Ethernet less the headers of IP and UDP
     controllers = {item.text for item in root.iterfind(".//d:flow_controller_descriptor/d:name", find)}
     assert controllers
     paced = {

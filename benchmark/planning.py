@@ -6,7 +6,8 @@ Each home is mapped from its drawn walk (depth noise of a Kinect). The truth is 
 of the slab from 0.1 to 1.5 m something stands in, rays what is seen. Goals are asked for beside every thing of the
 home, from its true points in voxels of the map. The baseline is what one would first write: 16 places on a ring
 around the box (half its diagonal, the robot and the distance), kept where their cell is free, facing its middle.
-The time is the processor time of one question on a map of 100 m2 (10 x 10 m in cells of 5 cm), with the way from the robot, median.
+The time is the processor time of one question on a map of 100 m2 (10 x 10 m in cells of 5 cm), with the way from the
+robot, median.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def configure_dds(environment: MutableMapping[str, str] = os.environ) -> None:
         for name in PROFILE_VARIABLES:
             environment[name] = given
     with contextlib.suppress(FileNotFoundError):  # then it is none of ours
-        if Path(given).parent == share_directory(environment) / "config":
+        if Path(given).resolve().parent == (share_directory(environment) / "config").resolve():
             environment.setdefault(QOS_VARIABLE, "1")
 
 

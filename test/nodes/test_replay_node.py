@@ -27,6 +27,7 @@ class FakeSequence(Sequence):
 
     def __init__(self):
         self.skipped = {}
+        self.rate_hz = 20.0
 
     def stamp_ns(self, index):
         return START_NS + index * 50_000_000
@@ -104,6 +105,20 @@ def test_loop_and_clock(replay, collect, wait_for):
     assert START_NS in times
     assert max(times) <= START_NS + 250_000_000
     assert node.state == "active"
+
+
+def test_a_loop_that_goes_on_never_turns_the_clock_back(replay, collect, wait_for):
+    colors = collect(Image, "/robot/color/image_raw", qos.stream(1000))
+    clocks = collect(Clock, "/clock", qos.stream(1000))
+    loop = {"loop": True, "loop_goes_on": True, "publish_clock": True}
+    replay(rate=20.0, wait_for_subscribers=False, camera_namespace="/robot", **loop)
+    wait_for(lambda: len(colors) >= 9, what="two rounds")
+    stamps = [stamp_to_ns(message.header.stamp) for message in colors[:9]]
+    steps = np.diff(stamps)
+    assert min(steps) == 50_000_000  # also from the last frame to the first
+    assert max(steps) == 100_000_000  # over the frame that cannot be read
+    times = [stamp_to_ns(message.clock) for message in clocks]
+    assert min(np.diff(times)) >= 0
 
 
 def test_a_missing_recording_is_named(spinner, wait_for, tmp_path):

@@ -52,6 +52,6 @@ class KeptKeyframes:
             self.add(keyframe)
 
     def placed(self, poses: Mapping[int, NDArray[np.float64]]) -> tuple[PackedKeyframe, ...]:
-        """Return all of them by ascending id at their (4, 4) poses in the map; one without a pose stays where it was."""
+        """Return all by ascending id at their (4, 4) poses in the map; one without a pose stays where it was."""
         kept = sorted(self._keyframes.items())
         return tuple(keyframe.at(poses.get(key, keyframe.T_map_camera)) for key, keyframe in kept)

@@ -7,10 +7,10 @@ from saved_engine import assert_same_instances
 
 pytest.importorskip("torch", reason="PyTorch is not installed here")
 
-from test_tiff_fusion import SCENE, engine, fuse, said  # noqa: E402
+from test_tiff_fusion import SCENE, engine, fuse, said
 
-from lira_ros.fusion.engine import Outcome  # noqa: E402
-from lira_ros.state.columns import StateError  # noqa: E402
+from lira_ros.fusion.engine import Outcome
+from lira_ros.state.columns import StateError
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ class WebConfiguration:
         "127.0.0.1",
         "Address to serve the page on; 0.0.0.0 = all networks, then a token is needed (LIRA_WEB_TOKEN, or made up)",
     )
-    port: int = parameter(8765, "Port of the page, 0 = any that is free", minimum=0, maximum=65535)
+    port: int = parameter(8088, "Port of the page, 0 = any that is free", minimum=0, maximum=65535)
     allowed_hosts: tuple[str, ...] = parameter(
         (), "Further names by which browsers may call this computer, besides its addresses and its own name"
     )

@@ -7,7 +7,6 @@ they are current.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -33,8 +32,6 @@ from lira_ros.ros import qos
 from lira_ros.ros.inputs import type_name
 from lira_ros.ros.node import LiraNode
 from lira_ros.ros.web_calls import SuiteCalls
-from lira_ros.viewer.configuration import ViewerConfiguration
-from lira_ros.viewer.output import Output
 from lira_ros.web.configuration import WebConfiguration
 from lira_ros.web.server import WebServer
 from lira_ros.web.store import Store
@@ -68,8 +65,16 @@ class _WebInterface(WebNode):
 
 
 class _ViewInterface(ViewNode):
-    def open_output(self) -> Output:
-        return Output(ViewerConfiguration(open="none", save=str(Path(tempfile.gettempdir()) / "lira_reference.rrd")))
+    """Has the topics of the node without a viewer, whose package need not be here."""
+
+    def open_viewer(self) -> None:
+        """Open nothing."""
+
+    def _follow(self) -> None:
+        """Show nothing."""
+
+    def _show_mesh(self) -> None:
+        """Show nothing."""
 
 
 NODES: tuple[type[LiraNode], ...] = (

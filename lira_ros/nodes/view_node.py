@@ -62,19 +62,19 @@ class ViewNode(LiraNode):
     _output: Output | None = None
     _clients_made: tuple[Client, ...] = ()
 
-    def open_output(self) -> Output:
+    def open_viewer(self) -> None:
         """Open the viewer or the file; raises ViewerError."""
-        return Output(self.configuration.viewer)
-
-    def configure(self) -> None:
-        """Open the viewer and prepare what is to be shown."""
-        self._output = self.open_output()
+        self._output = Output(self.configuration.viewer)
         from lira_ros.viewer.findings import Findings
         from lira_ros.viewer.scene import Scene
 
         self.get_logger().info(self._output.notice)
         self._scene = Scene(self._output.stream, self.configuration.viewer)
         self._findings = Findings(self._output.stream)
+
+    def configure(self) -> None:
+        """Open the viewer and prepare what is to be shown."""
+        self.open_viewer()
         self._sessions = MappingSessions(CANDIDATE_QUEUE)
         self._mesh_sequence: int | None = None
         self._frames = 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rerun import FileSink, GrpcServerSink, RecordingStream
 
 APPLICATION = "lira"
-INSTALL = "the Rerun viewer is not installed: pip install rerun-sdk==0.41.0"
+INSTALL = "the Rerun viewer is not installed: pip install rerun-sdk==0.41.0 (Python 3.11 or newer)"
 NO_DISPLAY = (
     "there is no display for a window: --web (viewer.open: web) shows a page, --save (viewer.save) writes a file, "
     "--serve (viewer.open: server) lets viewers on other computers connect"

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import resource
 import shutil
 import tempfile
 import weakref
@@ -33,6 +34,7 @@ class PageFolder:
     def __init__(self, parent: Path) -> None:
         """Make a folder in ``parent``; raises OSError."""
         parent.mkdir(parents=True, exist_ok=True)
+        _allow_many_files()
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}_", dir=parent))
         # The system lets go of a lock when its process is killed, and knows it across containers, which have process
         # ids of their own.
@@ -44,6 +46,17 @@ class PageFolder:
     def close(self) -> None:
         """Remove the folder with all that is in it."""
         self._remove()
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as the system allows it: by default it starts with about a thousand.
+
+    Python keeps a file open for as long as it is mapped (before 3.13 always), and each fragment out of memory is one:
+    an hour of mapping within a memory budget makes more than a thousand.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # some systems name a hard limit that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _remove(path: Path, lock: IO[bytes], process_id: int) -> None:

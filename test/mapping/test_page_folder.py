@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,13 @@ def test_large_files_go_to_a_disk_unless_told_otherwise(monkeypatch, tmp_path):
     if not os.access("/var/tmp", os.W_OK):
         pytest.skip("/var/tmp cannot be written here")
     assert default_parent() == Path("/var/tmp")
+
+
+def test_whoever_maps_many_files_may_open_as_many_as_the_system_allows(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        PageFolder(tmp_path).close()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

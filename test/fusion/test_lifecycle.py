@@ -11,6 +11,7 @@ from lira_ros.fusion.conforming_map import ConformingMap
 from lira_ros.fusion.contracts import InstanceState, Removal, RemovalReason
 from lira_ros.fusion.instance_fusion import InstanceFusion
 from lira_ros.fusion.instance_map import InstanceMapView
+from lira_ros.fusion.instance_query import InstanceQuery
 from lira_ros.fusion.target_inference import TargetInference
 from lira_ros.reasoning.contracts import Instruction
 from lira_ros.reasoning.language.parser import parse
@@ -162,7 +163,7 @@ def test_who_holds_an_id_that_ended_finds_the_thing_in_updates_maps_and_queries(
     (one,) = receiver.instances
     assert (one.id, one.merged_from) == (1, (2,))
     assert receiver.removed == conforming.view("i1").full().removed == (Removal(2, RemovalReason.MERGED, 1),)
-    assert [item.id for item in conforming.query(ids=[2])] == [1]
+    assert [item.id for item in conforming.query(InstanceQuery(ids=frozenset({2}))).instances] == [1]
     views, unknown = conforming.views([2, 77], 0)
     assert {view.instance_id for view in views} == {1}
     assert unknown == (77,)

@@ -34,7 +34,7 @@ NODE_SECTIONS = {
     "reasoning_node": ("reasoner", "instructions", "scheduler", "language"),
     "fusion_node": ("fusion", "language"),
 }
-START_LIMIT_S = 60.0  # a first start compiles kernels on a slow computer
+START_LIMIT_S = 120.0  # a first start compiles kernels on a slow computer
 # Nodes that may end before the others: the recording is over; nobody looks on any more.
 MAY_END = ("replay_node", "view_node")
 SETTLE_LIMIT_S = 120.0  # after the walk, for what is still to be answered
@@ -143,7 +143,7 @@ def _replay(run: NodeRun) -> NodeCommand:
 
 def _wait_until_ready(client: Any, processes: NodeProcesses) -> None:
     deadline_s = time.monotonic() + START_LIMIT_S
-    while (reason := client.not_ready()) is not None:
+    while (reason := client.not_ready() or client.not_active("mapping_node")) is not None:
         processes.check(but=MAY_END)
         if time.monotonic() > deadline_s:
             raise ProcessError(f"the nodes are not ready after {START_LIMIT_S:.0f} s: {reason}")

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -110,6 +112,14 @@ class InstructionClient:
             if response.code == kind.Response.NOT_CONFIGURED:
                 return f"{name}: {response.message}"
         return None
+
+    def not_active(self, node_name: str) -> str | None:
+        """Return why a node of the namespace does not work yet, None when it is active."""
+        try:
+            state = self.call(GetState, f"{node_name}/get_state", GetState.Request(), READY_TIMEOUT_S).current_state
+        except ServiceError as error:
+            return str(error)
+        return None if state.id == State.PRIMARY_STATE_ACTIVE else f"{node_name} is {plain_sentence(state.label)}"
 
     def submit(self, text: str, instruction_id: str = "", replace: bool = False) -> Reply:
         """Submit an instruction."""

@@ -22,10 +22,12 @@ def nodes(spinner, monkeypatch):
 def test_a_person_gives_lists_and_cancels_instructions(nodes, wait_for):
     with InstructionClient("lira", 15.0) as client:
         assert client.not_ready() == "list_instructions: /lira/list_instructions: reasoning_node is unconfigured"
+        assert client.not_active("fusion_node") == "fusion_node is unconfigured"
         for node in nodes:
             node.trigger_configure()
             node.trigger_activate()
         assert client.not_ready() is None
+        assert client.not_active("fusion_node") is None
         reply = client.submit("Find the red mug.", "mug")
         assert (reply.success, reply.id) == (True, "mug")
         assert reply.message == "mug: looking for red mug"
@@ -52,3 +54,4 @@ def test_a_node_that_does_not_run_is_named(ros_context):
         with pytest.raises(ServiceError, match=r"/nowhere/save_map: no such service within .* are the nodes running\?"):
             client.save_map("a", 0.3)
         assert "/nowhere/list_instructions: no such service" in client.not_ready()
+        assert "/nowhere/mapping_node/get_state: no such service" in client.not_active("mapping_node")

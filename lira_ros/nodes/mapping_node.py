@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ from lira_ros.mapping.kept_keyframes import KeptKeyframes
 from lira_ros.mapping.mapper import Mapper
 from lira_ros.mapping.precompile import warm_up
 from lira_ros.ros.camera_inputs import CameraInputs, CameraInputsConfiguration
+from lira_ros.ros.clearing import SERVICE as CLEAR_SERVICE
+from lira_ros.ros.clearing import Clearing, ClearingConfiguration
 from lira_ros.ros.corrections import CorrectionConfiguration, PoseCorrections
 from lira_ros.ros.free_space_output import FreeSpaceConfiguration, FreeSpaceOutput
 from lira_ros.ros.gravity_input import GravityInput
@@ -26,7 +27,7 @@ from lira_ros.ros.instance_input import InstanceInput
 from lira_ros.ros.instance_masks_output import InstanceMasksConfiguration, InstanceMasksOutput
 from lira_ros.ros.instance_meshes import SERVICE as MESH_SERVICE
 from lira_ros.ros.instance_meshes import InstanceMeshes
-from lira_ros.ros.map_files import MapFiles
+from lira_ros.ros.map_files import MapFiles, MapFilesConfiguration
 from lira_ros.ros.map_output import MapOutput
 from lira_ros.ros.node import LiraNode, NodeConfiguration, run
 from lira_ros.ros.poses import TransformPoses
@@ -42,34 +43,18 @@ AGAIN_PERIOD_S, AGAIN_SHARE = 0.05, 0.4
 
 @dataclass(frozen=True)
 class MappingNodeConfiguration(
-    SurfaceConfiguration, InstanceMasksConfiguration, CameraInputsConfiguration, NodeConfiguration
+    ClearingConfiguration,
+    MapFilesConfiguration,
+    SurfaceConfiguration,
+    InstanceMasksConfiguration,
+    CameraInputsConfiguration,
+    NodeConfiguration,
 ):
     """Parameters of the mapping node."""
 
     map_frame: str = parameter("map", "Frame in which the map is built; poses must lead into it")
-    map_directory: str = parameter("~/.ros/lira_maps", "Folder of the files of save_map and load_map")
     flush_after_s: float = parameter(
         2.0, "Close the last fragment when no frame came for this long [s]", minimum=0.1, maximum=3600.0
-    )
-    clear_radius_m: float = parameter(
-        0.0,
-        "Forget fragments that lie entirely farther than this from the camera [m], 0 = keep all",
-        minimum=0.0,
-        maximum=100_000.0,
-        read_only=False,
-    )
-    map_keyframe_mib: int = parameter(
-        128,
-        "Most memory of the keyframes that are saved with a map, as they are sent [MiB], about 3 for ten at 640x480; "
-        "the oldest are left out first",
-        minimum=0,
-        maximum=100_000,
-    )
-    state_timeout_s: float = parameter(
-        20.0,
-        "How long the other nodes are waited for when a map is saved or loaded [s]; then it goes without them",
-        minimum=0.1,
-        maximum=600.0,
     )
     gravity_frame: str = parameter("odom", "Frame of TF whose z axis is up, for mapping.up tf")
     jpeg_quality: int = parameter(
@@ -98,7 +83,7 @@ class MappingNode(LiraNode):
             (LoadMap, "load_map", self._load),
             (CorrectPoses, "correct_poses", self._correct),
             (GetInstanceMesh, MESH_SERVICE, lambda *call: self._meshes.answer(self._stamp_ns, *call)),
-            (ClearOutside, "~/clear_outside", self._clear_outside),
+            (ClearOutside, CLEAR_SERVICE, lambda *call: self._clearing.answer(*call, self._viewpoint_m)),
         ):
             self.offer(kind, name, answer, kind.Response.NOT_CONFIGURED)
         for name, answer in (
@@ -124,6 +109,7 @@ class MappingNode(LiraNode):
         self._instances = InstanceInput(self, c.mapping.voxel_size_m, c.map_frame)
         self._masks = InstanceMasksOutput(self, self._instances, c)
         self._meshes = InstanceMeshes(self, self._mapper, self._instances, c.map_frame)
+        self._clearing = Clearing(self, self._mapper, self._close_fragment, self._cleared)
         self._surface = SurfaceOutput(self, self._mapper, c.map_frame, c, self._instances)
         self._surface.clear(self._map.session)
         self._free_space = FreeSpaceOutput(self, self._mapper, c.map_frame, c.free_space)
@@ -227,7 +213,7 @@ class MappingNode(LiraNode):
             self._kept.add(self._map.publish_keyframe(update.keyframe, self.configuration.jpeg_quality))
         if update.fragment is not None:
             self._map.publish_fragment(update.fragment)
-            self._forget_beyond(self.configuration.clear_radius_m)
+            self._clearing.beyond(self.configuration.clear_radius_m, self._viewpoint_m)
         age_s = (self.get_clock().now().nanoseconds - frame.stamp_ns) / 1e9
         if 0 <= age_s < 60.0:  # a bag without /clock has stamps of another day
             self.statistics.latency("sensor stamp to map", age_s)
@@ -259,18 +245,9 @@ class MappingNode(LiraNode):
         self._map.publish_poses(self._mapper, self._stamp_ns)
         self._trajectory.correct(self._mapper.keyframe_poses)
 
-    def _forget_beyond(self, radius_m: float) -> tuple[int, ...]:
-        """Forget what lies beyond a radius around the camera, 0 = nothing; returns the ids of the fragments."""
-        if radius_m <= 0 or self._viewpoint_m is None:
-            return ()
-        keyframes = set(self._mapper.keyframe_poses)
-        removed = tuple(self._mapper.clear_outside(self._viewpoint_m, radius_m))
-        if removed:
-            gone = keyframes - set(self._mapper.keyframe_poses)
-            self._kept.forget(gone)
-            self._map.publish_poses(self._mapper, self._stamp_ns, removed, gone)
-            self.statistics.count("fragments cleared", len(removed))
-        return removed
+    def _cleared(self, fragments: tuple[int, ...], keyframes: set[int]) -> None:
+        self._kept.forget(keyframes)
+        self._map.publish_poses(self._mapper, self._stamp_ns, fragments, keyframes)
 
     def _start_anew(self) -> None:
         """Empty the map under a new session number and tell everybody; a map that is being loaded stays."""
@@ -323,19 +300,6 @@ class MappingNode(LiraNode):
 
     def _correct(self, request: CorrectPoses.Request, response: CorrectPoses.Response) -> None:
         self._corrections.answer(self._map.session, request, response)
-
-    def _clear_outside(self, request: ClearOutside.Request, response: ClearOutside.Response) -> None:
-        codes, service = ClearOutside.Response, "~/clear_outside"
-        if not (math.isfinite(request.radius_m) and request.radius_m > 0):
-            message = f"radius_m: expected more than 0, got {request.radius_m}"
-            self.refuse(response, service, codes.INVALID_RADIUS, message)
-        elif self._viewpoint_m is None:
-            self.refuse(response, service, codes.NO_CAMERA, "no frame was mapped yet: nobody knows where the camera is")
-        else:
-            self._close_fragment()
-            response.removed = list(self._forget_beyond(request.radius_m))
-            response.success, response.code = True, codes.OK
-            response.message = f"{len(response.removed)} fragments beyond {request.radius_m:g} m are forgotten"
 
 
 def main(args: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rclpy.task import Future as RosFuture
 
 from lira_msgs.srv import LoadMap, SaveMap
+from lira_ros.configuration import parameter
 from lira_ros.fusion.map_export import glb_with_instances, json_of
 from lira_ros.fusion.map_state import SavedInstances, read_instances
 from lira_ros.mapping.distance_field import DistanceSlice
@@ -30,6 +31,26 @@ from lira_ros.state.guarded_folder import FolderError, GuardedFolder
 
 MAP_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,128}")  # as SaveMap.srv says
 EXPORTS = ("ply", "glb", "json", "nav2")
+
+
+@dataclass(frozen=True)
+class MapFilesConfiguration:
+    """Where maps are kept, and what goes into them."""
+
+    map_directory: str = parameter("~/.ros/lira_maps", "Folder of the files of save_map and load_map")
+    map_keyframe_mib: int = parameter(
+        128,
+        "Most memory of the keyframes that are saved with a map, as they are sent [MiB], about 3 for ten at 640x480; "
+        "the oldest are left out first",
+        minimum=0,
+        maximum=100_000,
+    )
+    state_timeout_s: float = parameter(
+        20.0,
+        "How long the other nodes are waited for when a map is saved or loaded [s]; then it goes without them",
+        minimum=0.1,
+        maximum=600.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -287,8 +287,9 @@ class _Scene:
         return findings
 
     def _evaluate_one(self, constraint: Constraint, wanted: bool) -> list[_Finding]:
+        # Written out, for replace() takes four times as long, and there may be a thousand of them.
         matches = [
-            replace(match, reason=self._about(index, match))
+            Match(match.score, match.label, self._about(index, match), match.kind, match.factor, match.by_meaning)
             for index, match in enumerate(self._with_colors_seen(constraint.phrase, self.match(constraint.phrase)))
         ]
         if wanted:
@@ -337,8 +338,11 @@ class _Scene:
             if finding.conforms and self.instances[index].label_confidence < TRUSTED_LABEL
         ]
         result = list(findings)
+        largest = max((len(self.instances[index].voxels) for index in conforming), default=0)
         for index in conforming:
             part = self.instances[index]
+            if len(part.voxels) > PART_SIZE_SHARE * largest:
+                continue  # a part of none of them
             for other in conforming:
                 whole = self.instances[other]
                 if len(part.voxels) > PART_SIZE_SHARE * len(whole.voxels):
@@ -355,8 +359,14 @@ class _Scene:
         """Leave out pieces of a thing that conforms as well, so that they are not counted."""
         conforming = [index for index, finding in enumerate(findings) if finding.conforms]
         result = list(findings)
+        largest: dict[str, int] = {}
+        for index in conforming:
+            label = self.instances[index].label
+            largest[label] = max(largest.get(label, 0), len(self.instances[index].voxels))
         for index in conforming:
             piece = self.instances[index]
+            if len(piece.voxels) > SLIVER_SHARE * largest[piece.label]:
+                continue  # a piece of none of them
             for other in conforming:
                 whole = self.instances[other]
                 if piece.label != whole.label or len(piece.voxels) > SLIVER_SHARE * len(whole.voxels):
@@ -448,12 +458,12 @@ class _Scene:
                 words += f", which measures that are wrong by {found.deviation_m:.2f} m cannot tell yet"
             fits = found.holds != relation.negated if relation.negated else holds
             share = (1.0 if relation.negated else anchor_share) if fits else MISSED_SHARE
-            result[index] = replace(
-                finding,
-                conforms=fits,
-                score=finding.score * share,
-                reason=f"{finding.reason}, {'' if fits else 'but '}{words}",
-                certainty=min(finding.certainty, sure),
+            result[index] = _Finding(
+                fits,
+                finding.score * share,
+                f"{finding.reason}, {'' if fits else 'but '}{words}",
+                finding.label,
+                min(finding.certainty, sure),
             )
         return result
 

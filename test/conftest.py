@@ -137,6 +137,19 @@ def spinner(ros_context):
 
 
 @pytest.fixture
+def collected_nodes(ros_context):
+    """Let go of the nodes of earlier tests: rclpy keeps a lifecycle node in the graph until it is collected."""
+    import gc
+
+    import rclpy
+
+    gc.collect()
+    node = rclpy.create_node("looks_around")
+    wait_for(lambda: node.get_node_names() == ["looks_around"], what="the end of the nodes of earlier tests")
+    node.destroy_node()
+
+
+@pytest.fixture
 def peer(spinner):
     """Return a plain node that is spun beside the node under test."""
     import rclpy

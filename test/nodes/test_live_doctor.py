@@ -145,7 +145,7 @@ def of(content, subject):
     return [item for item in content["findings"] if item["subject"] == subject]
 
 
-def test_every_broken_thing_is_named_in_one_look(spinner, preset, tmp_path, capsys):
+def test_every_broken_thing_is_named_in_one_look(collected_nodes, spinner, preset, tmp_path, capsys):
     rig_node = spinner.add(rclpy.create_node("rig"))
     # Goes by /clock, which nobody publishes.
     spinner.add(rclpy.create_node("waits", parameter_overrides=[Parameter("use_sim_time", value=True)]))
@@ -188,7 +188,7 @@ def test_every_broken_thing_is_named_in_one_look(spinner, preset, tmp_path, caps
 
 
 def test_the_inputs_of_a_running_mapping_node_are_found_and_its_maps_folder_looked_at(
-    mapping, camera, peer, wait_for, tmp_path, monkeypatch
+    collected_nodes, mapping, camera, peer, wait_for, tmp_path, monkeypatch
 ):
     # As the launch file does it for one of several robots: TF is below the robot as well.
     rules = ["color/image:=/driver/rgb", "__ns:=/robot1", "/tf:=/robot1/tf", "/tf_static:=/robot1/tf_static"]
@@ -241,7 +241,7 @@ def test_without_a_graph_only_a_look_that_was_asked_for_fails(tmp_path, capsys, 
     assert "nothing to look at" in capsys.readouterr().out
 
 
-def test_nodes_of_others_fail_nothing_unless_a_look_was_asked_for(spinner, capsys, monkeypatch):
+def test_nodes_of_others_fail_nothing_unless_a_look_was_asked_for(collected_nodes, spinner, capsys, monkeypatch):
     monkeypatch.setattr("lira_ros.cli.doctor.judge_installation", list)
     spinner.add(rclpy.create_node("somebody_else"))
     assert main(["doctor", "--skip-dds", "--seconds", "0.5"]) == 0

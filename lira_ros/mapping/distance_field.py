@@ -232,9 +232,11 @@ def distance_slice(
     support_height = np.full((rows, columns), -np.inf, dtype=np.float32)
     support_free = np.zeros((rows, columns), dtype=np.bool_)
     none = np.zeros(3, dtype=np.int64)
+    # Each with the other beside it; a block that both have is looked at with the first.
+    volumes = ((base, none, part, offset, False), (part, offset, base, none, True))
     # The blocks below the slab are looked at last, and only where nothing is known of the slab itself.
     for below in (False, True):
-        for volume, own, other, others, shared in ((base, none, part, offset, False), (part, offset, base, none, True)):
+        for volume, own, other, others, shared in volumes:
             distance_kernels.mark_cells(
                 volume.block_coordinates,
                 volume.records,
@@ -264,7 +266,7 @@ def distance_slice(
     heights_m = None
     if with_heights:
         heights_m = np.full((rows, columns), -np.inf, dtype=np.float32)
-        for volume, own, other, others, shared in ((base, none, part, offset, False), (part, offset, base, none, True)):
+        for volume, own, other, others, shared in volumes:
             distance_kernels.mark_heights(
                 volume.block_coordinates,
                 volume.records,

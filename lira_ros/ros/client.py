@@ -102,6 +102,12 @@ class InstructionClient:
             self._clients[name] = self.node.create_client(service_type, name)
         return self._clients[name]
 
+    def spin(self, seconds: float) -> None:
+        """Take in what comes for so long, for those who subscribe with ``node``."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            self.executor.spin_once(timeout_sec=left_s)
+
     def not_ready(self) -> str | None:
         """Return why the reasoning or the fusion cannot answer yet, None when both are configured."""
         for kind, name in ((ListInstructions, "list_instructions"), (GetInstanceMap, "get_instance_map")):

@@ -77,9 +77,7 @@ class Monitor:
 
     def spin(self, seconds: float) -> None:
         """Receive for a while."""
-        until_s = time.monotonic() + seconds
-        while (left_s := until_s - time.monotonic()) > 0:
-            self._client.executor.spin_once(timeout_sec=left_s)
+        self._client.spin(seconds)
 
     def mapped(self) -> bool:
         """Tell whether all images are mapped and nothing more comes; a lost image is not waited for beyond LOST_S."""

@@ -155,9 +155,7 @@ class Lira:
 
     def listen(self, seconds: float) -> None:
         """Take in what the nodes published, for so long."""
-        until_s = time.monotonic() + seconds
-        while (left_s := until_s - time.monotonic()) > 0:
-            self._client.executor.spin_once(timeout_sec=left_s)
+        self._client.spin(seconds)
 
     def _checked(self, kind: Any, name: str, request: Any, timeout_s: float | None = None) -> Any:
         response = self._client.call(kind, name, request, timeout_s)
